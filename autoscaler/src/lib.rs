@@ -1,0 +1,1 @@
+//! Decides how many replicas a function needs: pure decisions, the engine loop round them, a history of reasons.

@@ -1,0 +1,1 @@
+//! Replicas are child processes of this machine.

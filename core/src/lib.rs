@@ -1,0 +1,31 @@
+//! What a function, route, trigger, endpoint, metric value and decision are.
+//!
+//! No I/O, no runtime, no clock of its own. Modules in the order in which data meets them:
+//! a front end fills [`function`], [`workload`], [`policy`] and [`route`]; a back end publishes
+//! [`endpoint`]s; the data plane reports [`stat`]s; scalers read [`metric`]s; the engine writes
+//! [`decision`]s; [`status`] is what people look at.
+
+pub mod decision;
+pub mod endpoint;
+pub mod function;
+pub mod id;
+pub mod metric;
+pub mod policy;
+pub mod roles;
+pub mod route;
+pub mod stat;
+pub mod status;
+pub mod time;
+pub mod workload;
+
+pub use decision::Decision;
+pub use endpoint::{Endpoint, EndpointId, EndpointSnapshot, StartFailure};
+pub use function::Function;
+pub use id::{FunctionId, ObjectRef};
+pub use metric::MetricValue;
+pub use policy::ScalePolicy;
+pub use roles::{Backend, EndpointSink, Scaler, ScalerRegistry};
+pub use route::{Route, RouteSnapshot};
+pub use stat::Stat;
+pub use time::Timestamp;
+pub use workload::Workload;

@@ -1,0 +1,1 @@
+//! KEDA's externalscaler.proto: generated code, client and server glue.

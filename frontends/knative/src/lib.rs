@@ -1,0 +1,1 @@
+//! serving.knative.dev kinds and config-autoscaler, translated to core types.

@@ -1,0 +1,1 @@
+//! Event sources: each turns a trigger into a metric value.

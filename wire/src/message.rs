@@ -1,0 +1,62 @@
+//! The messages themselves.
+
+use zeron_core::{EndpointId, FunctionId, Stat};
+
+/// From an activator to the autoscaler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToAutoscaler {
+    /// Load of every function that had any since the last report; at least one a second, empty if
+    /// need be: connected and silent is a known zero.
+    Stats(Vec<Stat>),
+    /// A request found no replica, or the backlog rose above what the replicas may take.
+    Wake(Wake),
+    /// Nothing is in flight any more on the endpoints of a [`Drain`].
+    Drained(Drained),
+}
+
+/// A request for replicas, now. Idempotent: sent again only while it is not yet answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// Which function.
+    pub function: FunctionId,
+    /// Requests at its replicas.
+    pub in_flight: u32,
+    /// Requests waiting, the new one included.
+    pub queued: u32,
+}
+
+/// From the autoscaler to an activator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToActivator {
+    /// Take replicas out of rotation.
+    Drain(Drain),
+    /// Never mind: what is left of this drain goes back into rotation.
+    Cancel(DrainId),
+}
+
+/// Names one [`Drain`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DrainId(pub u64);
+
+/// Take `count` replicas of `function` out of rotation, idle ones first. New requests go to the
+/// others, or wait. [`Drained`] follows when nothing is in flight on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Names this drain in its answer.
+    pub id: DrainId,
+    /// Which function.
+    pub function: FunctionId,
+    /// How many replicas.
+    pub count: u32,
+}
+
+/// Nothing is in flight on `endpoints`: they may stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Which drain.
+    pub id: DrainId,
+    /// Which function.
+    pub function: FunctionId,
+    /// The replicas that were taken out; fewer than asked for when there are fewer.
+    pub endpoints: Vec<EndpointId>,
+}
