@@ -1,0 +1,113 @@
+//! The load of one function in stable and panic windows, as Knative's metric collector keeps it.
+
+use std::time::Duration;
+
+use zeron_core::Timestamp;
+use zeron_core::policy::{Aggregation, KnativeMetric};
+
+use crate::window::Window;
+
+/// What was counted of one function over one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LoadSample {
+    /// Time-weighted mean of requests in flight and waiting.
+    pub concurrency: f64,
+    /// The part of `concurrency` that another reporter counts too.
+    pub proxied_concurrency: f64,
+    /// Requests that arrived.
+    pub requests: f64,
+    /// The part of `requests` that another reporter counts too.
+    pub proxied_requests: f64,
+}
+
+/// A stable and a panic average of the same measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Averages {
+    /// Over the stable window.
+    pub stable: f64,
+    /// Over the panic window.
+    pub panic: f64,
+}
+
+/// Stable and panic window of one measure.
+#[derive(Clone, Debug)]
+struct Pair {
+    stable: Window,
+    panic: Window,
+}
+
+impl Pair {
+    fn new(aggregation: Aggregation, stable: Duration, panic: Duration) -> Self {
+        Self {
+            stable: Window::new(aggregation, stable),
+            panic: Window::new(aggregation, panic),
+        }
+    }
+
+    fn record(&mut self, at: Timestamp, value: f64) {
+        self.stable.record(at, value);
+        self.panic.record(at, value);
+    }
+
+    fn averages(&self, now: Timestamp) -> Averages {
+        Averages {
+            stable: self.stable.average(now),
+            panic: self.panic.average(now),
+        }
+    }
+}
+
+/// Windows of concurrency and of requests per second.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    concurrency: Pair,
+    rps: Pair,
+}
+
+impl Collector {
+    /// Windows of these lengths; the way to average stays for the collector's life.
+    pub fn new(aggregation: Aggregation, stable: Duration, panic: Duration) -> Self {
+        Self {
+            concurrency: Pair::new(aggregation, stable, panic),
+            rps: Pair::new(aggregation, stable, panic),
+        }
+    }
+
+    /// Adds one report to the second of `at`; reports of one second add up.
+    pub fn record(&mut self, at: Timestamp, sample: &LoadSample) {
+        self.concurrency
+            .record(at, sample.concurrency - sample.proxied_concurrency);
+        self.rps
+            .record(at, sample.requests - sample.proxied_requests);
+    }
+
+    /// The averages of `metric` at `now`; `None` when nothing was recorded within the stable window.
+    pub fn averages(&self, metric: KnativeMetric, now: Timestamp) -> Option<Averages> {
+        let pair = match metric {
+            KnativeMetric::Concurrency => &self.concurrency,
+            KnativeMetric::Rps => &self.rps,
+        };
+        (!pair.stable.is_empty(now)).then(|| pair.averages(now))
+    }
+
+    /// Whether nothing was recorded within the stable window.
+    pub fn is_empty(&self, now: Timestamp) -> bool {
+        self.concurrency.stable.is_empty(now)
+    }
+
+    /// Changes the windows' lengths, keeping what was recorded.
+    pub fn resize(&mut self, stable: Duration, panic: Duration, now: Timestamp) {
+        for pair in [&mut self.concurrency, &mut self.rps] {
+            pair.stable.resize(stable, now);
+            pair.panic.resize(panic, now);
+        }
+    }
+
+    /// Gives memory back where nothing of the past can matter.
+    pub fn shrink(&mut self, now: Timestamp) {
+        for pair in [&mut self.concurrency, &mut self.rps] {
+            pair.stable.shrink(now);
+            pair.panic.shrink(now);
+        }
+    }
+}
