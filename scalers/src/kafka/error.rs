@@ -1,0 +1,161 @@
+//! Why something could not be read from a cluster.
+
+use std::io;
+use std::sync::Arc;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use thiserror::Error;
+use zeron_core::metric::{Unknown, UnknownKind};
+
+/// Why something could not be read from a cluster. Cheap to clone: one failure may concern many.
+#[derive(Clone, Debug, Error)]
+pub(crate) enum ReadError {
+    /// No broker can be connected to.
+    #[error("waiting for broker {servers}: {detail}")]
+    Unreachable {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+        /// librdkafka's words.
+        detail: String,
+    },
+    /// No answer in time.
+    #[error("waiting for broker {servers}: no answer in time")]
+    Timeout {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+    },
+    /// The broker refused the credentials, or they may not read this.
+    #[error("broker {servers} refused the credentials: {detail}")]
+    Authentication {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+        /// librdkafka's words.
+        detail: String,
+    },
+    /// The broker answered with an error.
+    #[error("broker {servers} answered {code:?}")]
+    Refused {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+        /// Which error.
+        code: Code,
+    },
+    /// The topic does not exist.
+    #[error("topic {topic} does not exist at broker {servers}")]
+    NoTopic {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+        /// Which topic.
+        topic: Arc<str>,
+    },
+    /// Nobody leads this partition just now.
+    #[error("partition {partition} of topic {topic} has no leader")]
+    NoLeader {
+        /// Which topic.
+        topic: Arc<str>,
+        /// Which partition.
+        partition: i32,
+    },
+    /// The client could not be made: a certificate or a key is wrong, say.
+    #[error("no client for broker {servers}: {detail}")]
+    Client {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+        /// librdkafka's words; its own error is not kept because it may hold a secret.
+        detail: String,
+    },
+    /// The threads that wait for brokers could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(Arc<io::Error>),
+    /// Too many reads wait already.
+    #[error("too many reads wait for broker {servers}")]
+    Busy {
+        /// Bootstrap addresses.
+        servers: Arc<str>,
+    },
+}
+
+impl ReadError {
+    /// What the broker's error `code` means.
+    pub(crate) fn from_code(servers: &Arc<str>, code: Code) -> Self {
+        let servers = servers.clone();
+        match code {
+            Code::OperationTimedOut | Code::RequestTimedOut | Code::WaitingForCoordinator => {
+                Self::Timeout { servers }
+            }
+            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::SSL => {
+                Self::Unreachable {
+                    servers,
+                    detail: code.to_string(),
+                }
+            }
+            Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed => Self::Authentication {
+                servers,
+                detail: code.to_string(),
+            },
+            code => Self::Refused { servers, code },
+        }
+    }
+
+    /// What an error of a client's call means.
+    pub(crate) fn from_kafka(servers: &Arc<str>, error: KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(code) => Self::from_code(servers, code),
+            None => Self::Client {
+                servers: servers.clone(),
+                detail: without_value(&error),
+            },
+        }
+    }
+
+    /// Whether another attempt within the same reading may succeed.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::Unreachable { .. })
+    }
+
+    /// Whether the broker may be there and only slow.
+    pub(crate) fn is_slow(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// librdkafka's words, where it had any.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::Unreachable { detail, .. } => detail.clone(),
+            _ => "all brokers are down".to_owned(),
+        }
+    }
+
+    fn kind(&self) -> UnknownKind {
+        match self {
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::NoLeader { .. } => {
+                UnknownKind::Transport
+            }
+            Self::Timeout { .. } | Self::Busy { .. } | Self::Thread(_) => UnknownKind::Timeout,
+            Self::Authentication { .. } => UnknownKind::Authentication,
+            Self::NoTopic { .. } => UnknownKind::Missing,
+            Self::Client { .. } => UnknownKind::Configuration,
+        }
+    }
+}
+
+/// An error in words, without the value of a setting, which may be a password or a key.
+fn without_value(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, setting, _) => format!("{setting} is not accepted"),
+        other => other.to_string(),
+    }
+}
+
+impl From<&ReadError> for Unknown {
+    fn from(error: &ReadError) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use std::collections::BTreeMap;
+
+use zeron_core::id::ObjectRef;
+use zeron_core::policy::Secret;
+
+use super::*;
+
+fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
+    TriggerSpec {
+        object: ObjectRef {
+            api_version: "keda.sh/v1alpha1".to_owned(),
+            kind: "ScaledObject".to_owned(),
+            namespace: "default".to_owned(),
+            name: "orders".to_owned(),
+        },
+        index: 0,
+        kind: "kafka".to_owned(),
+        metadata: metadata
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        auth: auth
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+#[test]
+fn values_are_trimmed_and_empty_ones_are_absent() {
+    let spec = spec(&[("topic", "  orders\n"), ("group", "  ")], &[]);
+    let mut parameters = Parameters::new(&spec);
+    assert_eq!(parameters.text("topic", Place::Metadata), Some("orders"));
+    assert_eq!(parameters.text("group", Place::Metadata), None);
+}
+
+#[test]
+fn wrong_number_names_parameter_value_and_what_is_allowed() {
+    let spec = spec(&[("lagThreshold", "many")], &[]);
+    let mut parameters = Parameters::new(&spec);
+    assert_eq!(parameters.integer("lagThreshold", 1, 10), 10);
+    let problems = parameters.finish();
+    assert_eq!(problems[0].parameter.as_deref(), Some("lagThreshold"));
+    assert_eq!(
+        problems[0].message,
+        "lagThreshold: \"many\" is not allowed, expected a whole number from 1"
+    );
+}
+
+#[test]
+fn go_booleans_are_understood() {
+    for (text, value) in [("True", true), ("t", true), ("1", true), ("FALSE", false)] {
+        let spec = spec(&[("flag", text)], &[]);
+        let mut parameters = Parameters::new(&spec);
+        assert_eq!(parameters.flag("flag"), value);
+        assert!(parameters.finish().is_empty());
+    }
+}
+
+#[test]
+fn yes_is_not_a_boolean() {
+    let spec = spec(&[("flag", "yes")], &[]);
+    let mut parameters = Parameters::new(&spec);
+    assert!(!parameters.flag("flag"));
+    assert_eq!(parameters.finish().len(), 1);
+}
+
+#[test]
+fn ranges_and_numbers_are_joined() {
+    let spec = spec(&[("partitions", " 1, 2,5-7 ")], &[]);
+    let numbers = Parameters::new(&spec).integers("partitions").unwrap();
+    assert_eq!(numbers.into_iter().collect::<Vec<_>>(), [1, 2, 5, 6, 7]);
+}
+
+#[test]
+fn backward_negative_and_huge_ranges_are_refused() {
+    for text in ["9-5", "-1", "1--2", "x", "0-2147483647"] {
+        let spec = spec(&[("partitions", text)], &[]);
+        let mut parameters = Parameters::new(&spec);
+        assert_eq!(parameters.integers("partitions"), None, "{text}");
+        assert_eq!(parameters.finish().len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn unexpected_parameter_is_a_warning() {
+    let spec = spec(
+        &[("topic", "a"), ("topicFromEnv", "A"), ("topik", "b")],
+        &[],
+    );
+    let mut parameters = Parameters::new(&spec);
+    parameters.text("topic", Place::Metadata);
+    let problems = parameters.finish();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].is_warning);
+    assert_eq!(problems[0].parameter.as_deref(), Some("topik"));
+}
+
+#[test]
+fn value_from_the_authentication_is_never_shown() {
+    let spec = spec(&[], &[("sasl", "hunter2")]);
+    let mut parameters = Parameters::new(&spec);
+    parameters.choice("sasl", Place::Either, &[("none", 0), ("plaintext", 1)], 0);
+    let problems = parameters.finish();
+    assert!(problems[0].message.contains("none, plaintext"));
+    assert!(!problems[0].message.contains("hunter2"));
+}
+
+#[test]
+fn secret_in_metadata_is_not_read_and_is_unexpected() {
+    let spec = spec(&[("password", "p")], &[]);
+    let mut parameters = Parameters::new(&spec);
+    assert_eq!(parameters.text("password", Place::Auth), None);
+    assert!(parameters.finish()[0].is_warning);
+}
+
+#[test]
+fn parameter_given_twice_is_refused() {
+    let spec = spec(&[("tls", "enable")], &[("tls", "enable")]);
+    let mut parameters = Parameters::new(&spec);
+    parameters.text("tls", Place::Either);
+    assert!(parameters.finish()[0].message.contains("both"));
+}
