@@ -1,0 +1,97 @@
+//! One YAML document with the position of every field.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// One YAML document: its value, and where each field of it stands.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The file's name as it was given; `stdin` for standard input.
+    pub file: Arc<str>,
+    /// The folder that relative paths in the document are relative to.
+    pub folder: Arc<PathBuf>,
+    /// What the document says.
+    pub value: Value,
+    /// Line and column by field path; the root is the empty path.
+    pub(crate) positions: BTreeMap<String, (u32, u32)>,
+}
+
+/// A place in a file. Lines and columns count from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The file's name as it was given.
+    pub file: Arc<str>,
+    /// Line.
+    pub line: u32,
+    /// Column, in characters.
+    pub column: u32,
+}
+
+/// `file:line:column`.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+impl Document {
+    /// Where the field at `path` stands; the nearest enclosing field when it is not there itself.
+    ///
+    /// Paths look like `spec.template.spec.containers[0].image`; keys that are not plain words
+    /// stand in brackets: `metadata.annotations[autoscaling.knative.dev/min-scale]`.
+    pub fn location(&self, path: &str) -> Location {
+        let mut path = path;
+        loop {
+            if let Some(&(line, column)) = self.positions.get(path) {
+                return Location {
+                    file: self.file.clone(),
+                    line,
+                    column,
+                };
+            }
+            let Some(end) = parent_end(path) else {
+                return Location {
+                    file: self.file.clone(),
+                    line: 1,
+                    column: 1,
+                };
+            };
+            path = &path[..end];
+        }
+    }
+}
+
+/// Where the enclosing field's path ends.
+fn parent_end(path: &str) -> Option<usize> {
+    if path.ends_with(']') {
+        return path.rfind('[');
+    }
+    match path.rfind(['.', ']']) {
+        Some(end) if path.as_bytes()[end] == b']' => Some(end + 1),
+        Some(end) => Some(end),
+        None if path.is_empty() => None,
+        None => Some(0),
+    }
+}
+
+/// The path of the field `key` of the mapping at `path`.
+pub(crate) fn join_key(path: &str, key: &str) -> String {
+    let is_plain = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    match (is_plain, path.is_empty()) {
+        (true, true) => key.to_owned(),
+        (true, false) => format!("{path}.{key}"),
+        (false, _) => format!("{path}[{key}]"),
+    }
+}
+
+/// The path of the item `index` of the sequence at `path`.
+pub(crate) fn join_index(path: &str, index: usize) -> String {
+    format!("{path}[{index}]")
+}

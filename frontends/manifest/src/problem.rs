@@ -1,0 +1,107 @@
+//! What is wrong with a set of manifests: all of it, each with its place.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use zeron_core::ObjectRef;
+
+use crate::document::Location;
+
+/// How bad a [`Problem`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// The set is refused.
+    Error,
+    /// It works, but not all of what is written has an effect here.
+    Warning,
+}
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where it stands.
+    pub location: Location,
+    /// Whose field it is, once that is known.
+    pub object: Option<ObjectRef>,
+    /// The field's path; empty for the document as a whole.
+    pub field: String,
+    /// The value and what is allowed, in words, on one line.
+    pub message: String,
+}
+
+impl Problem {
+    /// Whether the set is refused because of it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// `file:line:column: error: Kind namespace/name: field: message`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{}: {severity}: ", self.location)?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Collects problems while documents are read.
+#[derive(Debug, Default)]
+pub struct Problems {
+    list: RefCell<Vec<Problem>>,
+    is_strict: bool,
+}
+
+impl Problems {
+    /// An empty collection. `is_strict`: fields without effect are errors rather than warnings.
+    pub fn new(is_strict: bool) -> Self {
+        Self {
+            list: RefCell::default(),
+            is_strict,
+        }
+    }
+
+    /// Whether fields without effect are errors.
+    pub fn is_strict(&self) -> bool {
+        self.is_strict
+    }
+
+    /// Adds one.
+    pub fn push(&self, problem: Problem) {
+        self.list.borrow_mut().push(problem);
+    }
+
+    /// Whether any of them refuses the set.
+    pub fn has_errors(&self) -> bool {
+        self.list.borrow().iter().any(Problem::is_error)
+    }
+
+    /// How many there are so far.
+    pub fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Whether there are none so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, by place.
+    pub fn into_sorted(self) -> Vec<Problem> {
+        let mut list = self.list.into_inner();
+        list.sort_by(|a, b| (&a.location, &a.field).cmp(&(&b.location, &b.field)));
+        list.dedup();
+        list
+    }
+}
