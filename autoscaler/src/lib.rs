@@ -1,5 +1,28 @@
 //! Decides how many replicas a function needs: pure decisions, the engine loop round them, a history of reasons.
+//!
+//! Modules in the order in which data meets them: [`window`]s and the [`collector`] take in load;
+//! [`kpa`], [`behavior`], [`metric`] and [`formula`] make a count of each input; [`decide()`] joins them;
 
+pub mod behavior;
 pub mod collector;
+mod cooldown;
+pub mod decide;
+pub mod formula;
+mod group;
+mod http;
+mod join;
+mod knative;
 pub mod kpa;
+mod kpa_zero;
+pub mod metric;
+pub mod observation;
+mod raise;
+mod sliding;
+pub mod state;
+#[cfg(test)]
+mod testkit;
 pub mod window;
+
+pub use decide::decide;
+pub use observation::{Load, Observation};
+pub use state::{DecisionState, Start, TriggerKey};

@@ -1,0 +1,222 @@
+//! The Knative group: windows, decider and the way to zero, on a two-second grid.
+
+use zeron_core::Timestamp;
+use zeron_core::decision::{Ask, Rule};
+use zeron_core::metric::MetricValue;
+use zeron_core::policy::{KnativeMetric, KnativeScaling};
+
+use crate::collector::{Averages, Collector, LoadSample};
+use crate::group::{GroupAsk, Scene};
+use crate::kpa::{Decider, DeciderSpec, GRID};
+use crate::kpa_zero::{Bounds, Replicas, ZeroPath};
+use crate::observation::Load;
+use crate::state::Start;
+
+const NO_LOAD: Averages = Averages {
+    stable: 0.0,
+    panic: 0.0,
+};
+
+/// What the group remembers.
+#[derive(Clone, Debug)]
+pub(crate) struct KnativeState {
+    collector: Collector,
+    decider: Decider,
+    zero: ZeroPath,
+    next_tick: Timestamp,
+    /// Load arrived while nothing was wanted: decide before the grid does.
+    is_poked: bool,
+    averages: Averages,
+    last_active: Option<Timestamp>,
+}
+
+impl KnativeState {
+    pub(crate) fn new(scaling: &KnativeScaling, start: Start, now: Timestamp) -> Self {
+        let (found, last_active) = match start {
+            Start::Created => (0, None),
+            Start::Found {
+                replicas,
+                last_active,
+            } => (replicas, last_active),
+        };
+        Self {
+            collector: Collector::new(
+                scaling.aggregation,
+                scaling.stable_window,
+                scaling.panic_window,
+            ),
+            decider: Decider::new(&spec(scaling, true), scaling.scale_down_delay, found, now),
+            zero: ZeroPath::new(start, now),
+            next_tick: now + GRID,
+            is_poked: false,
+            averages: NO_LOAD,
+            last_active,
+        }
+    }
+
+    /// New settings: data and panic mode stay; the delay window stays what it was.
+    pub(crate) fn resize(&mut self, scaling: &KnativeScaling, now: Timestamp) {
+        self.collector
+            .resize(scaling.stable_window, scaling.panic_window, now);
+    }
+
+    /// Adds a second's load.
+    pub(crate) fn record(&mut self, at: Timestamp, sample: &LoadSample) {
+        self.collector.record(at, sample);
+        self.is_poked |= self.decider.status().desired == Some(0) && sample.concurrency != 0.0;
+    }
+
+    /// Whether a decision should not wait for the grid.
+    pub(crate) fn is_poked(&self) -> bool {
+        self.is_poked
+    }
+
+    pub(crate) fn evaluate(&mut self, scaling: &KnativeScaling, scene: &Scene<'_>) -> GroupAsk {
+        let now = scene.now;
+        let observation = scene.observation;
+        let load = match &observation.load {
+            Load::Known { .. } => Ok(()),
+            Load::Unknown { .. } => Err(observation.load.value(now)),
+        };
+        if load.is_ok() && (now >= self.next_tick || self.is_poked) {
+            self.tick(scaling, scene);
+        }
+        let decided = self.decider.status().desired;
+        // A waiting request wants a replica as much as the algorithm will once it is counted.
+        let want = match decided {
+            None if scene.raise == 0 => None,
+            decided => Some(decided.unwrap_or(0).max(scene.raise)),
+        };
+        let bounds = Bounds {
+            min: scene.min,
+            max: scene.max,
+            is_reachable: scene.is_reachable,
+        };
+        let replicas = Replicas {
+            current: observation.current,
+            ready: observation.ready,
+        };
+        let step = self.zero.step(scaling, bounds, want, replicas, now);
+        if want.is_some_and(|want| want > 0) {
+            self.last_active = Some(now);
+        }
+        let mut ask = GroupAsk {
+            replicas: step.replicas,
+            rules: self.rules(),
+            last_active: self.last_active,
+            ..GroupAsk::default()
+        };
+        ask.rules.extend(step.rules);
+        self.explain(scaling, scene, load.err(), &mut ask);
+        self.schedule(scene, step.replicas, step.due, &mut ask);
+        ask
+    }
+
+    fn tick(&mut self, scaling: &KnativeScaling, scene: &Scene<'_>) {
+        let now = scene.now;
+        // The activator is the only source, and its silence is a known zero.
+        self.averages = self
+            .collector
+            .averages(scaling.metric, now)
+            .unwrap_or(NO_LOAD);
+        self.decider.decide(
+            &spec(scaling, scene.is_reachable),
+            self.averages,
+            scene.observation.ready,
+            now,
+        );
+        self.is_poked = false;
+        if now >= self.next_tick {
+            let behind = now.since(self.next_tick).as_micros() / GRID.as_micros();
+            let steps = u32::try_from(behind).unwrap_or(u32::MAX).saturating_add(1);
+            self.next_tick = self.next_tick + GRID.saturating_mul(steps);
+        }
+    }
+
+    fn rules(&self) -> Vec<Rule> {
+        let limits = self.decider.limits();
+        let panic = self.decider.panic_since().zip(limits.panic);
+        [
+            limits.scale_up.map(|limit| Rule::ScaleUpRate { limit }),
+            limits.scale_down.map(|limit| Rule::ScaleDownRate { limit }),
+            limits
+                .activation
+                .map(|scale| Rule::ActivationScale { scale }),
+            panic.map(|(since, count)| Rule::Panic { since, count }),
+            limits.delay.map(|count| Rule::ScaleDownDelay { count }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn explain(
+        &self,
+        scaling: &KnativeScaling,
+        scene: &Scene<'_>,
+        unknown: Option<MetricValue>,
+        ask: &mut GroupAsk,
+    ) {
+        let metric = match scaling.metric {
+            KnativeMetric::Concurrency => "concurrency",
+            KnativeMetric::Rps => "rps",
+        };
+        let wanted = self.decider.limits().wanted;
+        let is_known = unknown.is_none();
+        if !is_known {
+            ask.unknown.push(metric.to_owned());
+        }
+        ask.asks.push(Ask {
+            source: scene.source.clone(),
+            metric: metric.to_owned(),
+            value: unknown.unwrap_or(MetricValue::Known {
+                value: self.averages.stable,
+                at: scene.now,
+            }),
+            target: scaling.target,
+            replicas: is_known.then_some(wanted),
+            is_active: wanted > 0,
+        });
+        let decided = self.decider.status().desired.unwrap_or(0);
+        ask.winner = (is_known && decided > 0 && decided >= scene.raise).then_some(0);
+    }
+
+    /// The grid matters while there is load, a wish, or anything to take away.
+    fn schedule(
+        &mut self,
+        scene: &Scene<'_>,
+        replicas: u32,
+        due: Option<Timestamp>,
+        ask: &mut GroupAsk,
+    ) {
+        ask.due = due.filter(|&due| due > scene.now);
+        let is_quiet = self.collector.is_empty(scene.now);
+        let is_loaded = scene.observation.load.total() != Some(0);
+        if replicas > 0 || scene.observation.current > 0 || !is_quiet || is_loaded {
+            // While the load is unknown the grid stands still.
+            let is_due = self.next_tick <= scene.now;
+            ask.look_again(if is_due {
+                scene.now + GRID
+            } else {
+                self.next_tick
+            });
+        } else {
+            self.collector.shrink(scene.now);
+        }
+    }
+}
+
+fn spec(scaling: &KnativeScaling, is_reachable: bool) -> DeciderSpec {
+    DeciderSpec {
+        total: scaling.total,
+        target: scaling.target,
+        target_burst_capacity: scaling.target_burst_capacity,
+        panic_threshold: scaling.panic_threshold,
+        stable_window: scaling.stable_window,
+        max_scale_up_rate: scaling.max_scale_up_rate,
+        max_scale_down_rate: scaling.max_scale_down_rate,
+        initial_scale: scaling.initial_scale,
+        activation_scale: scaling.activation_scale,
+        is_reachable,
+    }
+}

@@ -1,0 +1,169 @@
+//! What is remembered of a function between decisions.
+
+use zeron_core::Timestamp;
+use zeron_core::metric::{MetricReading, Unknown};
+use zeron_core::policy::{ScalePolicy, Scaling, TriggerGroup};
+
+use crate::collector::LoadSample;
+use crate::http::HttpState;
+use crate::knative::KnativeState;
+use crate::metric::MetricState;
+use crate::raise::RaiseState;
+
+/// How an owner comes to a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It was just declared: nothing runs, the initial scale applies.
+    Created,
+    /// It was there before (a restart, a take-over): the owner starts at the count it finds, and
+    /// does not take it to zero before one full cooldown of its own evidence.
+    Found {
+        /// Replicas asked for before.
+        replicas: u32,
+        /// When anything last kept it above zero, if that was written down.
+        last_active: Option<Timestamp>,
+    },
+}
+
+impl Start {
+    pub(crate) fn replicas(self) -> u32 {
+        match self {
+            Self::Created => 0,
+            Self::Found { replicas, .. } => replicas,
+        }
+    }
+}
+
+/// Names one trigger of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TriggerKey {
+    /// Position in `groups`.
+    pub group: usize,
+    /// Position in that group's `triggers`.
+    pub trigger: usize,
+}
+
+/// What is remembered of a function between decisions: windows, panic, readings, cooldowns.
+#[derive(Clone, Debug)]
+pub struct DecisionState {
+    pub(crate) groups: Vec<GroupState>,
+    pub(crate) raise: RaiseState,
+    pub(crate) last_active: Option<Timestamp>,
+    pub(crate) due: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum GroupState {
+    Knative(Box<KnativeState>),
+    Http(Box<HttpState>),
+    Metric(Box<MetricState>),
+}
+
+impl GroupState {
+    fn new(group: &TriggerGroup, start: Start, now: Timestamp) -> Self {
+        match &group.scaling {
+            Scaling::Knative(it) => Self::Knative(Box::new(KnativeState::new(it, start, now))),
+            Scaling::Http(it) => Self::Http(Box::new(HttpState::new(it, start, now))),
+            Scaling::Metric(it) => Self::Metric(Box::new(MetricState::new(it, start, now))),
+        }
+    }
+
+    /// Takes over new settings of the same dialect; false when the dialect changed.
+    fn update(&mut self, scaling: &Scaling, now: Timestamp) -> bool {
+        match (self, scaling) {
+            (Self::Knative(state), Scaling::Knative(scaling)) => state.resize(scaling, now),
+            (Self::Http(state), Scaling::Http(scaling)) => {
+                state.rate.resize(scaling.request_rate, now);
+            }
+            (Self::Metric(state), Scaling::Metric(scaling)) => state.update(scaling, now),
+            (Self::Knative(_) | Self::Http(_) | Self::Metric(_), _) => return false,
+        }
+        true
+    }
+}
+
+impl DecisionState {
+    /// Begins to own a function.
+    pub fn new(policy: &ScalePolicy, start: Start, now: Timestamp) -> Self {
+        let last_active = match start {
+            Start::Created => None,
+            Start::Found { last_active, .. } => last_active,
+        };
+        let groups = policy.groups.iter();
+        Self {
+            groups: groups.map(|g| GroupState::new(g, start, now)).collect(),
+            raise: RaiseState::new(),
+            last_active,
+            due: None,
+        }
+    }
+
+    /// Takes over a changed policy: a group of the same object and dialect keeps what it knows.
+    /// Groups that are new find `current` replicas.
+    pub fn update(&mut self, old: &ScalePolicy, new: &ScalePolicy, current: u32, now: Timestamp) {
+        let states = std::mem::take(&mut self.groups);
+        let mut states: Vec<_> = old.groups.iter().map(|g| &g.source).zip(states).collect();
+        let start = Start::Found {
+            replicas: current,
+            last_active: self.last_active,
+        };
+        let groups = new.groups.iter().map(|group| {
+            let same = states.iter_mut().position(|(source, state)| {
+                **source == group.source && state.update(&group.scaling, now)
+            });
+            match same {
+                Some(at) => states.swap_remove(at).1,
+                None => GroupState::new(group, start, now),
+            }
+        });
+        self.groups = groups.collect();
+    }
+
+    /// Adds a second's load to every window that counts requests.
+    pub fn observe_load(&mut self, at: Timestamp, sample: &LoadSample) {
+        for group in &mut self.groups {
+            match group {
+                GroupState::Knative(state) => state.record(at, sample),
+                GroupState::Http(state) => state.rate.record(at, sample),
+                GroupState::Metric(state) => state.record(at, sample),
+            }
+        }
+    }
+
+    /// Takes in what a source answered to one poll. A failure counts once.
+    pub fn observe_metric(
+        &mut self,
+        key: TriggerKey,
+        result: Result<Vec<MetricReading>, Unknown>,
+        now: Timestamp,
+    ) {
+        if let Some(GroupState::Metric(state)) = self.groups.get_mut(key.group) {
+            state.observe(key.trigger, result, now);
+        }
+    }
+
+    /// A source said by itself that a trigger has work.
+    pub fn observe_push(&mut self, key: TriggerKey) {
+        if let Some(GroupState::Metric(state)) = self.groups.get_mut(key.group) {
+            state.push(key.trigger);
+        }
+    }
+
+    /// Whether load arrived that the KPA wants to decide on before its grid does.
+    pub fn is_poked(&self) -> bool {
+        self.groups.iter().any(|group| match group {
+            GroupState::Knative(state) => state.is_poked(),
+            GroupState::Http(_) | GroupState::Metric(_) => false,
+        })
+    }
+
+    /// When to decide again although nothing happens; `None` = the function is at rest.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// When anything last kept the function above zero.
+    pub fn last_active(&self) -> Option<Timestamp> {
+        self.last_active
+    }
+}
