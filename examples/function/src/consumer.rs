@@ -1,6 +1,8 @@
-//! Consumes a topic in a group: works on each message, commits, says so.
+//! Consumes a topic in a group: works on each message, commits, says so. Answers HTTP beside that when given a port.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +14,39 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use signal_hook::consts::SIGTERM;
 
+use crate::options::{self, Options};
+use crate::server;
 use crate::termination::pause;
 
 /// How long one look for a message may take: the longest delay from SIGTERM to the end when idle.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Why it ended early.
+enum Failure {
+    Kafka(KafkaError),
+    Http(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kafka(error) => error.fmt(f),
+            Self::Http(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<KafkaError> for Failure {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Http(error)
+    }
+}
 
 struct Settings {
     brokers: String,
@@ -24,28 +55,41 @@ struct Settings {
     work: Duration,
 }
 
-pub(crate) fn main(mut args: impl Iterator<Item = OsString>) -> ExitCode {
-    if let Some(arg) = args.next() {
-        eprintln!(
-            "zeron-example-consumer: unknown argument `{}`",
-            arg.to_string_lossy()
-        );
-        return ExitCode::from(64);
-    }
+pub(crate) fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    let serves_http = !args.is_empty();
+    let options = match options::parse(args.into_iter()) {
+        Ok(options) => options,
+        Err(problem) => return bad_usage(&problem.to_string()),
+    };
     let settings = match settings() {
         Ok(settings) => settings,
         Err(missing) => {
-            eprintln!("zeron-example-consumer: the environment has no usable `{missing}`");
-            return ExitCode::from(64);
+            return bad_usage(&format!("the environment has no usable `{missing}`"));
         }
     };
-    match consume(&settings) {
+    match run(&settings, serves_http.then_some(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("zeron-example-consumer: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn bad_usage(problem: &str) -> ExitCode {
+    eprintln!("zeron-example-consumer: {problem}");
+    ExitCode::from(64)
+}
+
+/// Consumes until SIGTERM, and answers HTTP meanwhile if `http` is given.
+fn run(settings: &Settings, http: Option<Options>) -> Result<(), Failure> {
+    let function = http.map(server::serve_beside).transpose()?;
+    consume(settings)?;
+    if let Some(function) = function {
+        function.record.drain();
+    }
+    Ok(())
 }
 
 /// Reads the environment; the error names the variable that is missing or malformed.

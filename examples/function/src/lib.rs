@@ -32,7 +32,8 @@ pub fn function_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Consumes a Kafka topic until SIGTERM. `args` are the arguments after the program's name; there are none to give.
+/// Consumes a Kafka topic until SIGTERM. `args` are the arguments after the program's name: none, or those of
+/// [`function_main`], such as `--port N`, to answer HTTP as well.
 ///
 /// Reads `BROKERS`, `TOPIC`, `GROUP` and `WORK_MS` from the environment. Ends with 0 after a clean leave of the group, 64 for
 /// a missing variable, 1 when the broker's client cannot be made.

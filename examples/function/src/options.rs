@@ -47,7 +47,7 @@ impl fmt::Display for BadUsage {
         match self {
             Self::UnknownFlag(flag) => write!(
                 f,
-                "unknown argument `{flag}`; known: --never-listen --listen-then-refuse --ignore-sigterm \
+                "unknown argument `{flag}`; known: --port N --never-listen --listen-then-refuse --ignore-sigterm \
                  --ready-after MS --exit-at-once CODE --stderr TEXT"
             ),
             Self::MissingValue(flag) => write!(f, "`{flag}` needs a value"),
@@ -71,6 +71,7 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Bad
             "--never-listen" => options.start = Start::NeverListen,
             "--listen-then-refuse" => options.start = Start::ListenThenRefuse,
             "--ignore-sigterm" => options.ignores_sigterm = true,
+            "--port" => options.port = number("--port", args.next())?,
             "--ready-after" => {
                 options.ready_after = Duration::from_millis(number("--ready-after", args.next())?);
             }
@@ -121,6 +122,11 @@ mod tests {
     #[test]
     fn no_arguments_mean_serve() {
         assert_eq!(parsed(&[]).unwrap().start, Start::Serve);
+    }
+
+    #[test]
+    fn a_port_given_as_an_argument_wins() {
+        assert_eq!(parsed(&["--port", "4711"]).unwrap().port, 4711);
     }
 
     #[test]

@@ -66,16 +66,33 @@ fn serve(options: Options) -> io::Result<()> {
         }
         Start::Serve | Start::Exit { .. } => {}
     }
-    let listener = listen(&options)?;
-    let function = Arc::new(Function {
-        options,
-        record: Record::default(),
-    });
+    let (function, listener) = open(options)?;
     let draining = Arc::clone(&function);
     thread::Builder::new()
         .stack_size(STACK_BYTES)
         .spawn(move || drain_on_sigterm(&draining, termination))?;
     accept(&function, &listener)
+}
+
+/// Serves in the background; the caller watches for SIGTERM and drains the record.
+#[cfg(feature = "consumer")]
+pub(crate) fn serve_beside(options: Options) -> io::Result<Arc<Function>> {
+    let (function, listener) = open(options)?;
+    let serving = Arc::clone(&function);
+    thread::Builder::new()
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            if let Err(error) = accept(&serving, &listener) {
+                eprintln!("zeron-example-consumer: {error}");
+            }
+        })?;
+    Ok(function)
+}
+
+fn open(options: Options) -> io::Result<(Arc<Function>, TcpListener)> {
+    let listener = listen(&options)?;
+    let record = Record::default();
+    Ok((Arc::new(Function { options, record }), listener))
 }
 
 fn listen(options: &Options) -> io::Result<TcpListener> {
