@@ -1,1 +1,41 @@
 //! Data plane: accept, route, admit or hold, balance, forward; counts what is in flight.
+//!
+//! [`stack`] is the path of a request on one page. Modules in the order in which a request meets
+//! them: [`listen`] binds, a [`worker`] accepts, a [`connection`] speaks HTTP with its [`peer`],
+//! [`stack`] leads through [`head`], [`route`], [`function`] (which holds the queue and asks
+//! [`balance`] and [`wake`]) and [`upstream`] to an answer, whose [`outcome`] is counted.
+
+mod activator;
+mod balance;
+mod body;
+mod budget;
+mod cause;
+mod clock;
+mod config;
+mod connection;
+mod control;
+mod function;
+mod head;
+mod house;
+mod listen;
+mod load;
+mod metrics;
+mod outcome;
+mod peer;
+mod pool;
+mod refusal;
+mod registry;
+mod replica;
+mod route;
+mod stack;
+mod tls;
+mod tunnel;
+mod upstream;
+mod wake;
+mod worker;
+
+pub use activator::{Activator, ActivatorHandle, StartError};
+pub use cause::Cause;
+pub use config::{Config, Limits, TlsListener};
+pub use load::Load;
+pub use tls::TlsError;

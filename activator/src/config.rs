@@ -1,0 +1,114 @@
+//! What a data plane is told: where to listen, whom to trust, how much to hold.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// Everything that one activator is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses for HTTP/1.1 and HTTP/2 with prior knowledge on the same port; port 0 picks one.
+    pub listeners: Vec<SocketAddr>,
+    /// An address for HTTPS. Default: none.
+    pub tls: Option<TlsListener>,
+    /// Worker threads, each with its own listeners and pools. Default: one per core.
+    pub workers: NonZeroUsize,
+    /// Limits of one connection and of all.
+    pub limits: Limits,
+    /// Peers whose `X-Forwarded-*`, `Forwarded` and PROXY headers are believed. Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections of trusted peers begin with a PROXY protocol header, v1 or v2. Default: off.
+    pub proxy_protocol: bool,
+    /// One `tracing` event of target `access` per request. Default: off.
+    pub access_log: bool,
+    /// Bytes that waiting requests of all functions may hold. Default: 256 MiB.
+    pub max_queued_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            tls: None,
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limits: Limits::default(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
+            access_log: false,
+            max_queued_bytes: 256 << 20,
+        }
+    }
+}
+
+/// Where HTTPS is served, and with which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsListener {
+    /// Address; port 0 picks one.
+    pub address: SocketAddr,
+    /// PEM file with the certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// Limits of one connection and of all. The defaults are those that Envoy advises at an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections over all listeners. Default: 50,000.
+    pub max_connections: usize,
+    /// Header fields of one request. Default: 100.
+    pub max_headers: usize,
+    /// Bytes of one request head, request line included. Default: 60 KiB.
+    pub max_head_bytes: usize,
+    /// Largest buffer of one HTTP/1 connection, either way. Default: 64 KiB.
+    pub max_buffer_bytes: usize,
+    /// From the first byte of a head to its last; also the TLS handshake. Default: 10 s.
+    pub head_timeout: Duration,
+    /// Longest wait for the next request on an open connection. Default: 900 s.
+    pub keep_alive_timeout: Duration,
+    /// Longest silence of a client in the middle of its request body. Default: 300 s.
+    pub body_timeout: Duration,
+    /// Longest time a client may take no byte of its answer. Default: 300 s.
+    pub write_timeout: Duration,
+    /// Until a connection to a replica stands. Default: 1 s.
+    pub connect_timeout: Duration,
+    /// Longest idle time of a pooled connection to a replica. Default: 4 s, below the 5 s after
+    /// which common servers close.
+    pub pool_idle_timeout: Duration,
+    /// Streams at once on one HTTP/2 connection. Default: 100.
+    pub http2_max_streams: u32,
+    /// HTTP/2 flow-control window of one stream. Default: 64 KiB.
+    pub http2_stream_window: u32,
+    /// HTTP/2 flow-control window of one connection. Default: 1 MiB.
+    pub http2_connection_window: u32,
+    /// Streams reset by the client that may wait to be accepted (rapid reset). Default: 20.
+    pub http2_max_pending_resets: usize,
+    /// Streams that this side resets for errors before the connection is closed
+    /// (CVE-2025-8671). Default: 100.
+    pub http2_max_local_resets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 50_000,
+            max_headers: 100,
+            max_head_bytes: 60 << 10,
+            max_buffer_bytes: 64 << 10,
+            head_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(900),
+            body_timeout: Duration::from_secs(300),
+            write_timeout: Duration::from_secs(300),
+            connect_timeout: Duration::from_secs(1),
+            pool_idle_timeout: Duration::from_secs(4),
+            http2_max_streams: 100,
+            http2_stream_window: 64 << 10,
+            http2_connection_window: 1 << 20,
+            http2_max_pending_resets: 20,
+            http2_max_local_resets: 100,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The way to and from the autoscaler: a report each second, drains as they are asked for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior};
+use zeron_core::FunctionId;
+use zeron_wire::{Drain, DrainId, Drained, ToActivator, ToAutoscaler};
+
+use crate::function::FunctionState;
+use crate::registry::Registry;
+use crate::worker::Shared;
+
+/// How often load is reported.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// Runs until the activator has ended.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    mut orders: mpsc::Receiver<ToActivator>,
+) {
+    let mut drains = Drains::default();
+    let mut tick = tokio::time::interval(REPORT_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                drains.check();
+                report(&shared);
+            }
+            // Without an autoscaler warm traffic flows on.
+            Some(order) = orders.recv() => drains.obey(&shared, &registry, order),
+        }
+    }
+}
+
+/// Sends the load of every function that had any; an empty report says that this side lives.
+fn report(shared: &Shared) {
+    let now = Instant::now();
+    let mut stats = Vec::new();
+    let mut active = shared.house.take_active();
+    active.retain(|function| match function.report(now) {
+        Some(stat) => {
+            stats.push(stat);
+            true
+        }
+        None => false,
+    });
+    shared.house.put_back(active);
+    // A full link drops it: the next one says what counts then.
+    shared.house.tell(ToAutoscaler::Stats(stats));
+}
+
+/// Drains under way, by name.
+#[derive(Debug, Default)]
+struct Drains(HashMap<DrainId, Arc<FunctionState>>);
+
+impl Drains {
+    fn obey(&mut self, shared: &Shared, registry: &Registry, order: ToActivator) {
+        match order {
+            ToActivator::Drain(drain) => self.begin(shared, registry, &drain),
+            ToActivator::Cancel(id) => {
+                if let Some(function) = self.0.remove(&id) {
+                    function.cancel_drain(id, Instant::now());
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, shared: &Shared, registry: &Registry, drain: &Drain) {
+        match registry.get(&drain.function) {
+            Some(function) => {
+                function.drain(drain.id, drain.count, Instant::now());
+                self.0.insert(drain.id, function);
+            }
+            None => {
+                let function = FunctionId::clone(&drain.function);
+                shared.house.tell(ToAutoscaler::Drained(Drained {
+                    id: drain.id,
+                    function,
+                    endpoints: Vec::new(),
+                }));
+            }
+        }
+    }
+
+    /// Forgets what is over and repeats answers that got lost.
+    fn check(&mut self) {
+        self.0.retain(|id, function| function.check_drain(*id));
+    }
+}

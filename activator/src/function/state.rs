@@ -1,0 +1,454 @@
+//! What a function's lock protects, and every change to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use zeron_core::function::AdmissionPolicy;
+use zeron_core::route::RoutedFunction;
+use zeron_core::{EndpointSnapshot, StartFailure};
+use zeron_wire::Wake;
+
+use super::drain::Order;
+use super::{Effects, Entry, FunctionState, Grant, Permit, Ticket};
+use crate::balance::{self, Random};
+use crate::cause::Cause;
+use crate::clock;
+use crate::load::{Load, Meter, Report};
+use crate::refusal::Refusal;
+use crate::replica::{self, Replica, Seat};
+use crate::wake::WakeGate;
+
+/// What `Retry-After` says when nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct State {
+    limit: Option<u32>,
+    admission: AdmissionPolicy,
+    is_wake_allowed: bool,
+    is_retired: bool,
+    pub(super) seats: Vec<Seat>,
+    /// Those of `seats` that may be given work.
+    usable: Vec<Arc<Replica>>,
+    /// Replicas that the platform is about to start.
+    pending: u32,
+    failure: Option<StartFailure>,
+    /// By order of arrival. Not empty only while no slot is free.
+    queue: BTreeMap<u64, Waiter>,
+    queued_bytes: u64,
+    next_number: u64,
+    meter: Meter,
+    gate: WakeGate,
+    pub(super) drains: Vec<Order>,
+    random: Random,
+    /// It is on the list of active functions.
+    is_listed: bool,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    grant: oneshot::Sender<Grant>,
+    bytes: u64,
+}
+
+impl State {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            limit: None,
+            admission: AdmissionPolicy::default(),
+            is_wake_allowed: true,
+            is_retired: false,
+            seats: Vec::new(),
+            usable: Vec::new(),
+            pending: 0,
+            failure: None,
+            queue: BTreeMap::new(),
+            queued_bytes: 0,
+            next_number: 0,
+            meter: Meter::new(now),
+            gate: WakeGate::default(),
+            drains: Vec::new(),
+            random: Random::new(crate::head::trace::draw()),
+            is_listed: false,
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.meter.load()
+    }
+
+    pub(super) fn has_usable(&self) -> bool {
+        !self.usable.is_empty()
+    }
+
+    pub(super) fn enter(
+        &mut self,
+        function: &Arc<FunctionState>,
+        now: Instant,
+        bytes: u64,
+        effects: &mut Effects,
+    ) -> Entry {
+        self.arrive(now, effects);
+        let number = self.next_number;
+        self.next_number += 1;
+        if self.queue.is_empty()
+            && let Some(replica) = self.free_replica()
+        {
+            return Entry::Granted(self.grant(function, replica, number, bytes, now));
+        }
+        if let Some(refusal) = self.hopeless() {
+            self.wake_for(function, now, 1, effects);
+            return Entry::Refused(refusal);
+        }
+        if !self.has_room(function, bytes) {
+            let refusal = Refusal::new(Cause::QueueFull).retry_after(RETRY_AFTER);
+            return Entry::Refused(refusal);
+        }
+        self.join(function, number, bytes, now, effects)
+    }
+
+    /// A request whose replica could not be reached: its slot is free again, its place is kept.
+    pub(super) fn reenter(
+        &mut self,
+        function: &Arc<FunctionState>,
+        permit: &Permit,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Entry {
+        self.release(&permit.replica, now);
+        let is_first = self
+            .queue
+            .first_key_value()
+            .is_none_or(|(first, _)| permit.number < *first);
+        if is_first && let Some(replica) = self.free_replica() {
+            let permit = self.grant(function, replica, permit.number, permit.bytes, now);
+            return Entry::Granted(permit);
+        }
+        if self.is_retired {
+            return Entry::Refused(Refusal::new(Cause::FunctionGone));
+        }
+        // It was admitted before: only the books are kept, the bounds are not asked again.
+        function
+            .house
+            .budget
+            .take_anyway(function.id.namespace(), permit.bytes);
+        let entry = self.join(function, permit.number, permit.bytes, now, effects);
+        self.dispatch(function, now, effects);
+        entry
+    }
+
+    pub(super) fn release(&mut self, replica: &Replica, now: Instant) {
+        replica.give_slot();
+        self.shift(now, -1, 0);
+    }
+
+    pub(super) fn leave(&mut self, function: &FunctionState, number: u64, now: Instant) {
+        if let Some(waiter) = self.queue.remove(&number) {
+            self.forget(function, &waiter, now);
+        }
+    }
+
+    /// Gives free slots to the first waiters.
+    pub(super) fn dispatch(
+        &mut self,
+        function: &Arc<FunctionState>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        while !self.queue.is_empty()
+            && let Some(replica) = self.free_replica()
+            && let Some((number, waiter)) = self.queue.pop_first()
+        {
+            self.forget(function, &waiter, now);
+            let permit = self.grant(function, replica, number, waiter.bytes, now);
+            effects.grants.push((waiter.grant, Ok(permit)));
+        }
+    }
+
+    pub(super) fn configure(
+        &mut self,
+        function: &Arc<FunctionState>,
+        routed: &RoutedFunction,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        self.is_retired = false;
+        self.limit = routed.function.concurrency_limit.map(Into::into);
+        self.admission = routed.function.admission;
+        let was_allowed = std::mem::replace(&mut self.is_wake_allowed, routed.is_wake_allowed);
+        if was_allowed != self.is_wake_allowed {
+            self.gate.reset();
+        }
+        self.dispatch(function, now, effects);
+        self.refuse_if_hopeless(function, now, effects);
+        self.wake_if_needed(function, now, effects);
+    }
+
+    pub(super) fn retire(
+        &mut self,
+        function: &Arc<FunctionState>,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        self.is_retired = true;
+        self.refuse_waiting(function, &Refusal::new(Cause::FunctionGone), now, effects);
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        function: &Arc<FunctionState>,
+        snapshot: &EndpointSnapshot,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        self.seats = replica::seats(snapshot, &self.seats);
+        self.pending = snapshot.pending;
+        self.refresh_usable();
+        self.prune_drains();
+        self.finished_drains(&function.id, effects);
+        self.dispatch(function, now, effects);
+        let is_new_failure = snapshot.failure.as_ref().is_some_and(|failure| {
+            failure.is_final && self.failure.as_ref().is_none_or(|old| old.at != failure.at)
+        });
+        self.failure.clone_from(&snapshot.failure);
+        if is_new_failure
+            && self.usable.is_empty()
+            && let Some(failure) = &self.failure
+        {
+            let refusal = Refusal::start_failed(failure, retry_after(failure));
+            self.refuse_waiting(function, &refusal, now, effects);
+        }
+        self.refuse_if_hopeless(function, now, effects);
+        self.wake_if_needed(function, now, effects);
+    }
+
+    /// Leaves `replica` alone for a moment; `None` when somebody saw to that already.
+    pub(super) fn suspect(&mut self, replica: &Replica) -> Option<Duration> {
+        let seat = self
+            .seats
+            .iter_mut()
+            .find(|seat| seat.replica.key == replica.key)?;
+        if std::mem::replace(&mut seat.is_suspect, true) {
+            return None;
+        }
+        self.refresh_usable();
+        Some(replica.strike())
+    }
+
+    pub(super) fn reinstate(
+        &mut self,
+        function: &Arc<FunctionState>,
+        replica: &Replica,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        for seat in &mut self.seats {
+            if seat.replica.key == replica.key {
+                seat.is_suspect = false;
+            }
+        }
+        self.refresh_usable();
+        self.dispatch(function, now, effects);
+    }
+
+    pub(super) fn refuse_waiting(
+        &mut self,
+        function: &FunctionState,
+        refusal: &Refusal,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        for waiter in std::mem::take(&mut self.queue).into_values() {
+            self.forget(function, &waiter, now);
+            effects.grants.push((waiter.grant, Err(refusal.clone())));
+        }
+    }
+
+    /// Asks for replicas when fewer are usable than those here need.
+    pub(super) fn wake_if_needed(
+        &mut self,
+        function: &FunctionState,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let usable = u32::try_from(self.usable.len()).unwrap_or(u32::MAX);
+        let capacity = match self.limit {
+            Some(limit) => limit.saturating_mul(usable),
+            None if usable > 0 => u32::MAX,
+            None => 0,
+        };
+        if self.load().total() > capacity {
+            self.wake_for(function, now, 0, effects);
+        }
+    }
+
+    /// A request that does not wait wants a replica all the same.
+    pub(super) fn nudge(&mut self, function: &FunctionState, now: Instant, effects: &mut Effects) {
+        self.arrive(now, effects);
+        self.wake_for(function, now, 1, effects);
+    }
+
+    /// `None`: nothing since the last report, and the function is off the list.
+    pub(super) fn report(&mut self, now: Instant) -> Option<Report> {
+        let report = self.meter.report(now);
+        let is_active = report.load.total() > 0 || report.arrivals > 0 || report.average > 0.0;
+        self.is_listed = is_active;
+        is_active.then_some(report)
+    }
+
+    pub(super) fn refresh_usable(&mut self) {
+        let before: Vec<u64> = self.usable.iter().map(|replica| replica.key).collect();
+        self.usable.clear();
+        let usable = self.seats.iter().filter(|seat| seat.is_usable());
+        self.usable
+            .extend(usable.map(|seat| Arc::clone(&seat.replica)));
+        if !self.usable.iter().map(|replica| replica.key).eq(before) {
+            self.gate.reset();
+        }
+    }
+
+    fn arrive(&mut self, now: Instant, effects: &mut Effects) {
+        if !self.is_listed {
+            self.is_listed = true;
+            effects.is_newly_active = true;
+            self.meter.restart(now);
+        }
+        self.meter.arrive();
+    }
+
+    fn join(
+        &mut self,
+        function: &Arc<FunctionState>,
+        number: u64,
+        bytes: u64,
+        now: Instant,
+        effects: &mut Effects,
+    ) -> Entry {
+        let (sender, grant) = oneshot::channel();
+        self.queue.insert(
+            number,
+            Waiter {
+                grant: sender,
+                bytes,
+            },
+        );
+        self.queued_bytes += bytes;
+        self.shift(now, 0, 1);
+        self.wake_if_needed(function, now, effects);
+        Entry::Waiting(Ticket {
+            function: Arc::clone(function),
+            number,
+            grant,
+        })
+    }
+
+    fn forget(&mut self, function: &FunctionState, waiter: &Waiter, now: Instant) {
+        self.queued_bytes -= waiter.bytes;
+        function
+            .house
+            .budget
+            .give(function.id.namespace(), waiter.bytes);
+        self.shift(now, 0, -1);
+    }
+
+    fn free_replica(&mut self) -> Option<Arc<Replica>> {
+        let usable = &self.usable;
+        let random = &mut self.random;
+        let place = balance::pick(
+            usable.len(),
+            self.limit,
+            |place| usable[place].in_flight(),
+            |bound| random.below(bound),
+        )?;
+        Some(Arc::clone(&usable[place]))
+    }
+
+    fn grant(
+        &mut self,
+        function: &Arc<FunctionState>,
+        replica: Arc<Replica>,
+        number: u64,
+        bytes: u64,
+        now: Instant,
+    ) -> Permit {
+        replica.take_slot();
+        self.shift(now, 1, 0);
+        Permit::new(function, replica, number, bytes)
+    }
+
+    fn shift(&mut self, now: Instant, in_flight: i32, queued: i32) {
+        let load = self.meter.load();
+        let load = Load {
+            in_flight: load.in_flight.saturating_add_signed(in_flight),
+            queued: load.queued.saturating_add_signed(queued),
+        };
+        self.meter.set(now, load);
+    }
+
+    fn has_room(&self, function: &FunctionState, bytes: u64) -> bool {
+        self.load().queued < self.admission.max_queued
+            && self.queued_bytes.saturating_add(bytes) <= self.admission.max_queued_bytes
+            && function.house.budget.take(function.id.namespace(), bytes)
+    }
+
+    /// Why waiting is in vain, if it is.
+    fn hopeless(&self) -> Option<Refusal> {
+        if self.is_retired {
+            return Some(Refusal::new(Cause::FunctionGone));
+        }
+        if !self.seats.is_empty() {
+            return None;
+        }
+        if !self.is_wake_allowed && self.pending == 0 {
+            return Some(Refusal::new(Cause::Paused).retry_after(RETRY_AFTER));
+        }
+        let failure = self.failure.as_ref().filter(|failure| failure.is_final)?;
+        let retry_at = failure.retry_at.filter(|at| *at > clock::wall())?;
+        let wait = retry_at.since(clock::wall());
+        Some(Refusal::start_failed(failure, wait))
+    }
+
+    /// Those who wait already wait for the next attempt, unless there will be none.
+    fn refuse_if_hopeless(
+        &mut self,
+        function: &FunctionState,
+        now: Instant,
+        effects: &mut Effects,
+    ) {
+        let is_asleep = !self.is_wake_allowed && self.pending == 0 && self.seats.is_empty();
+        if is_asleep && !self.queue.is_empty() {
+            let refusal = Refusal::new(Cause::Paused).retry_after(RETRY_AFTER);
+            self.refuse_waiting(function, &refusal, now, effects);
+        }
+    }
+
+    fn wake_for(
+        &mut self,
+        function: &FunctionState,
+        now: Instant,
+        unqueued: u32,
+        effects: &mut Effects,
+    ) {
+        let load = self.load();
+        let amount = load.total().saturating_add(unqueued);
+        if self.is_wake_allowed && !self.is_retired && self.gate.pass(now, amount) {
+            effects.wake = Some(Wake {
+                function: function.id.clone(),
+                in_flight: load.in_flight,
+                queued: load.queued.saturating_add(unqueued),
+            });
+        }
+    }
+}
+
+fn retry_after(failure: &StartFailure) -> Duration {
+    failure
+        .retry_at
+        .map_or(RETRY_AFTER, |at| at.since(clock::wall()))
+}

@@ -1,0 +1,79 @@
+//! Who is on the other end of a connection, and what it may say about those behind it.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderValue;
+use ipnet::IpNet;
+use parking_lot::Mutex;
+
+/// The client of one connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Its forwarded headers are believed.
+    pub(crate) is_trusted: bool,
+    pub(crate) is_tls: bool,
+    /// `X-Forwarded-For` of every request of this connection.
+    pub(crate) forwarded_for: HeaderValue,
+    /// `Forwarded` for the host asked for last: most connections ask for one host only.
+    forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr, is_trusted: bool, is_tls: bool) -> Self {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        Self {
+            address,
+            is_trusted,
+            is_tls,
+            forwarded_for: ascii(&address.ip().to_string()),
+            forwarded: Mutex::new(None),
+        }
+    }
+
+    /// The scheme it used.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+
+    /// The element of `Forwarded` (RFC 7239) that describes this hop.
+    pub(crate) fn forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let mut last = self.forwarded.lock();
+        if let Some((asked, forwarded)) = &*last
+            && asked == host
+        {
+            return forwarded.clone();
+        }
+        let forwarded = self.format_forwarded(host);
+        *last = Some((host.clone(), forwarded.clone()));
+        forwarded
+    }
+
+    fn format_forwarded(&self, host: &HeaderValue) -> HeaderValue {
+        let mut text = String::with_capacity(64);
+        // Writing to a string cannot fail.
+        match self.address.ip() {
+            IpAddr::V4(ip) => write!(text, "for={ip}"),
+            IpAddr::V6(ip) => write!(text, "for=\"[{ip}]\""),
+        }
+        .ok();
+        if let Ok(host) = host.to_str()
+            && !host.is_empty()
+        {
+            write!(text, ";host=\"{host}\"").ok();
+        }
+        write!(text, ";proto={}", self.scheme()).ok();
+        ascii(&text)
+    }
+}
+
+/// Whether `ip` is one of `networks`.
+pub(crate) fn is_trusted(ip: IpAddr, networks: &[IpNet]) -> bool {
+    let ip = ip.to_canonical();
+    networks.iter().any(|network| network.contains(&ip))
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,143 @@
+//! Why a request gets no replica, and how the caller is told.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use zeron_core::StartFailure;
+use zeron_core::route::StaticResponse;
+
+use crate::body::AnswerBody;
+use crate::cause::Cause;
+
+/// Says, on answers that we made, why.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-zeron-reason");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// A request that gets no replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) cause: Cause,
+    /// When to come again.
+    pub(crate) retry_after: Option<Duration>,
+    /// More than [`Cause::message`] says.
+    pub(crate) message: Option<Box<str>>,
+}
+
+impl Refusal {
+    pub(crate) const fn new(cause: Cause) -> Self {
+        Self {
+            cause,
+            retry_after: None,
+            message: None,
+        }
+    }
+
+    pub(crate) const fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    pub(crate) fn message(mut self, message: &str) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
+    /// The platform's own reason and words.
+    pub(crate) fn start_failed(failure: &StartFailure, retry_after: Duration) -> Self {
+        let message = if failure.message.is_empty() {
+            failure.reason.clone()
+        } else {
+            format!("{}: {}", failure.reason, failure.message)
+        };
+        Self::new(Cause::StartFailed)
+            .message(&message)
+            .retry_after(retry_after)
+    }
+
+    /// The answer for this caller.
+    pub(crate) fn answer(&self, is_grpc: bool) -> Response<AnswerBody> {
+        let text = self.message.as_deref().unwrap_or(self.cause.message());
+        let mut answer = if is_grpc {
+            self.grpc(text)
+        } else {
+            self.plain(text)
+        };
+        let headers = answer.headers_mut();
+        headers.insert(REASON, HeaderValue::from_static(self.cause.as_str()));
+        if let Some(wait) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        answer
+    }
+
+    fn plain(&self, text: &str) -> Response<AnswerBody> {
+        let mut answer = Response::new(AnswerBody::full(Bytes::from(format!("{text}\n"))));
+        *answer.status_mut() = self.cause.status();
+        answer.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        answer
+    }
+
+    /// A trailers-only answer: gRPC clients read the status from the head.
+    fn grpc(&self, text: &str) -> Response<AnswerBody> {
+        let mut answer = Response::new(AnswerBody::empty());
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert(
+            GRPC_STATUS,
+            HeaderValue::from_static(self.cause.grpc_status()),
+        );
+        if let Ok(message) = HeaderValue::from_str(&percent_encode(text)) {
+            headers.insert(GRPC_MESSAGE, message);
+        }
+        answer
+    }
+}
+
+/// Whether the caller expects gRPC's way of telling errors.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// The answer that a route declares.
+pub(crate) fn static_answer(declared: &StaticResponse, cause: Cause) -> Response<AnswerBody> {
+    let mut answer = Response::new(AnswerBody::full(Bytes::from(declared.body.clone())));
+    *answer.status_mut() =
+        http::StatusCode::from_u16(declared.status).unwrap_or(http::StatusCode::OK);
+    let headers = answer.headers_mut();
+    for (name, value) in &declared.headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers.insert(REASON, HeaderValue::from_static(cause.as_str()));
+    answer
+}
+
+/// `Retry-After` counts whole seconds; never "at once".
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// The encoding of `grpc-message`: printable ASCII but `%` stays.
+fn percent_encode(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes()
+        .fold(String::with_capacity(text.len()), |mut out, byte| {
+            if matches!(byte, b' '..=b'~') && byte != b'%' {
+                out.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                write!(out, "%{byte:02X}").ok();
+            }
+            out
+        })
+}

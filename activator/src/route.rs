@@ -1,0 +1,81 @@
+//! The route table: compiled from a snapshot, immutable, swapped whole.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use zeron_core::Function;
+use zeron_core::function::Timeouts;
+use zeron_core::route::StaticResponse;
+
+use crate::function::FunctionState;
+
+pub(crate) use table::RouteTable;
+
+/// What happens to a request that matches.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Forward(Split),
+    Respond(Arc<StaticResponse>),
+}
+
+/// Weighted destinations.
+#[derive(Debug)]
+pub(crate) struct Split {
+    /// Each with the sum of the weights up to and including its own.
+    destinations: Vec<(u64, Arc<Destination>)>,
+}
+
+impl Split {
+    /// The destination for `draw`, any number. `None` when no destination has a weight.
+    pub(crate) fn choose(&self, draw: u64) -> Option<&Arc<Destination>> {
+        let (total, last) = self.destinations.last()?;
+        if self.destinations.len() == 1 {
+            return Some(last);
+        }
+        let draw = draw % total;
+        let place = self.destinations.partition_point(|(upto, _)| *upto <= draw);
+        self.destinations.get(place).map(|(_, to)| to)
+    }
+}
+
+/// A function as one route leads to it.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) state: Arc<FunctionState>,
+    pub(crate) function: Arc<Function>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) placeholder: Option<Arc<StaticResponse>>,
+    pub(crate) fallback: Option<Arc<Destination>>,
+}
+
+/// One rule of one host.
+#[derive(Debug)]
+struct Rule {
+    /// Without a slash at the end; empty matches every path.
+    prefix: Box<str>,
+    headers: Vec<(http::HeaderName, Option<Box<[u8]>>)>,
+    action: Arc<Action>,
+}
+
+impl Rule {
+    fn matches(&self, path: &str, headers: &HeaderMap) -> bool {
+        has_prefix(path, &self.prefix)
+            && self.headers.iter().all(|(name, wanted)| {
+                let mut values = headers.get_all(name).iter();
+                match wanted {
+                    None => values.next().is_some(),
+                    Some(wanted) => values.any(|value| value.as_bytes() == wanted.as_ref()),
+                }
+            })
+    }
+}
+
+/// Whether `path` begins with the segments of `prefix`.
+fn has_prefix(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}

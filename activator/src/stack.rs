@@ -1,0 +1,377 @@
+//! The path of a request: accept -> head limits -> route -> admit -> balance -> forward -> answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use zeron_core::function::Protocol;
+
+use crate::body::{AnswerBody, Hold, RequestBody};
+use crate::cause::Cause;
+use crate::function::{Entry, Permit, Ticket};
+use crate::head;
+use crate::outcome::Outcome;
+use crate::peer::Peer;
+use crate::pool::Connection;
+use crate::refusal::{self, Refusal};
+use crate::replica::Replica;
+use crate::route::{Action, Destination};
+use crate::tunnel;
+use crate::upstream::{ConnectError, Exchange};
+use crate::worker::Worker;
+
+/// What a waiting request costs beside its head: its task, timers and connection buffers.
+const BYTES_PER_REQUEST: usize = 4096;
+
+/// A year: as good as no deadline, and no overflow.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Answers one request, whatever happens.
+pub(crate) async fn serve(
+    worker: Arc<Worker>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let mut outcome = Outcome::begin(&worker, &peer, &request);
+    let is_grpc = refusal::is_grpc(request.headers());
+    match respond(&worker, &peer, request, &mut outcome).await {
+        Ok(answer) => outcome.answered(answer),
+        Err(refusal) => outcome.refused(refusal.cause, refusal.answer(is_grpc)),
+    }
+}
+
+/// Accept and head limits were hyper's; the rest in order.
+async fn respond(
+    worker: &Arc<Worker>,
+    peer: &Peer,
+    request: Request<Incoming>,
+    outcome: &mut Outcome,
+) -> Result<Response<AnswerBody>, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    head::check(&parts).map_err(Refusal::new)?;
+    let authority = head::authority(&parts).map_err(Refusal::new)?;
+    let destination = {
+        let table = worker.shared.routes.load();
+        let action = table.find(authority.name(), parts.uri.path(), &parts.headers);
+        match &**action.ok_or(Refusal::new(Cause::NoRoute))? {
+            Action::Respond(response) => {
+                outcome.cause = Cause::Responded;
+                return Ok(refusal::static_answer(response, Cause::Responded));
+            }
+            Action::Forward(split) => split
+                .choose(head::trace::draw())
+                .map(Arc::clone)
+                .ok_or(Refusal::new(Cause::NoRoute))?,
+        }
+    };
+    outcome.destination(&destination);
+    if let Some(placeholder) = &destination.placeholder
+        && !destination.state.is_ready()
+    {
+        destination.state.nudge(outcome.arrived);
+        outcome.cause = Cause::Placeholder;
+        return Ok(refusal::static_answer(placeholder, Cause::Placeholder));
+    }
+    let upgrade = head::wanted_upgrade(&parts, !body.is_end_stream());
+    head::forward(&mut parts, &authority, peer);
+    let call = Call {
+        parts,
+        body: RequestBody::new(body, worker.shared.config.limits.body_timeout),
+        upgrade,
+    };
+    call.carry(worker, destination, outcome).await
+}
+
+/// A request on its way to a function.
+struct Call {
+    parts: Parts,
+    body: RequestBody,
+    upgrade: Option<HeaderValue>,
+}
+
+impl Call {
+    /// Admit, balance, forward, answer.
+    async fn carry(
+        self,
+        worker: &Arc<Worker>,
+        destination: Arc<Destination>,
+        outcome: &mut Outcome,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let bytes = BYTES_PER_REQUEST + head_bytes(&self.parts);
+        let mut clock = Deadline::new(outcome.arrived, &destination);
+        let entry = destination.state.enter(outcome.arrived, bytes as u64);
+        let (destination, permit) = match entry {
+            Entry::Granted(permit) => (destination, permit),
+            entry => Box::pin(admit(entry, destination, &mut clock, bytes, outcome)).await?,
+        };
+        self.forward(worker, &destination, permit, clock, outcome)
+            .await
+    }
+
+    async fn forward(
+        mut self,
+        worker: &Arc<Worker>,
+        destination: &Arc<Destination>,
+        permit: Permit,
+        clock: Deadline,
+        outcome: &mut Outcome,
+    ) -> Result<Response<AnswerBody>, Refusal> {
+        let protocol = match self.upgrade {
+            Some(_) => Protocol::Http1,
+            None => destination.function.protocol,
+        };
+        if let Some(upgrade) = &self.upgrade {
+            head::ask_upgrade(&mut self.parts.headers, upgrade.clone());
+        } else if protocol == Protocol::H2c {
+            head::to_http2(&mut self.parts);
+        }
+        let tunnel = self
+            .upgrade
+            .is_some()
+            .then(|| tunnel::client_side(&mut self.parts));
+        let mut attempt = Attempt {
+            worker,
+            protocol,
+            clock,
+        };
+        let deadline = attempt.clock.answer();
+        let request = Request::from_parts(self.parts, self.body);
+        let exchange = attempt.run(request, permit, outcome);
+        let (answer, hold) = tokio::time::timeout_at(deadline.at, exchange)
+            .await
+            .map_err(|_| Refusal::new(deadline.cause))??;
+        let idle = destination.timeouts.idle;
+        match tunnel {
+            Some(client) => Ok(tunnel::answer(worker, client, answer, hold, idle, outcome)),
+            None => Ok(finish(answer, hold, idle)),
+        }
+    }
+}
+
+/// Everything that one exchange needs and that does not change on the way.
+struct Attempt<'a> {
+    worker: &'a Arc<Worker>,
+    protocol: Protocol,
+    clock: Deadline,
+}
+
+type Exchanged = (Response<Incoming>, Hold);
+
+impl Attempt<'_> {
+    /// Tries until something was sent. Nothing is sent twice, except a request that may be.
+    async fn run(
+        &mut self,
+        mut request: Request<RequestBody>,
+        mut permit: Permit,
+        outcome: &mut Outcome,
+    ) -> Result<Exchanged, Refusal> {
+        let is_repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        loop {
+            let replica = Arc::clone(&permit.replica);
+            let connected = self.connect(&replica, is_repeatable, outcome).await;
+            let connection = match connected {
+                Ok(connection) => connection,
+                Err(error) => {
+                    permit = Box::pin(self.elsewhere(permit, &error)).await?;
+                    continue;
+                }
+            };
+            let spare = spare(&connection, is_repeatable, &request);
+            let sent = Instant::now();
+            let exchange = self.worker.upstream.exchange(&replica, connection, request);
+            match exchange.await {
+                Ok((answer, lease)) => {
+                    outcome.first_byte(sent);
+                    return Ok((answer, Hold { permit, lease }));
+                }
+                // The pooled connection died before: once more over another.
+                Err(Exchange::NotSent(unsent)) => request = *unsent,
+                Err(Exchange::Broken(error)) => match spare {
+                    Some(spare) if is_lost_connection(&error) => request = *spare,
+                    _ => return Err(broken(&error)),
+                },
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        replica: &Replica,
+        is_repeatable: bool,
+        outcome: &mut Outcome,
+    ) -> Result<Connection, ConnectError> {
+        let upstream = &self.worker.upstream;
+        let begun = outcome.is_cold().then(Instant::now);
+        let connection = upstream
+            .connection(replica, self.protocol, is_repeatable)
+            .await?;
+        if let Some(begun) = begun {
+            outcome.connected(begun);
+        }
+        Ok(connection)
+    }
+
+    /// The replica cannot be reached: another one, or the queue, at the old place.
+    async fn elsewhere(&self, permit: Permit, error: &ConnectError) -> Result<Permit, Refusal> {
+        let state = Arc::clone(permit.function());
+        let replica = Arc::clone(&permit.replica);
+        tracing::debug!(
+            function = %state.id, endpoint = %replica.id, error = error as &dyn std::error::Error,
+            "replica cannot be reached"
+        );
+        let (entry, pause) = state.fail_over(permit, Instant::now());
+        if let Some(pause) = pause {
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                state.reinstate(&replica, Instant::now());
+            });
+        }
+        match entry {
+            Entry::Granted(permit) => Ok(permit),
+            Entry::Refused(refusal) => Err(refusal),
+            Entry::Waiting(ticket) => wait(ticket, self.clock.queue).await,
+        }
+    }
+}
+
+/// The cold path of admission: waits, and goes to the fallback when that takes too long.
+async fn admit(
+    entry: Entry,
+    mut destination: Arc<Destination>,
+    clock: &mut Deadline,
+    bytes: usize,
+    outcome: &mut Outcome,
+) -> Result<(Arc<Destination>, Permit), Refusal> {
+    let mut entry = entry;
+    loop {
+        let refusal = match entry {
+            Entry::Granted(permit) => return Ok((destination, permit)),
+            Entry::Refused(refusal) => return Err(refusal),
+            Entry::Waiting(ticket) => match wait(ticket, clock.queue).await {
+                Ok(permit) => {
+                    outcome.admitted();
+                    return Ok((destination, permit));
+                }
+                Err(refusal) => refusal,
+            },
+        };
+        let fallback = destination.fallback.as_ref().map(Arc::clone);
+        match fallback {
+            Some(fallback) if refusal.cause == Cause::Deadline => {
+                let now = Instant::now();
+                *clock = Deadline::new(now, &fallback);
+                entry = fallback.state.enter(now, bytes as u64);
+                destination = fallback;
+            }
+            _ => return Err(refusal),
+        }
+    }
+}
+
+async fn wait(ticket: Ticket, deadline: Instant) -> Result<Permit, Refusal> {
+    tokio::time::timeout_at(deadline, ticket.granted())
+        .await
+        .unwrap_or(Err(Refusal::new(Cause::Deadline)))
+}
+
+/// The moments at which a request has taken too long.
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    request: Instant,
+    queue: Instant,
+    response_start: Option<Duration>,
+}
+
+/// When the answer must have begun, and what it means if it has not.
+struct Latest {
+    at: Instant,
+    cause: Cause,
+}
+
+impl Deadline {
+    fn new(arrived: Instant, destination: &Destination) -> Self {
+        let request = arrived + destination.timeouts.request.unwrap_or(NEVER).min(NEVER);
+        let max_wait = destination.function.admission.max_wait.min(NEVER);
+        Self {
+            request,
+            queue: request.min(arrived + max_wait),
+            response_start: destination.timeouts.response_start,
+        }
+    }
+
+    fn answer(&self) -> Latest {
+        let start = self
+            .response_start
+            .map(|longest| Instant::now() + longest.min(NEVER));
+        match start {
+            Some(at) if at < self.request => Latest {
+                at,
+                cause: Cause::ResponseTimeout,
+            },
+            _ => Latest {
+                at: self.request,
+                cause: Cause::Deadline,
+            },
+        }
+    }
+}
+
+/// The answer as the client gets it.
+pub(crate) fn finish(
+    answer: Response<Incoming>,
+    hold: Hold,
+    idle: Option<Duration>,
+) -> Response<AnswerBody> {
+    let (mut parts, body) = answer.into_parts();
+    head::answer(&mut parts.headers);
+    parts.version = http::Version::HTTP_11;
+    Response::from_parts(parts, AnswerBody::upstream(body, idle, hold))
+}
+
+/// A second copy of a request that may be sent twice, where the connection might be closing.
+fn spare(
+    connection: &Connection,
+    is_repeatable: bool,
+    request: &Request<RequestBody>,
+) -> Option<Box<Request<RequestBody>>> {
+    let Connection::Http1 {
+        idle: Some(idle), ..
+    } = connection
+    else {
+        return None;
+    };
+    let is_old = *idle > crate::upstream::FRESH;
+    (is_repeatable && is_old).then(|| Box::new(copy(request)))
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+fn head_bytes(parts: &Parts) -> usize {
+    let fields = parts.headers.iter();
+    fields.fold(parts.uri.path().len(), |bytes, (name, value)| {
+        bytes + name.as_str().len() + value.len()
+    })
+}
+
+fn is_lost_connection(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
+
+fn broken(error: &hyper::Error) -> Refusal {
+    tracing::debug!(
+        error = error as &dyn std::error::Error,
+        "the replica did not answer"
+    );
+    Refusal::new(Cause::UpstreamFailed)
+}

@@ -1,0 +1,93 @@
+//! Connections that change protocol: WebSocket and whatever else `Upgrade` names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, UPGRADE};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::body::{AnswerBody, Hold};
+use crate::cause::Cause;
+use crate::head;
+use crate::outcome::Outcome;
+use crate::stack;
+use crate::worker::Worker;
+
+/// Buffer of each direction.
+const BUFFER: usize = 8 << 10;
+
+/// A close frame of a server: 1001, going away.
+const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
+
+/// The client's half of a change of protocol that has not happened yet.
+pub(crate) fn client_side(parts: &mut Parts) -> Option<OnUpgrade> {
+    parts.extensions.remove()
+}
+
+/// Answers a request for another protocol: with a tunnel, or like any other, and then no further
+/// request on this connection: what follows may be meant for the other protocol.
+pub(crate) fn answer(
+    worker: &Arc<Worker>,
+    client: Option<OnUpgrade>,
+    mut answer: Response<Incoming>,
+    hold: Hold,
+    idle: Option<Duration>,
+    outcome: &mut Outcome,
+) -> Response<AnswerBody> {
+    let (true, Some(client)) = (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client) else {
+        let mut answer = stack::finish(answer, hold, idle);
+        answer
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+        return answer;
+    };
+    outcome.cause = Cause::Upgraded;
+    let replica = hyper::upgrade::on(&mut answer);
+    let protocol = answer.headers_mut().remove(UPGRADE);
+    let is_websocket = protocol
+        .as_ref()
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let tunnel = carry(Arc::clone(worker), client, replica, hold, is_websocket);
+    worker.shared.tasks.spawn(tunnel);
+    let (mut parts, _) = answer.into_parts();
+    head::answer(&mut parts.headers);
+    parts
+        .headers
+        .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    if let Some(protocol) = protocol {
+        parts.headers.insert(UPGRADE, protocol);
+    }
+    parts.version = http::Version::HTTP_11;
+    Response::from_parts(parts, AnswerBody::empty())
+}
+
+/// Copies both ways until both sides have closed, or this process goes away.
+async fn carry(
+    worker: Arc<Worker>,
+    client: OnUpgrade,
+    replica: OnUpgrade,
+    hold: Hold,
+    is_websocket: bool,
+) {
+    let (Ok(client), Ok(replica)) = tokio::join!(client, replica) else {
+        return;
+    };
+    let (mut client, mut replica) = (TokioIo::new(client), TokioIo::new(replica));
+    let copy = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut replica, BUFFER, BUFFER);
+    tokio::select! {
+        // Errors end the tunnel as a close does; both sides see theirs.
+        _ = copy => {}
+        () = worker.shared.cut.cancelled() => {
+            if is_websocket {
+                client.write_all(&GOING_AWAY).await.ok();
+            }
+            client.shutdown().await.ok();
+        }
+    }
+    drop(hold);
+}

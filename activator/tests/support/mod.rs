@@ -1,0 +1,246 @@
+//! An activator with one test as its back end and autoscaler, and origins that it forwards to.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
+
+pub mod origin;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use zeron_activator::{Activator, ActivatorHandle, Config};
+use zeron_core::endpoint::StartFailure;
+use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
+use zeron_core::route::{
+    Forward, HostPattern, Route, RouteAction, RouteSnapshot, RoutedFunction, WeightedTarget,
+};
+use zeron_core::workload::{ReadinessProbe, ResourceLimits};
+use zeron_core::{
+    Endpoint, EndpointId, EndpointSnapshot, Function, FunctionId, ObjectRef, ScalePolicy, Workload,
+};
+use zeron_wire::{AutoscalerLink, ToAutoscaler, Wake};
+
+/// No test waits longer for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it happens in time")
+}
+
+pub struct Stage {
+    pub activator: ActivatorHandle,
+    pub autoscaler: AutoscalerLink,
+}
+
+pub fn config() -> Config {
+    Config {
+        listeners: vec!["127.0.0.1:0".parse().unwrap()],
+        workers: 2.try_into().unwrap(),
+        ..Config::default()
+    }
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let (link, autoscaler) = zeron_wire::link();
+        Self {
+            activator: Activator::start(config, link).unwrap(),
+            autoscaler,
+        }
+    }
+
+    /// Declares `functions`, each routed at `NAME.test`.
+    pub fn declare(&self, functions: Vec<Function>) {
+        let routes = functions.iter().map(|f| route(&f.id)).collect();
+        self.publish(routes, functions);
+    }
+
+    pub fn publish(&self, routes: Vec<Route>, functions: Vec<Function>) {
+        let functions = functions
+            .into_iter()
+            .map(|function| RoutedFunction {
+                function: Arc::new(function),
+                is_wake_allowed: true,
+                wake_count: 1,
+            })
+            .collect();
+        let snapshot = RouteSnapshot { routes, functions };
+        self.activator.publish(Arc::new(snapshot));
+    }
+
+    pub fn replicas(&self, function: &FunctionId, endpoints: &[Endpoint]) {
+        self.observe(
+            function,
+            EndpointSnapshot {
+                endpoints: endpoints.to_vec(),
+                pending: 0,
+                failure: None,
+            },
+        );
+    }
+
+    pub fn failure(&self, function: &FunctionId, failure: StartFailure) {
+        self.observe(
+            function,
+            EndpointSnapshot {
+                endpoints: Vec::new(),
+                pending: 1,
+                failure: Some(failure),
+            },
+        );
+    }
+
+    fn observe(&self, function: &FunctionId, snapshot: EndpointSnapshot) {
+        self.activator
+            .sink()
+            .publish(function, Some(Arc::new(snapshot)));
+    }
+
+    /// The next wake-up.
+    pub async fn woken(&mut self) -> Wake {
+        loop {
+            match soon(self.autoscaler.receiver.recv()).await.unwrap() {
+                ToAutoscaler::Wake(wake) => return wake,
+                ToAutoscaler::Stats(_) | ToAutoscaler::Drained(_) => {}
+            }
+        }
+    }
+
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.activator.addresses()[0])
+            .await
+            .unwrap()
+    }
+
+    /// Sends `request` as it is and reads until the connection closes.
+    pub async fn raw(&self, request: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_ref()).await.unwrap();
+        rest(&mut stream).await
+    }
+
+    pub async fn get(&self, host: &str) -> String {
+        self.raw(format!(
+            "GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
+        ))
+        .await
+    }
+
+    /// Waits until the load of `function` is this.
+    pub async fn until_load(&self, function: &FunctionId, in_flight: u32, queued: u32) {
+        soon(async {
+            loop {
+                let load = self.activator.load(function).unwrap();
+                if (load.in_flight, load.queued) == (in_flight, queued) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+}
+
+pub async fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset after the answer is an end too.
+    soon(stream.read_to_end(&mut all)).await.ok();
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Reads until `end` was seen.
+pub async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    soon(async {
+        while !String::from_utf8_lossy(&seen).contains(end) {
+            let length = stream.read(&mut buffer).await.unwrap();
+            assert!(
+                length > 0,
+                "closed after {:?}",
+                String::from_utf8_lossy(&seen)
+            );
+            seen.extend_from_slice(&buffer[..length]);
+        }
+    })
+    .await;
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+pub fn id(name: &str) -> FunctionId {
+    FunctionId::new("default", "Deployment", name)
+}
+
+pub fn object(name: &str) -> ObjectRef {
+    ObjectRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        namespace: "default".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+pub fn function(name: &str, limit: u32) -> Function {
+    Function {
+        id: id(name),
+        owner: object(name),
+        workload: Workload {
+            command: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            working_dir: None,
+            image: None,
+            port: None,
+            readiness: ReadinessProbe::default(),
+            limits: ResourceLimits::default(),
+            termination_grace: Duration::from_secs(30),
+            start_deadline: Duration::from_secs(30),
+        },
+        protocol: Protocol::Http1,
+        concurrency_limit: NonZeroU32::new(limit),
+        timeouts: Timeouts::default(),
+        scale: ScalePolicy::default(),
+        admission: AdmissionPolicy::default(),
+    }
+}
+
+pub fn route(function: &FunctionId) -> Route {
+    Route {
+        source: object(function.name()),
+        hosts: vec![HostPattern::Exact(format!("{}.test", function.name()))],
+        path_prefix: "/".to_owned(),
+        headers: Vec::new(),
+        action: RouteAction::Forward(Forward {
+            targets: vec![WeightedTarget {
+                function: function.clone(),
+                weight: 1,
+            }],
+            timeouts: None,
+            placeholder: None,
+            fallback: None,
+        }),
+        tag: None,
+    }
+}
+
+pub fn replica(number: u64, address: std::net::SocketAddr) -> Endpoint {
+    Endpoint {
+        id: EndpointId(number),
+        address: Some(address),
+        is_ready: true,
+        is_draining: false,
+    }
+}
