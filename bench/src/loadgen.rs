@@ -1,0 +1,163 @@
+//! The load generator: open loop by a schedule, or closed loop for ceilings. One thread, hyper client connections.
+//!
+//! Latency counts from the moment at which a request was *intended* to start, so that a stalled subject
+//! cannot hide the requests that it delayed (coordinated omission). Every body is compared.
+
+mod exchange;
+mod pool;
+mod report;
+mod schedule;
+mod timer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::Result;
+use bytes::Bytes;
+
+use exchange::Exchange;
+use pool::Pool;
+use report::Collector;
+use timer::Timer;
+
+pub(crate) use report::{Class, Report, Sample};
+pub(crate) use schedule::{Arrival, burst, constant};
+
+/// What to ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// The `Host` header.
+    pub(crate) host: String,
+    /// Path and query.
+    pub(crate) path: String,
+    /// The body of a right answer; `None`: any.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// Where and how to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    /// Every request goes here, whatever its host.
+    pub(crate) address: SocketAddr,
+    /// What an [`Arrival`] chooses from.
+    pub(crate) targets: Vec<Target>,
+    /// Connections open at once, at most; further requests wait for one, and the wait counts.
+    pub(crate) connections: usize,
+    /// Open all connections before the clock starts.
+    pub(crate) preconnect: bool,
+    /// A client leaves so long after the intended start.
+    pub(crate) timeout: Duration,
+}
+
+/// Sends a request at each arrival's time, whatever became of the earlier ones, and waits for all answers.
+///
+/// # Errors
+/// When the first connections or the timer cannot be made. Failed requests are samples, not errors.
+pub(crate) async fn open_loop(load: &Load, arrivals: &[Arrival]) -> Result<Report> {
+    let pool = Pool::new(load.address, load.connections);
+    if load.preconnect {
+        pool.fill().await?;
+    }
+    let mut timer = Timer::new()?;
+    let exchanges: Vec<Arc<Exchange>> = load
+        .targets
+        .iter()
+        .map(|t| Exchange::new(t).map(Arc::new))
+        .collect::<Result<_>>()?;
+    let collector = Arc::new(Collector::new(arrivals.len()));
+    let started = Started::now();
+    for arrival in arrivals {
+        timer.until(started.at + arrival.at).await?;
+        let request = Request {
+            exchange: Arc::clone(&exchanges[arrival.target]),
+            pool: Arc::clone(&pool),
+            intended: started.at + arrival.at,
+            timeout: load.timeout,
+        };
+        let (collector, arrival) = (Arc::clone(&collector), *arrival);
+        tokio::spawn(async move { collector.push(request.send(arrival).await) });
+    }
+    collector.finished().await;
+    Ok(collector.report(started.wall, started.at.elapsed()))
+}
+
+/// Keeps every connection busy for `duration`: a ceiling, not a latency.
+///
+/// # Errors
+/// When the connections cannot be made.
+pub(crate) async fn closed_loop(load: &Load, duration: Duration) -> Result<Report> {
+    let pool = Pool::new(load.address, load.connections);
+    pool.fill().await?;
+    let exchange = Arc::new(Exchange::new(&load.targets[0])?);
+    let collector = Arc::new(Collector::new(load.connections));
+    let started = Started::now();
+    let end = started.at + duration;
+    for _ in 0..load.connections {
+        let (pool, exchange, collector) = (
+            Arc::clone(&pool),
+            Arc::clone(&exchange),
+            Arc::clone(&collector),
+        );
+        let timeout = load.timeout;
+        tokio::spawn(async move {
+            while Instant::now() < end {
+                let intended = Instant::now();
+                let request = Request {
+                    exchange: Arc::clone(&exchange),
+                    pool: Arc::clone(&pool),
+                    intended,
+                    timeout,
+                };
+                let arrival = Arrival {
+                    at: intended - started.at,
+                    target: 0,
+                };
+                collector.record(request.send(arrival).await);
+            }
+            collector.done();
+        });
+    }
+    collector.finished().await;
+    Ok(collector.report(started.wall, started.at.elapsed()))
+}
+
+#[derive(Clone, Copy)]
+struct Started {
+    at: Instant,
+    wall: SystemTime,
+}
+
+impl Started {
+    fn now() -> Self {
+        Self {
+            at: Instant::now(),
+            wall: SystemTime::now(),
+        }
+    }
+}
+
+struct Request {
+    exchange: Arc<Exchange>,
+    pool: Arc<Pool>,
+    intended: Instant,
+    timeout: Duration,
+}
+
+impl Request {
+    async fn send(self, arrival: Arrival) -> Sample {
+        let late = self.intended.elapsed();
+        let deadline = tokio::time::Instant::from_std(self.intended + self.timeout);
+        let reply = tokio::time::timeout_at(deadline, self.exchange.run(&self.pool)).await;
+        Sample {
+            target: arrival.target,
+            intended: arrival.at,
+            late,
+            latency: self.intended.elapsed(),
+            reply: reply.unwrap_or_else(|_| exchange::Reply::failed(Class::Timeout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
