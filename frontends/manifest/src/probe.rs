@@ -86,9 +86,8 @@ fn http_check(fields: &Fields<'_>, ports: &[ContainerPort]) -> ProbeCheck {
 
 fn header(node: &Node<'_>) -> Option<(String, String)> {
     let fields = node.fields();
-    let name = fields.required_string("name")?;
-    let value = fields.string("value").unwrap_or_default();
-    Some((name.to_owned(), value.to_owned()))
+    let (name, value) = (fields.required_string("name"), fields.string("value"));
+    Some((name?.to_owned(), value.unwrap_or_default().to_owned()))
 }
 
 /// The probed port, when it is not the replica's own (the container's first).

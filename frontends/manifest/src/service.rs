@@ -92,10 +92,11 @@ fn port(node: &Node<'_>) -> Option<ServicePort> {
             Value::Number(number) => Some(number.to_string()),
             _ => node.string().map(str::to_owned),
         });
+    let (name, app_protocol) = (fields.string("name"), fields.string("appProtocol"));
     Some(ServicePort {
-        name: fields.string("name").map(str::to_owned),
+        name: name.map(str::to_owned),
         port: fields.integer("port", 1..=65_535)?,
         target,
-        app_protocol: fields.string("appProtocol").map(str::to_owned),
+        app_protocol: app_protocol.map(str::to_owned),
     })
 }
