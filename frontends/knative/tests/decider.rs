@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use zeron_core::policy::{Aggregation, KnativeMetric, KnativeScaling, Scaling, TriggerGroup};
@@ -30,90 +31,99 @@ fn group(case: &Value, config: &AutoscalerConfig) -> TriggerGroup {
     service.function("s-1", config).scale.groups.remove(0)
 }
 
-fn assert_spec(name: &str, want: &Value, scaling: &KnativeScaling) {
-    let spec = &want["spec"];
-    let number = |key: &str| spec[key].as_f64().unwrap();
-    let is_rps = spec["metric"] == "rps";
-    assert_eq!(scaling.metric == KnativeMetric::Rps, is_rps, "{name}");
-    assert_eq!(scaling.total, number("total"), "{name}: total");
-    assert_eq!(scaling.target, number("target"), "{name}: target");
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn assert_spec(name: &str, want: &Value, got: &KnativeScaling) {
+    let retention = match &want["pod_retention_annotation_ms"] {
+        Value::Null => &want["pod_retention_ms"],
+        annotation => annotation,
+    };
+    let is_rps = f64::from(u8::from(want["spec"]["metric"] == "rps"));
+    let is_weighted = f64::from(u8::from(want["algorithm"] == "weighted-exponential"));
+    let deadline = want["progress_deadline_annotation_ms"]
+        .as_f64()
+        .unwrap_or(600_000.0);
+    let spec = |key: &str| want["spec"][key].as_f64().unwrap();
+    let rows = [
+        (
+            "rps",
+            f64::from(u8::from(got.metric == KnativeMetric::Rps)),
+            is_rps,
+        ),
+        ("total", got.total, spec("total")),
+        ("target", got.target, spec("target")),
+        (
+            "burst",
+            got.target_burst_capacity,
+            spec("target_burst_capacity"),
+        ),
+        (
+            "activator capacity",
+            got.activator_capacity,
+            spec("activator_capacity"),
+        ),
+        (
+            "panic threshold",
+            got.panic_threshold,
+            spec("panic_threshold"),
+        ),
+        ("up rate", got.max_scale_up_rate, spec("max_scale_up_rate")),
+        (
+            "down rate",
+            got.max_scale_down_rate,
+            spec("max_scale_down_rate"),
+        ),
+        (
+            "initial",
+            f64::from(got.initial_scale),
+            spec("initial_scale"),
+        ),
+        (
+            "activation",
+            f64::from(got.activation_scale),
+            spec("activation_scale"),
+        ),
+        (
+            "window",
+            millis(got.stable_window),
+            spec("stable_window_ms"),
+        ),
+        (
+            "delay",
+            millis(got.scale_down_delay),
+            spec("scale_down_delay_ms"),
+        ),
+        (
+            "panic window",
+            millis(got.panic_window),
+            want["panic_window_ms"].as_f64().unwrap(),
+        ),
+        (
+            "grace",
+            millis(got.scale_to_zero_grace),
+            want["grace_period_ms"].as_f64().unwrap(),
+        ),
+        (
+            "retention",
+            millis(got.retention),
+            retention.as_f64().unwrap(),
+        ),
+        ("deadline", millis(got.progress_deadline), deadline),
+        (
+            "weighted",
+            f64::from(u8::from(
+                got.aggregation == Aggregation::WeightedExponential,
+            )),
+            is_weighted,
+        ),
+    ];
+    for (field, got, want) in rows {
+        assert_eq!(got, want, "{name}: {field}");
+    }
     assert_eq!(
-        scaling.target_burst_capacity,
-        number("target_burst_capacity"),
-        "{name}: burst"
-    );
-    assert_eq!(
-        scaling.activator_capacity,
-        number("activator_capacity"),
-        "{name}: activator capacity"
-    );
-    assert_eq!(
-        scaling.panic_threshold,
-        number("panic_threshold"),
-        "{name}: panic threshold"
-    );
-    assert_eq!(
-        scaling.max_scale_up_rate,
-        number("max_scale_up_rate"),
-        "{name}: up"
-    );
-    assert_eq!(
-        scaling.max_scale_down_rate,
-        number("max_scale_down_rate"),
-        "{name}: down"
-    );
-    assert_eq!(
-        f64::from(scaling.initial_scale),
-        number("initial_scale"),
-        "{name}: initial"
-    );
-    assert_eq!(
-        f64::from(scaling.activation_scale),
-        number("activation_scale"),
-        "{name}: activation"
-    );
-    let millis = |duration: std::time::Duration| duration.as_secs_f64() * 1_000.0;
-    assert_eq!(
-        millis(scaling.stable_window),
-        number("stable_window_ms"),
-        "{name}: window"
-    );
-    assert_eq!(
-        millis(scaling.scale_down_delay),
-        number("scale_down_delay_ms"),
-        "{name}: delay"
-    );
-    let time = |key: &str| want[key].as_f64();
-    assert_eq!(
-        Some(millis(scaling.panic_window)),
-        time("panic_window_ms"),
-        "{name}: panic window"
-    );
-    assert_eq!(
-        Some(millis(scaling.scale_to_zero_grace)),
-        time("grace_period_ms"),
-        "{name}: grace"
-    );
-    let retention = time("pod_retention_annotation_ms").or(time("pod_retention_ms"));
-    assert_eq!(
-        Some(millis(scaling.retention)),
-        retention,
-        "{name}: retention"
-    );
-    let deadline = time("progress_deadline_annotation_ms").unwrap_or(600_000.0);
-    assert_eq!(
-        millis(scaling.progress_deadline),
-        deadline,
-        "{name}: deadline"
-    );
-    assert_eq!(
-        want["enable_scale_to_zero"], scaling.is_scale_to_zero_enabled,
-        "{name}"
-    );
-    let is_weighted = want["algorithm"] == "weighted-exponential";
-    assert_eq!(
-        scaling.aggregation == Aggregation::WeightedExponential,
-        is_weighted,
+        want["enable_scale_to_zero"], got.is_scale_to_zero_enabled,
         "{name}"
     );
 }
