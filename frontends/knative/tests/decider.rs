@@ -35,6 +35,8 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
+// One row per field.
+#[allow(clippy::too_many_lines)]
 fn assert_spec(name: &str, want: &Value, got: &KnativeScaling) {
     let retention = match &want["pod_retention_annotation_ms"] {
         Value::Null => &want["pod_retention_ms"],
