@@ -1,12 +1,14 @@
 //! Decides how many replicas a function needs: pure decisions, the engine loop round them, a history of reasons.
 //!
 //! Modules in the order in which data meets them: [`window`]s and the [`collector`] take in load;
-//! [`kpa`], [`behavior`], [`metric`] and [`formula`] make a count of each input; [`decide()`] joins them;
+//! [`kpa`], [`behavior`], [`metric`] and [`formula`] make a count of each input; [`decide()`] joins
+//! them; the [`engine`] acts on it.
 
 pub mod behavior;
 pub mod collector;
 mod cooldown;
 pub mod decide;
+pub mod engine;
 pub mod formula;
 mod group;
 mod http;
@@ -24,5 +26,6 @@ mod testkit;
 pub mod window;
 
 pub use decide::decide;
+pub use engine::{Clock, Engine, EngineConfig, EngineHandle, MonotonicClock};
 pub use observation::{Load, Observation};
 pub use state::{DecisionState, Start, TriggerKey};

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use zeron_core::Timestamp;
 use zeron_core::decision::{Ask, Rule};
+use zeron_core::id::ObjectRef;
 use zeron_core::metric::{MetricReading, MetricValue, Unknown, UnknownKind};
 use zeron_core::policy::{
     Behavior, Fallback, FallbackBehavior, Formula, MetricScaling, MetricType, Trigger,
     TriggerSource,
 };
+use zeron_core::status::TriggerStatus;
 
 use crate::behavior::BehaviorState;
 use crate::collector::LoadSample;
@@ -202,6 +204,44 @@ impl MetricState {
         group
     }
 
+    /// What people see of the triggers of scalers.
+    pub(crate) fn triggers(
+        &self,
+        scaling: &MetricScaling,
+        object: &ObjectRef,
+        now: Timestamp,
+    ) -> Vec<TriggerStatus> {
+        let mut all = Vec::new();
+        for (index, trigger) in self.triggers.iter().enumerate() {
+            let TriggerSource::Scaler(spec) = &trigger.spec.source else {
+                continue;
+            };
+            let status = |metric: String, value, target, is_active| TriggerStatus {
+                source: object.clone(),
+                kind: spec.kind.clone(),
+                metric,
+                value,
+                target,
+                is_active,
+            };
+            match &trigger.latest {
+                Ok((readings, at)) => all.extend(readings.iter().map(|reading| {
+                    let value = value_at(reading, *at, scaling.polling_interval, now);
+                    let is_active = trigger.is_pushed || reading.activity.is_active();
+                    status(reading.metric.clone(), value, reading.target, is_active)
+                })),
+                Err((reason, since)) => {
+                    let value = MetricValue::Unknown {
+                        reason: reason.clone(),
+                        since: *since,
+                    };
+                    all.push(status(trigger.name(index), value, 0.0, trigger.is_pushed));
+                }
+            }
+        }
+        all
+    }
+
     /// Every trigger's inputs, with fallbacks in place of what failed too often.
     fn inputs(
         &mut self,
@@ -284,10 +324,13 @@ impl TriggerState {
     fn read(&self, index: usize, scaling: &MetricScaling, scene: &Scene<'_>) -> Input {
         let asks = match &self.latest {
             Ok((readings, at)) => {
-                let stale_at = *at + freshness(scaling.polling_interval);
+                let interval = scaling.polling_interval;
                 let each = readings.iter();
-                each.map(|reading| self.ask(reading, *at, stale_at, &scaling.behavior, scene))
-                    .collect()
+                each.map(|reading| {
+                    let value = value_at(reading, *at, interval, scene.now);
+                    self.ask(reading, value, &scaling.behavior, scene)
+                })
+                .collect()
             }
             Err((unknown, since)) => vec![self.unknown(index, unknown, *since, scene)],
         };
@@ -301,26 +344,11 @@ impl TriggerState {
     fn ask(
         &self,
         reading: &MetricReading,
-        at: Timestamp,
-        stale_at: Timestamp,
+        value: MetricValue,
         behavior: &Behavior,
         scene: &Scene<'_>,
     ) -> Ask {
-        let is_fresh = scene.now <= stale_at;
-        let value = if is_fresh {
-            MetricValue::Known {
-                value: reading.value,
-                at,
-            }
-        } else {
-            MetricValue::Unknown {
-                reason: Unknown {
-                    kind: UnknownKind::Timeout,
-                    message: "no fresh value".to_owned(),
-                },
-                since: stale_at,
-            }
-        };
+        let is_fresh = matches!(value, MetricValue::Known { .. });
         let counted = Counted {
             value: reading.value,
             target: reading.target,
@@ -336,15 +364,20 @@ impl TriggerState {
         }
     }
 
-    fn unknown(&self, index: usize, unknown: &Unknown, since: Timestamp, scene: &Scene<'_>) -> Ask {
+    /// What to call it before its source said so.
+    fn name(&self, index: usize) -> String {
         let kind = match &self.spec.source {
             TriggerSource::Scaler(spec) => spec.kind.as_str(),
             TriggerSource::Http(_) => "http",
         };
         let name = self.spec.name.clone();
+        name.unwrap_or_else(|| format!("s{index}-{kind}"))
+    }
+
+    fn unknown(&self, index: usize, unknown: &Unknown, since: Timestamp, scene: &Scene<'_>) -> Ask {
         Ask {
             source: scene.source.clone(),
-            metric: name.unwrap_or_else(|| format!("s{index}-{kind}")),
+            metric: self.name(index),
             value: MetricValue::Unknown {
                 reason: unknown.clone(),
                 since,
@@ -353,6 +386,29 @@ impl TriggerState {
             replicas: None,
             is_active: false,
         }
+    }
+}
+
+/// A reading's value while it is fresh.
+fn value_at(
+    reading: &MetricReading,
+    at: Timestamp,
+    interval: Duration,
+    now: Timestamp,
+) -> MetricValue {
+    let stale_at = at + freshness(interval);
+    if now <= stale_at {
+        return MetricValue::Known {
+            value: reading.value,
+            at,
+        };
+    }
+    MetricValue::Unknown {
+        reason: Unknown {
+            kind: UnknownKind::Timeout,
+            message: "no fresh value".to_owned(),
+        },
+        since: stale_at,
     }
 }
 

@@ -3,6 +3,7 @@
 use zeron_core::Timestamp;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::policy::{ScalePolicy, Scaling, TriggerGroup};
+use zeron_core::status::TriggerStatus;
 
 use crate::collector::LoadSample;
 use crate::http::HttpState;
@@ -147,6 +148,17 @@ impl DecisionState {
         if let Some(GroupState::Metric(state)) = self.groups.get_mut(key.group) {
             state.push(key.trigger);
         }
+    }
+
+    /// Every trigger of a scaler with its newest value, in the order of their manifests.
+    pub fn triggers(&self, policy: &ScalePolicy, now: Timestamp) -> Vec<TriggerStatus> {
+        let mut triggers = Vec::new();
+        for (group, state) in policy.groups.iter().zip(&self.groups) {
+            if let (Scaling::Metric(scaling), GroupState::Metric(state)) = (&group.scaling, state) {
+                triggers.extend(state.triggers(scaling, &group.source, now));
+            }
+        }
+        triggers
     }
 
     /// Whether load arrived that the KPA wants to decide on before its grid does.

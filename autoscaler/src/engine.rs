@@ -1,0 +1,177 @@
+//! The loop round [`decide`](crate::decide()): takes in wakes, load, endpoints and metrics, and steers the back end.
+//!
+//! One task owns every function's state, on a thread of its own, so that a cold start waits for
+//! nothing else. Others hand it newest-wins messages and read snapshots.
+
+mod clock;
+mod entry;
+mod history;
+mod inbox;
+mod metrics;
+mod outbox;
+mod poll;
+mod replicas;
+mod task;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod view;
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use zeron_core::status::FunctionStatus;
+use zeron_core::{Backend, Decision, EndpointSink, Function, FunctionId, ScalerRegistry};
+use zeron_wire::AutoscalerLink;
+
+pub use clock::{Clock, MonotonicClock};
+
+use inbox::Inbox;
+use task::Task;
+use view::Views;
+
+/// Settings of an [`Engine`].
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// What the platform can run of one function, whatever its policy allows; `None` = no limit.
+    pub replica_cap: Option<u32>,
+    /// Decisions remembered per function, allocated as they are made.
+    pub history: usize,
+    /// Where metric sources are polled; `None` = the runtime that starts the engine, or else the
+    /// engine's own.
+    pub poll_runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            replica_cap: Some(1_000),
+            history: 128,
+            poll_runtime: None,
+        }
+    }
+}
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No runtime for its thread.
+    #[error("cannot build the engine's runtime")]
+    Runtime(#[source] std::io::Error),
+    /// No thread.
+    #[error("cannot start the engine's thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Decides for all functions of a node.
+#[derive(Debug)]
+pub struct Engine;
+
+impl Engine {
+    /// Starts an engine on a thread of its own. It follows `backend`'s endpoints by itself.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be made.
+    pub fn start(
+        mut config: EngineConfig,
+        backend: Arc<dyn Backend>,
+        registry: Arc<dyn ScalerRegistry>,
+        link: AutoscalerLink,
+        clock: Arc<dyn Clock>,
+    ) -> Result<EngineHandle, StartError> {
+        if config.poll_runtime.is_none() {
+            config.poll_runtime = tokio::runtime::Handle::try_current().ok();
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StartError::Runtime)?;
+        let (handle, run) = Self::prepare(&config, backend, registry, link, clock);
+        std::thread::Builder::new()
+            .name("zeron-engine".to_owned())
+            .spawn(move || runtime.block_on(run))
+            .map_err(StartError::Thread)?;
+        Ok(handle)
+    }
+
+    /// An engine as a future, for callers that have their own runtime (and clock).
+    pub fn prepare(
+        config: &EngineConfig,
+        backend: Arc<dyn Backend>,
+        registry: Arc<dyn ScalerRegistry>,
+        link: AutoscalerLink,
+        clock: Arc<dyn Clock>,
+    ) -> (EngineHandle, impl Future<Output = ()> + Send + 'static) {
+        let (changes, _) = broadcast::channel(view::CHANGES);
+        let handle = EngineHandle {
+            inbox: Arc::new(Inbox::default()),
+            views: Arc::new(Views::default()),
+            changes,
+            stop: CancellationToken::new(),
+        };
+        backend.subscribe(handle.sink());
+        let task = Task::new(config, handle.clone(), backend, registry, link, clock);
+        (handle, task.run())
+    }
+}
+
+/// The way to a running engine. Cheap to clone; never waits for the engine.
+#[derive(Clone, Debug)]
+pub struct EngineHandle {
+    inbox: Arc<Inbox>,
+    views: Arc<Views>,
+    changes: broadcast::Sender<FunctionId>,
+    stop: CancellationToken,
+}
+
+impl EngineHandle {
+    /// Takes endpoint snapshots; the newest of a function counts.
+    pub fn sink(&self) -> Arc<dyn EndpointSink> {
+        Arc::clone(&self.inbox) as Arc<dyn EndpointSink>
+    }
+
+    /// Declares a function, or replaces its definition: what is known of it stays.
+    pub fn apply(&self, function: Arc<Function>) {
+        self.inbox.apply(function);
+    }
+
+    /// Forgets a function. Its replicas are the back end's to stop.
+    pub fn remove(&self, function: FunctionId) {
+        self.inbox.remove(function);
+    }
+
+    /// One function now.
+    pub fn status(&self, function: &FunctionId) -> Option<FunctionStatus> {
+        Some(self.views.get(function)?.status())
+    }
+
+    /// All functions now, sorted by id.
+    pub fn list(&self) -> Vec<FunctionStatus> {
+        let mut all: Vec<_> = self.views.all().iter().map(|view| view.status()).collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// The last decisions of a function, oldest first. Of decisions that repeat each other the
+    /// first and the newest are kept.
+    pub fn history(&self, function: &FunctionId) -> Vec<Arc<Decision>> {
+        let view = self.views.get(function);
+        view.map(|view| view.history()).unwrap_or_default()
+    }
+
+    /// Names every function whose status changed. Slow readers miss some and are told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<FunctionId> {
+        self.changes.subscribe()
+    }
+
+    /// Registers the metrics of all functions.
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        metrics::register(Arc::clone(&self.views), registry);
+    }
+
+    /// Ends the engine; replicas stay as they are.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}

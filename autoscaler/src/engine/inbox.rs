@@ -1,0 +1,77 @@
+//! What others tell the engine, kept until it looks: per function the newest wins, so the inbox
+//! holds at most one entry of each kind per function.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId};
+
+use crate::state::TriggerKey;
+
+/// A snapshot, or the end of its function.
+pub(crate) type Endpoints = Option<Arc<EndpointSnapshot>>;
+
+/// What to do with a function.
+#[derive(Clone, Debug)]
+pub(crate) enum Command {
+    Apply(Arc<Function>),
+    Remove,
+}
+
+/// Everything that came since the engine last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub(crate) commands: HashMap<FunctionId, Command>,
+    pub(crate) endpoints: HashMap<FunctionId, Endpoints>,
+    pub(crate) pushes: BTreeSet<(FunctionId, TriggerKey)>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    mail: Mutex<Mail>,
+    arrived: Notify,
+}
+
+impl Inbox {
+    pub(crate) fn apply(&self, function: Arc<Function>) {
+        let id = function.id.clone();
+        self.command(id, Command::Apply(function));
+    }
+
+    pub(crate) fn remove(&self, function: FunctionId) {
+        self.command(function, Command::Remove);
+    }
+
+    fn command(&self, function: FunctionId, command: Command) {
+        self.mail.lock().commands.insert(function, command);
+        self.arrived.notify_one();
+    }
+
+    /// A source says that a trigger has work.
+    pub(crate) fn push(&self, function: &FunctionId, key: TriggerKey) {
+        self.mail.lock().pushes.insert((function.clone(), key));
+        self.arrived.notify_one();
+    }
+
+    /// Waits for mail.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// Takes everything.
+    pub(crate) fn take(&self) -> Mail {
+        std::mem::take(&mut *self.mail.lock())
+    }
+}
+
+impl EndpointSink for Inbox {
+    fn publish(&self, function: &FunctionId, snapshot: Endpoints) {
+        self.mail
+            .lock()
+            .endpoints
+            .insert(function.clone(), snapshot);
+        self.arrived.notify_one();
+    }
+}

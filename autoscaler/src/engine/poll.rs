@@ -1,0 +1,257 @@
+//! Reading metric sources: one read per source and interval, in a task of its own.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use zeron_core::metric::{MetricReading, Unknown, UnknownKind};
+use zeron_core::roles::{BoundTrigger, Scaler, TriggerHandle};
+use zeron_core::{FunctionId, Timestamp};
+
+use crate::metric::read_timeout;
+use crate::state::TriggerKey;
+
+/// Added to the time that a scaler is given, before it is not waited for any longer.
+const TIMEOUT_SLACK: Duration = Duration::from_millis(50);
+/// Reads caused by pushes of one source are at least this far apart.
+const PUSH_SPACING: Duration = Duration::from_secs(1);
+
+/// Triggers of one source that are read together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PollKey {
+    pub(crate) source: Arc<str>,
+    pub(crate) interval: Duration,
+}
+
+/// One trigger of one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) function: FunctionId,
+    pub(crate) key: TriggerKey,
+    pub(crate) handle: TriggerHandle,
+}
+
+/// What a source answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) poll: PollKey,
+    pub(crate) is_batch: bool,
+    pub(crate) results: Vec<(Member, Result<Vec<MetricReading>, Unknown>)>,
+}
+
+#[derive(Debug)]
+struct Source {
+    scaler: Arc<dyn Scaler>,
+    members: Vec<Member>,
+    /// Not read yet: they do not wait for the next turn of the others.
+    fresh: Vec<Member>,
+    next: Timestamp,
+    /// The read of the last turn, until it answers.
+    running_since: Option<Timestamp>,
+    pushed_at: Option<Timestamp>,
+}
+
+/// All sources with their triggers.
+#[derive(Debug)]
+pub(crate) struct Polls {
+    sources: HashMap<PollKey, Source>,
+    answers: mpsc::Sender<Answer>,
+    runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Polls {
+    pub(crate) fn new(
+        answers: mpsc::Sender<Answer>,
+        runtime: Option<tokio::runtime::Handle>,
+    ) -> Self {
+        Self {
+            sources: HashMap::new(),
+            answers,
+            runtime,
+        }
+    }
+
+    /// Adds a trigger; it is read by the next [`Self::read_fresh`], then with the others.
+    pub(crate) fn add(
+        &mut self,
+        interval: Duration,
+        bound: &BoundTrigger,
+        member: Member,
+        now: Timestamp,
+    ) -> (PollKey, Timestamp) {
+        let key = PollKey {
+            source: Arc::clone(&bound.source),
+            interval,
+        };
+        let source = self.sources.entry(key.clone()).or_insert_with(|| Source {
+            scaler: Arc::clone(&bound.scaler),
+            members: Vec::new(),
+            fresh: Vec::new(),
+            next: now + first_turn(&key),
+            running_since: None,
+            pushed_at: None,
+        });
+        source.members.push(member.clone());
+        source.fresh.push(member);
+        (key, source.next)
+    }
+
+    /// Removes a trigger; true when its source has none left.
+    pub(crate) fn remove(
+        &mut self,
+        interval: Duration,
+        bound: &BoundTrigger,
+        function: &FunctionId,
+        key: TriggerKey,
+    ) -> Option<PollKey> {
+        let poll = PollKey {
+            source: Arc::clone(&bound.source),
+            interval,
+        };
+        let source = self.sources.get_mut(&poll)?;
+        let is_other = |member: &Member| member.key != key || member.function != *function;
+        source.members.retain(is_other);
+        source.fresh.retain(is_other);
+        if source.members.is_empty() {
+            self.sources.remove(&poll);
+            return Some(poll);
+        }
+        None
+    }
+
+    /// Reads what was added since the last turn, source by source.
+    pub(crate) fn read_fresh(&mut self) {
+        for (key, source) in &mut self.sources {
+            if !source.fresh.is_empty() {
+                let members = std::mem::take(&mut source.fresh);
+                spawn(
+                    &self.answers,
+                    self.runtime.as_ref(),
+                    key,
+                    source,
+                    members,
+                    false,
+                );
+            }
+        }
+    }
+
+    /// A turn of one source. It is skipped while the one before has not answered, so that a slow
+    /// source has one read under way, and none after it waits. Answers when the next turn is.
+    pub(crate) fn turn(&mut self, key: &PollKey, now: Timestamp) -> Option<Timestamp> {
+        let source = self.sources.get_mut(key)?;
+        source.next = if source.next + key.interval > now {
+            source.next + key.interval
+        } else {
+            now + key.interval
+        };
+        let given = read_timeout(key.interval) + TIMEOUT_SLACK * 2;
+        let is_busy = source
+            .running_since
+            .is_some_and(|since| now < since + given);
+        if !is_busy {
+            source.running_since = Some(now);
+            source.fresh.clear();
+            let members = source.members.clone();
+            spawn(
+                &self.answers,
+                self.runtime.as_ref(),
+                key,
+                source,
+                members,
+                true,
+            );
+        }
+        Some(source.next)
+    }
+
+    /// A source pushed: read the pushed trigger now, unless that was just done.
+    pub(crate) fn read_pushed(&mut self, key: &PollKey, member: Member, now: Timestamp) {
+        let Some(source) = self.sources.get_mut(key) else {
+            return;
+        };
+        if source.pushed_at.is_none_or(|at| at + PUSH_SPACING <= now) {
+            source.pushed_at = Some(now);
+            spawn(
+                &self.answers,
+                self.runtime.as_ref(),
+                key,
+                source,
+                vec![member],
+                false,
+            );
+        }
+    }
+
+    /// An answer came.
+    pub(crate) fn answered(&mut self, answer: &Answer) {
+        if let Some(source) = self.sources.get_mut(&answer.poll)
+            && answer.is_batch
+        {
+            source.running_since = None;
+        }
+    }
+}
+
+/// The first turn after the immediate read comes early by a share that differs from source to
+/// source, so that sources added together are not read together for ever.
+fn first_turn(key: &PollKey) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let share = (hasher.finish() % 1_000) as f64 / 2_000.0;
+    key.interval.mul_f64(1.0 - share)
+}
+
+fn spawn(
+    answers: &mpsc::Sender<Answer>,
+    runtime: Option<&tokio::runtime::Handle>,
+    key: &PollKey,
+    source: &Source,
+    members: Vec<Member>,
+    is_batch: bool,
+) {
+    let (scaler, poll, answers) = (Arc::clone(&source.scaler), key.clone(), answers.clone());
+    let read = async move {
+        let timeout = read_timeout(poll.interval);
+        let handles: Vec<_> = members.iter().map(|member| member.handle).collect();
+        let evaluation = scaler.evaluate(&handles, timeout);
+        let values = tokio::time::timeout(timeout + TIMEOUT_SLACK, evaluation).await;
+        let answer = Answer {
+            is_batch,
+            results: pair(members, values.ok(), &poll.source, timeout),
+            poll,
+        };
+        // The engine is gone: nobody wants it any more.
+        drop(answers.send(answer).await);
+    };
+    // A read ends by its timeout, or with its runtime.
+    match runtime {
+        Some(runtime) => drop(runtime.spawn(read)),
+        None => drop(tokio::spawn(read)),
+    }
+}
+
+/// Every trigger gets an answer, whatever the scaler did.
+fn pair(
+    members: Vec<Member>,
+    values: Option<Vec<Result<Vec<MetricReading>, Unknown>>>,
+    source: &str,
+    timeout: Duration,
+) -> Vec<(Member, Result<Vec<MetricReading>, Unknown>)> {
+    let (kind, message) = match values {
+        Some(_) => (UnknownKind::Parse, format!("{source} left out an answer")),
+        None => (
+            UnknownKind::Timeout,
+            format!("{source} did not answer within {timeout:?}"),
+        ),
+    };
+    let missing = Unknown { kind, message };
+    let mut values = values.unwrap_or_default().into_iter();
+    let each = members.into_iter().map(|member| {
+        let value = values.next().unwrap_or_else(|| Err(missing.clone()));
+        (member, value)
+    });
+    each.collect()
+}

@@ -1,0 +1,535 @@
+//! The task that owns every function: one event at a time, each answered within its turn.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use zeron_core::decision::{Cause, Decision};
+use zeron_core::metric::{Unknown, UnknownKind};
+use zeron_core::policy::{Scaling, TriggerSource};
+use zeron_core::roles::TriggerHandle;
+use zeron_core::{
+    Backend, EndpointSnapshot, Function, FunctionId, ScalerRegistry, Stat, Timestamp,
+};
+use zeron_wire::{AutoscalerLink, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
+
+use super::clock::Clock;
+use super::entry::{Binding, Circumstances, Entry};
+use super::inbox::{Command, Endpoints, Mail};
+use super::outbox::Outbox;
+use super::poll::{Answer, Member, PollKey, Polls};
+use super::replicas::Step;
+use super::timers::{TimerKey, Timers};
+use super::{EngineConfig, EngineHandle};
+use crate::collector::LoadSample;
+use crate::state::TriggerKey;
+
+/// Messages of the activator taken in one turn.
+const BATCH: usize = 256;
+/// Answers of sources that may wait for the engine.
+const ANSWERS: usize = 1_024;
+/// How long to wait for room on a full link to the activator.
+const FLUSH_AGAIN: Duration = Duration::from_millis(10);
+
+pub(crate) struct Task {
+    handle: EngineHandle,
+    backend: Arc<dyn Backend>,
+    registry: Arc<dyn ScalerRegistry>,
+    clock: Arc<dyn Clock>,
+    from_activator: mpsc::Receiver<ToAutoscaler>,
+    outbox: Outbox,
+    answers: mpsc::Receiver<Answer>,
+    polls: Polls,
+    timers: Timers,
+    entries: HashMap<FunctionId, Entry>,
+    /// Of every function that a back end published, known to us or not yet.
+    endpoints: HashMap<FunctionId, Arc<EndpointSnapshot>>,
+    /// Functions whose load was not zero in the last report.
+    loaded: HashSet<FunctionId>,
+    /// Set once the activator is gone.
+    lost: Option<(Unknown, Timestamp)>,
+    next_drain: u64,
+    replica_cap: Option<u32>,
+    history: usize,
+}
+
+impl Task {
+    pub(crate) fn new(
+        config: &EngineConfig,
+        handle: EngineHandle,
+        backend: Arc<dyn Backend>,
+        registry: Arc<dyn ScalerRegistry>,
+        link: AutoscalerLink,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let (sender, answers) = mpsc::channel(ANSWERS);
+        Self {
+            handle,
+            backend,
+            registry,
+            clock,
+            from_activator: link.receiver,
+            outbox: Outbox::new(link.sender),
+            answers,
+            polls: Polls::new(sender, config.poll_runtime.clone()),
+            timers: Timers::default(),
+            entries: HashMap::new(),
+            endpoints: HashMap::new(),
+            loaded: HashSet::new(),
+            lost: None,
+            next_drain: 1,
+            replica_cap: config.replica_cap,
+            history: config.history,
+        }
+    }
+
+    /// Runs until the engine is stopped.
+    pub(crate) async fn run(mut self) {
+        let stop = self.handle.stop.clone();
+        let inbox = Arc::clone(&self.handle.inbox);
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let until_due = self.until_due();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                count = self.from_activator.recv_many(&mut batch, BATCH), if self.lost.is_none() => {
+                    // A wake-up may be for a function that was declared just before.
+                    self.open(inbox.take());
+                    if count == 0 {
+                        self.lose_activator();
+                    }
+                    self.hear(&mut batch);
+                }
+                () = inbox.arrived() => self.open(inbox.take()),
+                Some(answer) = self.answers.recv() => self.learn(answer),
+                () = tokio::time::sleep(until_due.unwrap_or_default()), if until_due.is_some() => {}
+            }
+            self.fire();
+        }
+    }
+
+    fn until_due(&self) -> Option<Duration> {
+        let due = self.timers.next()?;
+        Some(due.since(self.clock.now()))
+    }
+
+    /// Whatever is due now.
+    fn fire(&mut self) {
+        let now = self.clock.now();
+        while let Some(key) = self.timers.pop(now) {
+            match key {
+                TimerKey::Decide(function) => self.decide(&function, Cause::Timer),
+                TimerKey::Rebind(function) => self.rebind(&function),
+                TimerKey::Poll(poll) => {
+                    let next = self.polls.turn(&poll, now);
+                    self.timers.set(TimerKey::Poll(poll), next);
+                }
+                TimerKey::Flush => self.outbox.flush(),
+            }
+        }
+        if self.outbox.is_waiting() {
+            self.timers.set(TimerKey::Flush, Some(now + FLUSH_AGAIN));
+        }
+    }
+
+    // === from the activator ===
+
+    /// Wake-ups before drains: a replica is not stopped while somebody waits for one.
+    fn hear(&mut self, batch: &mut Vec<ToAutoscaler>) {
+        let mut drained = Vec::new();
+        for message in batch.drain(..) {
+            match message {
+                ToAutoscaler::Wake(wake) => self.wake(&wake),
+                ToAutoscaler::Stats(stats) => self.count(&stats),
+                ToAutoscaler::Drained(answer) => drained.push(answer),
+            }
+        }
+        for answer in drained {
+            self.finish_drain(answer);
+        }
+    }
+
+    fn wake(&mut self, wake: &Wake) {
+        let Some(entry) = self.entries.get_mut(&wake.function) else {
+            tracing::warn!(function = %wake.function, "wake-up for a function that is not known");
+            return;
+        };
+        entry.in_flight = wake.in_flight;
+        entry.queued = wake.queued;
+        let is_empty = entry.endpoints.as_ref().is_none_or(|it| it.ready() == 0);
+        self.loaded.insert(wake.function.clone());
+        let cause = if is_empty {
+            Cause::FirstWaiter
+        } else {
+            Cause::Backlog
+        };
+        self.decide(&wake.function, cause);
+    }
+
+    /// A second's report: whoever is not in it has no requests.
+    fn count(&mut self, stats: &[Stat]) {
+        let now = self.clock.now();
+        let mut silent = std::mem::take(&mut self.loaded);
+        for stat in stats {
+            silent.remove(&stat.function);
+            let Some(entry) = self.entries.get_mut(&stat.function) else {
+                continue;
+            };
+            entry.in_flight = stat.in_flight;
+            entry.queued = stat.queued;
+            let sample = LoadSample {
+                concurrency: stat.average_concurrency,
+                requests: stat.request_count,
+                ..LoadSample::default()
+            };
+            entry.state.observe_load(now, &sample);
+            let is_poked = entry.state.is_poked();
+            self.loaded.insert(stat.function.clone());
+            let cause = if is_poked { Cause::Grid } else { Cause::Poll };
+            self.decide(&stat.function, cause);
+        }
+        for function in silent {
+            if let Some(entry) = self.entries.get_mut(&function) {
+                entry.in_flight = 0;
+                entry.queued = 0;
+                self.decide(&function, Cause::Poll);
+            }
+        }
+    }
+
+    fn finish_drain(&mut self, answer: Drained) {
+        let Some(entry) = self.entries.get_mut(&answer.function) else {
+            return;
+        };
+        let step = entry.replicas.drained(answer.id, answer.endpoints);
+        if let Some(step) = step {
+            self.take_step(&answer.function, step);
+            self.decide(&answer.function, Cause::Endpoints);
+        }
+    }
+
+    fn lose_activator(&mut self) {
+        let reason = Unknown {
+            kind: UnknownKind::Transport,
+            message: "the activator is gone".to_owned(),
+        };
+        self.lost = Some((reason, self.clock.now()));
+        let functions: Vec<_> = self.entries.keys().cloned().collect();
+        for function in functions {
+            self.decide(&function, Cause::Poll);
+        }
+    }
+
+    // === from the inbox ===
+
+    fn open(&mut self, mail: Mail) {
+        for (function, snapshot) in mail.endpoints {
+            self.observe_endpoints(&function, snapshot);
+        }
+        for (function, command) in mail.commands {
+            match command {
+                Command::Apply(definition) => self.apply(definition),
+                Command::Remove => self.remove(&function),
+            }
+        }
+        self.polls.read_fresh();
+        for (function, key) in mail.pushes {
+            self.push(&function, key);
+        }
+    }
+
+    fn observe_endpoints(&mut self, function: &FunctionId, snapshot: Endpoints) {
+        let Some(snapshot) = snapshot else {
+            self.endpoints.remove(function);
+            return;
+        };
+        self.endpoints
+            .insert(function.clone(), Arc::clone(&snapshot));
+        if let Some(entry) = self.entries.get_mut(function) {
+            entry.observe_endpoints(snapshot);
+            self.decide(function, Cause::Endpoints);
+        }
+    }
+
+    fn apply(&mut self, definition: Arc<Function>) {
+        let now = self.clock.now();
+        let id = definition.id.clone();
+        if let Some(mut entry) = self.entries.remove(&id) {
+            let is_bound_alike = triggers_of(&entry.function) == triggers_of(&definition);
+            if !is_bound_alike {
+                self.unbind(&mut entry);
+            }
+            entry.redefine(definition, now);
+            if !is_bound_alike {
+                self.bind(&mut entry, now);
+            }
+            self.entries.insert(id.clone(), entry);
+        } else {
+            let endpoints = self.endpoints.get(&id).cloned();
+            let mut entry = Entry::new(definition, endpoints, now);
+            self.handle
+                .views
+                .insert(id.clone(), Arc::clone(&entry.view));
+            self.bind(&mut entry, now);
+            self.entries.insert(id.clone(), entry);
+        }
+        self.refresh(&id, now);
+        self.decide(&id, Cause::Applied);
+        self.announce(&id);
+    }
+
+    fn remove(&mut self, function: &FunctionId) {
+        let Some(mut entry) = self.entries.remove(function) else {
+            return;
+        };
+        self.unbind(&mut entry);
+        for step in entry.replicas.cancel_all() {
+            self.take_step(function, step);
+        }
+        self.timers.set(TimerKey::Decide(function.clone()), None);
+        self.timers.set(TimerKey::Rebind(function.clone()), None);
+        self.loaded.remove(function);
+        self.handle.views.remove(function);
+        self.announce(function);
+    }
+
+    fn push(&mut self, function: &FunctionId, key: TriggerKey) {
+        let now = self.clock.now();
+        let Some(entry) = self.entries.get_mut(function) else {
+            return;
+        };
+        entry.state.observe_push(key);
+        let binding = entry.bindings.iter().find(|binding| binding.key == key);
+        if let Some(bound) = binding.and_then(|binding| binding.bound.as_ref().ok())
+            && let Some((_, interval)) = trigger_at(&entry.function, key)
+        {
+            let poll = PollKey {
+                source: Arc::clone(&bound.source),
+                interval,
+            };
+            let member = Member {
+                function: function.clone(),
+                key,
+                handle: bound.handle,
+            };
+            self.polls.read_pushed(&poll, member, now);
+        }
+        self.decide(function, Cause::Push);
+    }
+
+    // === metric sources ===
+
+    /// Binds every trigger of a scaler; what cannot be bound is unknown and tried again.
+    fn bind(&mut self, entry: &mut Entry, now: Timestamp) {
+        for (key, source, interval) in triggers_of(&entry.function) {
+            let bound = self.registry.bind(source);
+            match &bound {
+                Ok(bound) => {
+                    self.follow(&entry.function.id, key, interval, bound, now);
+                }
+                Err(unknown) => {
+                    entry.state.observe_metric(key, Err(unknown.clone()), now);
+                    let rebind = TimerKey::Rebind(entry.function.id.clone());
+                    self.timers.set(rebind, Some(now + interval));
+                }
+            }
+            entry.bindings.push(Binding { key, bound });
+        }
+    }
+
+    fn follow(
+        &mut self,
+        function: &FunctionId,
+        key: TriggerKey,
+        interval: Duration,
+        bound: &zeron_core::roles::BoundTrigger,
+        now: Timestamp,
+    ) {
+        let member = Member {
+            function: function.clone(),
+            key,
+            handle: bound.handle,
+        };
+        let (poll, next) = self.polls.add(interval, bound, member, now);
+        self.timers.set(TimerKey::Poll(poll), Some(next));
+        let (inbox, function) = (Arc::clone(&self.handle.inbox), function.clone());
+        let on_change = move |_: TriggerHandle| inbox.push(&function, key);
+        bound.scaler.watch(bound.handle, Arc::new(on_change));
+    }
+
+    fn unbind(&mut self, entry: &mut Entry) {
+        let id = &entry.function.id;
+        self.timers.set(TimerKey::Rebind(id.clone()), None);
+        for binding in std::mem::take(&mut entry.bindings) {
+            let Ok(bound) = binding.bound else {
+                continue;
+            };
+            if let Some((_, interval)) = trigger_at(&entry.function, binding.key)
+                && let Some(empty) = self.polls.remove(interval, &bound, id, binding.key)
+            {
+                self.timers.set(TimerKey::Poll(empty), None);
+            }
+            bound.scaler.release(bound.handle);
+        }
+    }
+
+    /// Tries again what could not be bound; each try counts as one failed poll.
+    fn rebind(&mut self, function: &FunctionId) {
+        let now = self.clock.now();
+        let Some(mut entry) = self.entries.remove(function) else {
+            return;
+        };
+        let mut bindings = std::mem::take(&mut entry.bindings);
+        for binding in bindings.iter_mut().filter(|binding| binding.bound.is_err()) {
+            let Some((source, interval)) = trigger_at(&entry.function, binding.key) else {
+                continue;
+            };
+            binding.bound = self.registry.bind(source);
+            match &binding.bound {
+                Ok(bound) => self.follow(function, binding.key, interval, bound, now),
+                Err(unknown) => {
+                    let unknown = Err(unknown.clone());
+                    entry.state.observe_metric(binding.key, unknown, now);
+                    let rebind = TimerKey::Rebind(function.clone());
+                    self.timers.set(rebind, Some(now + interval));
+                }
+            }
+        }
+        entry.bindings = bindings;
+        self.entries.insert(function.clone(), entry);
+        self.polls.read_fresh();
+        self.refresh(function, now);
+        self.decide(function, Cause::Poll);
+    }
+
+    fn learn(&mut self, answer: Answer) {
+        let now = self.clock.now();
+        self.polls.answered(&answer);
+        let mut functions = BTreeSet::new();
+        for (member, result) in answer.results {
+            let Some(entry) = self.entries.get_mut(&member.function) else {
+                continue;
+            };
+            // The trigger may have been bound anew since this read began.
+            let is_current = entry.bindings.iter().any(|binding| {
+                let bound = binding.bound.as_ref();
+                binding.key == member.key && bound.is_ok_and(|it| it.handle == member.handle)
+            });
+            if is_current {
+                entry.state.observe_metric(member.key, result, now);
+                functions.insert(member.function);
+            }
+        }
+        for function in functions {
+            self.refresh(&function, now);
+            self.decide(&function, Cause::Poll);
+        }
+    }
+
+    // === decisions ===
+
+    fn refresh(&mut self, function: &FunctionId, now: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(function) {
+            entry.refresh_triggers(now);
+        }
+    }
+
+    /// Decides for one function and takes the steps, before anything else happens.
+    fn decide(&mut self, function: &FunctionId, cause: Cause) {
+        let around = Circumstances {
+            lost: self.lost.clone(),
+            cap: self.replica_cap,
+            now: self.clock.now(),
+        };
+        let Some(entry) = self.entries.get_mut(function) else {
+            return;
+        };
+        let decision = entry.decide(cause, &around);
+        let next_drain = &mut self.next_drain;
+        let next_id = || {
+            *next_drain += 1;
+            DrainId(*next_drain)
+        };
+        let must_drain = entry.has_requests();
+        let steps = entry.replicas.steer(decision.desired, must_drain, next_id);
+        for step in steps {
+            self.take_step(function, step);
+        }
+        self.record(function, decision);
+    }
+
+    fn take_step(&mut self, function: &FunctionId, step: Step) {
+        match step {
+            Step::Scale { count, victims } => self.backend.scale(function, count, &victims),
+            Step::Cancel(id) => self.outbox.send(ToActivator::Cancel(id)),
+            Step::Drain { id, count } => self.outbox.send(ToActivator::Drain(Drain {
+                id,
+                function: function.clone(),
+                count,
+            })),
+        }
+    }
+
+    /// What can wait until after the steps: history, status, timers.
+    fn record(&mut self, function: &FunctionId, decision: Decision) {
+        let Some(entry) = self.entries.get_mut(function) else {
+            return;
+        };
+        let desired = decision.desired;
+        if desired != decision.current {
+            tracing::info!(
+                %function,
+                cause = ?decision.cause,
+                from = decision.current,
+                to = desired,
+                "scaled"
+            );
+        }
+        entry.view.remember(Arc::new(decision), self.history);
+        let due = entry.state.due();
+        let is_changed = entry.publish(desired);
+        self.timers.set(TimerKey::Decide(function.clone()), due);
+        if is_changed {
+            self.announce(function);
+        }
+    }
+
+    fn announce(&self, function: &FunctionId) {
+        // Nobody listens: nobody misses it.
+        drop(self.handle.changes.send(function.clone()));
+    }
+}
+
+/// Every trigger of a scaler, with its place and interval.
+fn triggers_of(
+    function: &Function,
+) -> Vec<(TriggerKey, &zeron_core::policy::TriggerSpec, Duration)> {
+    let groups = function.scale.groups.iter().enumerate();
+    let metric = groups.filter_map(|(at, group)| match &group.scaling {
+        Scaling::Metric(metric) => Some((at, metric)),
+        Scaling::Knative(_) | Scaling::Http(_) => None,
+    });
+    let triggers = metric.flat_map(|(group, metric)| {
+        let each = metric.triggers.iter().enumerate();
+        each.filter_map(move |(at, trigger)| match &trigger.source {
+            TriggerSource::Scaler(source) => {
+                let key = TriggerKey { group, trigger: at };
+                Some((key, source, metric.polling_interval))
+            }
+            TriggerSource::Http(_) => None,
+        })
+    });
+    triggers.collect()
+}
+
+/// The trigger at one place, with its interval.
+fn trigger_at(
+    function: &Function,
+    key: TriggerKey,
+) -> Option<(&zeron_core::policy::TriggerSpec, Duration)> {
+    let all = triggers_of(function);
+    let found = all.into_iter().find(|(at, ..)| *at == key);
+    found.map(|(_, source, interval)| (source, interval))
+}

@@ -1,0 +1,1 @@
+//! The engine with a fake back end, on a paused clock.

@@ -1,0 +1,179 @@
+//! What others may see of a function: the newest facts, put together on demand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use zeron_core::decision::Rule;
+use zeron_core::metric::{MetricValue, UnknownKind};
+use zeron_core::status::{FunctionStatus, Phase, TriggerStatus};
+use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, Timestamp};
+
+use super::history::History;
+use crate::decide::joined_bounds;
+
+/// Changes that a slow subscriber may be behind.
+pub(crate) const CHANGES: usize = 1_024;
+
+/// The newest facts of one function.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) function: Arc<Function>,
+    pub(crate) endpoints: Option<Arc<EndpointSnapshot>>,
+    pub(crate) desired: u32,
+    pub(crate) asked: u32,
+    pub(crate) is_draining: bool,
+    pub(crate) in_flight: u32,
+    pub(crate) queued: u32,
+    pub(crate) triggers: Arc<[TriggerStatus]>,
+    pub(crate) since: Timestamp,
+    pub(crate) last_active: Option<Timestamp>,
+}
+
+/// One function, as others see it.
+#[derive(Debug)]
+pub(crate) struct View {
+    facts: Mutex<Facts>,
+    history: Mutex<History>,
+}
+
+impl View {
+    pub(crate) fn new(facts: Facts) -> Self {
+        Self {
+            facts: Mutex::new(facts),
+            history: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn facts(&self) -> Facts {
+        self.facts.lock().clone()
+    }
+
+    /// Replaces the facts; true when somebody who looks would see another phase or count.
+    pub(crate) fn update(&self, facts: Facts) -> bool {
+        let after = facts.summary();
+        let before = std::mem::replace(&mut *self.facts.lock(), facts);
+        before.summary() != after
+    }
+
+    pub(crate) fn remember(&self, decision: Arc<Decision>, limit: usize) {
+        self.history.lock().push(decision, limit);
+    }
+
+    pub(crate) fn history(&self) -> Vec<Arc<Decision>> {
+        self.history.lock().to_vec()
+    }
+
+    pub(crate) fn status(&self) -> FunctionStatus {
+        let latest = self.history.lock().latest().cloned();
+        self.facts().status(latest.as_deref())
+    }
+}
+
+impl Facts {
+    fn ready(&self) -> u32 {
+        self.endpoints.as_ref().map_or(0, |it| it.ready())
+    }
+
+    fn starting(&self) -> u32 {
+        self.asked.saturating_sub(self.ready())
+    }
+
+    fn summary(&self) -> (Phase, u32, u32) {
+        (self.phase(), self.desired, self.ready())
+    }
+
+    /// A trigger that fails, as opposed to one that was not asked yet.
+    fn failing(&self) -> Option<&str> {
+        self.triggers
+            .iter()
+            .find_map(|trigger| match &trigger.value {
+                MetricValue::Unknown { reason, .. } if reason.kind != UnknownKind::NotRead => {
+                    Some(reason.message.as_str())
+                }
+                MetricValue::Unknown { .. } | MetricValue::Known { .. } => None,
+            })
+    }
+
+    fn failure(&self) -> Option<&zeron_core::StartFailure> {
+        self.endpoints.as_ref()?.failure.as_ref()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        let pause = self.function.scale.pause;
+        let is_start_failing = self.failure().is_some() && self.ready() == 0 && self.asked > 0;
+        if pause.is_frozen || pause.at.is_some() {
+            Phase::Paused
+        } else if is_start_failing || self.failing().is_some() {
+            Phase::Degraded
+        } else if self.is_draining {
+            Phase::Draining
+        } else if self.ready() > 0 {
+            Phase::Active
+        } else if self.asked > 0 {
+            Phase::Starting
+        } else {
+            Phase::Cold
+        }
+    }
+
+    fn message(&self, latest: Option<&Decision>) -> Option<String> {
+        if let Some(failure) = self.failure() {
+            return Some(format!("{}: {}", failure.reason, failure.message));
+        }
+        if let Some(message) = self.failing() {
+            return Some(message.to_owned());
+        }
+        latest?.rules.iter().find_map(|rule| match rule {
+            Rule::Conflict { min, max } => Some(format!(
+                "minimum {min} of one object lies above maximum {max} of another"
+            )),
+            Rule::Paused { at } => Some(format!("paused at {at}")),
+            Rule::FormulaFailed { message } => Some(message.clone()),
+            _ => None,
+        })
+    }
+
+    fn status(self, latest: Option<&Decision>) -> FunctionStatus {
+        FunctionStatus {
+            phase: self.phase(),
+            message: self.message(latest),
+            desired: self.desired,
+            ready: self.ready(),
+            starting: self.starting(),
+            max: joined_bounds(&self.function.scale).1,
+            in_flight: self.in_flight,
+            queued: self.queued,
+            triggers: self.triggers.to_vec(),
+            failure: self.failure().cloned(),
+            since: self.since,
+            last_active: self.last_active,
+            id: self.function.id.clone(),
+            owner: self.function.owner.clone(),
+        }
+    }
+}
+
+/// All functions.
+#[derive(Debug, Default)]
+pub(crate) struct Views {
+    by_id: RwLock<HashMap<FunctionId, Arc<View>>>,
+}
+
+impl Views {
+    pub(crate) fn get(&self, function: &FunctionId) -> Option<Arc<View>> {
+        self.by_id.read().get(function).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<View>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
+    pub(crate) fn insert(&self, function: FunctionId, view: Arc<View>) {
+        self.by_id.write().insert(function, view);
+    }
+
+    pub(crate) fn remove(&self, function: &FunctionId) {
+        self.by_id.write().remove(function);
+    }
+}
