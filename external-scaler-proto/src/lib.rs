@@ -7,8 +7,7 @@
     missing_debug_implementations,
     unreachable_pub,
     clippy::all,
-    clippy::str_to_string,
-    clippy::needless_pass_by_value
+    clippy::too_many_lines
 )]
 mod generated {
     tonic::include_proto!("externalscaler");

@@ -1,7 +1,7 @@
 //! Event sources: each turns a trigger into a metric value.
 //!
-//! [`registry`] picks the source of a trigger's type ([`known`] lists all names of KEDA), which reads
-//! the trigger's [`parameters`] and hands out a client shared by all triggers of the same server and
+//! `registry` picks the source of a trigger's type (`known` lists all names of KEDA), which reads
+//! the trigger's `parameters` and hands out a client shared by all triggers of the same server and
 //! credentials. One folder per source; a new source is one folder and one line in
 //! [`Registry::builtin`].
 

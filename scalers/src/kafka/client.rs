@@ -79,7 +79,7 @@ impl Client {
     /// Makes a client; it connects when it is first asked.
     pub(crate) fn new(servers: &Arc<str>, config: &ClientConfig) -> Result<Self, ReadError> {
         let consumer = BaseConsumer::from_config_and_context(config, Events::default())
-            .map_err(|error| ReadError::from_kafka(servers, error))?;
+            .map_err(|error| ReadError::from_kafka(servers, &error))?;
         Ok(Self {
             servers: servers.clone(),
             consumer,
@@ -126,7 +126,7 @@ impl Client {
             .map(|element| {
                 element
                     .error()
-                    .map_err(|error| ReadError::from_kafka(&self.servers, error))?;
+                    .map_err(|error| ReadError::from_kafka(&self.servers, &error))?;
                 let partition = Partition {
                     topic: element.topic().into(),
                     id: element.partition(),
@@ -147,8 +147,7 @@ impl Client {
         deadline: Instant,
         call: impl Fn(Duration) -> KafkaResult<T>,
     ) -> Result<T, ReadError> {
-        // What happened between two calls (an idle connection that was closed) says nothing now.
-        self.reported();
+        self.look_back();
         let began = Instant::now();
         let mut patience = FIRST_ATTEMPT;
         loop {
@@ -161,7 +160,7 @@ impl Client {
                     *self.failed.lock() = None;
                     return Ok(value);
                 }
-                Err(error) => ReadError::from_kafka(&self.servers, error),
+                Err(error) => ReadError::from_kafka(&self.servers, &error),
             };
             if !error.is_passing() {
                 return Err(error);
@@ -170,7 +169,7 @@ impl Client {
             self.consumer
                 .poll(timeout.saturating_sub(started.elapsed()).min(MAX_PAUSE));
             let is_over = Instant::now() >= deadline;
-            if let Some(verdict) = self.verdict(error, began.elapsed(), is_over) {
+            if let Some(verdict) = self.verdict(began.elapsed(), is_over) {
                 return Err(verdict);
             }
             patience = patience.saturating_mul(3);
@@ -182,23 +181,46 @@ impl Client {
         self.failed.lock().is_some()
     }
 
+    /// Notes what happened since the last call. A cluster that went down may be down still, or its
+    /// idle connections were closed: the attempts that follow tell.
+    fn look_back(&self) {
+        let reported = self.reported();
+        if reported.is_down {
+            self.failed
+                .lock()
+                .get_or_insert_with(|| self.unreachable(reported.last));
+        }
+    }
+
     /// Whether to give up after a failed attempt, and why.
-    fn verdict(&self, error: ReadError, spent: Duration, is_over: bool) -> Option<ReadError> {
+    fn verdict(&self, spent: Duration, is_over: bool) -> Option<ReadError> {
         let reported = self.reported();
         let mut failed = self.failed.lock();
         let servers = self.servers.clone();
+        let was_down = failed.as_ref().is_some_and(|error| !error.is_slow());
+        let is_certain = reported.refused.is_some()
+            || reported.is_down
+            || is_over
+            || (was_down && spent >= GRACE_WHEN_DOWN);
         if let Some(detail) = reported.refused {
             *failed = Some(ReadError::Authentication { servers, detail });
-        } else if reported.is_down {
-            let detail = reported.last.unwrap_or_else(|| error.detail());
-            *failed = Some(ReadError::Unreachable { servers, detail });
-        } else if is_over {
-            failed.get_or_insert(error);
-        } else if failed.as_ref().is_none_or(ReadError::is_slow) || spent < GRACE_WHEN_DOWN {
-            // Not known to be down: this may still succeed.
-            return None;
+        } else if reported.is_down || (was_down && reported.last.is_some()) {
+            *failed = Some(self.unreachable(reported.last));
+        } else if is_over && !was_down {
+            *failed = Some(match reported.last {
+                Some(detail) => ReadError::Unreachable { servers, detail },
+                None => ReadError::Timeout { servers },
+            });
         }
-        failed.clone()
+        failed.clone().filter(|_| is_certain)
+    }
+
+    fn unreachable(&self, detail: Option<String>) -> ReadError {
+        let detail = detail.unwrap_or_else(|| "all brokers are down".to_owned());
+        ReadError::Unreachable {
+            servers: self.servers.clone(),
+            detail,
+        }
     }
 
     /// Takes what librdkafka reported since the last call.

@@ -102,12 +102,12 @@ impl ReadError {
     }
 
     /// What an error of a client's call means.
-    pub(crate) fn from_kafka(servers: &Arc<str>, error: KafkaError) -> Self {
+    pub(crate) fn from_kafka(servers: &Arc<str>, error: &KafkaError) -> Self {
         match error.rdkafka_error_code() {
             Some(code) => Self::from_code(servers, code),
             None => Self::Client {
                 servers: servers.clone(),
-                detail: without_value(&error),
+                detail: without_value(error),
             },
         }
     }
@@ -120,14 +120,6 @@ impl ReadError {
     /// Whether the broker may be there and only slow.
     pub(crate) fn is_slow(&self) -> bool {
         matches!(self, Self::Timeout { .. })
-    }
-
-    /// librdkafka's words, where it had any.
-    pub(crate) fn detail(&self) -> String {
-        match self {
-            Self::Unreachable { detail, .. } => detail.clone(),
-            _ => "all brokers are down".to_owned(),
-        }
     }
 
     fn kind(&self) -> UnknownKind {

@@ -1,6 +1,6 @@
 //! Kafka: consumer lag per topic, partition and group (`kafka` and `apache-kafka` triggers).
 //!
-//! One [`cluster`] per bootstrap servers and credentials, shared by all their triggers. One client
+//! One `cluster` per bootstrap servers and credentials, shared by all their triggers. One client
 //! of it answers metadata and log-end offsets for all groups in batches. Committed offsets need a
 //! client per group, because librdkafka's safe interface reads them only under its own `group.id`:
 //! those are made on first use, never subscribe (so they never join the group), close with their last
@@ -8,8 +8,8 @@
 //! would be cheaper from some hundred groups on, but has to repeat every SASL and TLS quirk that
 //! librdkafka knows.
 //!
-//! An evaluation goes [`scaler`] -> [`cluster`] (metadata, committed offsets, then log-end offsets)
-//! -> [`client`] on a [`lane`]'s threads, and back through [`lag`].
+//! An evaluation goes `scaler` -> `cluster` (metadata, committed offsets, then log-end offsets)
+//! -> `client` on a `lane`'s threads, and back through `lag`.
 //!
 //! Differences to KEDA, all on purpose:
 //! - The replica count stops at the number of partitions; KEDA lets a remainder below one threshold

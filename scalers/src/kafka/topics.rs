@@ -12,11 +12,14 @@ use super::partition::Partition;
 /// A broker's number in its cluster.
 pub(crate) type BrokerId = i32;
 
+/// The partitions of a topic, each with its leader if there is one; or why they are not known.
+type Leaders = Result<BTreeMap<i32, Option<BrokerId>>, ReadError>;
+
 /// The topics of a cluster at one moment.
 #[derive(Debug)]
 pub(crate) struct Topics {
     servers: Arc<str>,
-    topics: HashMap<Arc<str>, Result<BTreeMap<i32, Option<BrokerId>>, ReadError>>,
+    topics: HashMap<Arc<str>, Leaders>,
 }
 
 impl Topics {
@@ -100,10 +103,7 @@ impl Topics {
     }
 }
 
-fn leaders(
-    servers: &Arc<str>,
-    topic: &MetadataTopic,
-) -> Result<BTreeMap<i32, Option<BrokerId>>, ReadError> {
+fn leaders(servers: &Arc<str>, topic: &MetadataTopic) -> Leaders {
     match topic.error().map(Code::from) {
         None | Some(Code::NoError | Code::LeaderNotAvailable) => Ok(topic
             .partitions()

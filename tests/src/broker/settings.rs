@@ -1,0 +1,199 @@
+//! The broker's ports, settings and commands.
+
+use std::ffi::OsString;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// The user that the listeners with SASL know.
+pub const USER: &str = "alice";
+
+/// That user's password.
+pub const PASSWORD: &str = "wonderland";
+
+/// Any value will do for a cluster of one.
+const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
+
+/// Where a broker listens, on loopback.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Neither encryption nor credentials.
+    pub plaintext: SocketAddr,
+    /// SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) without encryption.
+    pub sasl: SocketAddr,
+    /// TLS.
+    pub tls: SocketAddr,
+    /// TLS that asks for a client's certificate.
+    pub mutual_tls: SocketAddr,
+    /// SASL over TLS.
+    pub sasl_tls: SocketAddr,
+    controller: SocketAddr,
+}
+
+impl Ports {
+    /// Ports that the kernel says are free.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn choose() -> std::io::Result<Self> {
+        let mut held = Vec::new();
+        let mut free = || {
+            // All are held until all are chosen, so that they differ.
+            held.push(TcpListener::bind("127.0.0.1:0")?);
+            held[held.len() - 1].local_addr()
+        };
+        Ok(Self {
+            plaintext: free()?,
+            sasl: free()?,
+            tls: free()?,
+            mutual_tls: free()?,
+            sasl_tls: free()?,
+            controller: free()?,
+        })
+    }
+
+    /// Kernel-chosen ports, but clients without credentials come to `plaintext`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn with_plaintext(plaintext: SocketAddr) -> std::io::Result<Self> {
+        Ok(Self {
+            plaintext,
+            ..Self::choose()?
+        })
+    }
+
+    fn listeners(&self) -> String {
+        [
+            ("PLAIN", self.plaintext),
+            ("SASL", self.sasl),
+            ("TLS", self.tls),
+            ("MTLS", self.mutual_tls),
+            ("SASLTLS", self.sasl_tls),
+        ]
+        .map(|(name, address)| format!("{name}://{address}"))
+        .join(",")
+    }
+}
+
+/// Writes `server.properties` into `folder`.
+pub(super) fn write(folder: &Path, ports: &Ports) -> anyhow::Result<PathBuf> {
+    let file = folder.join("server.properties");
+    let text = [
+        cluster(folder, ports),
+        sasl("sasl"),
+        sasl("sasltls"),
+        tls(folder),
+    ]
+    .concat();
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+fn cluster(folder: &Path, ports: &Ports) -> String {
+    let listeners = ports.listeners();
+    let controller = ports.controller;
+    let data = folder.join("data");
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{controller}
+controller.listener.names=CONTROLLER
+listeners={listeners},CONTROLLER://{controller}
+advertised.listeners={listeners}
+inter.broker.listener.name=PLAIN
+listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,\
+TLS:SSL,MTLS:SSL,SASLTLS:SASL_SSL
+log.dirs={}
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=true
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+log.cleaner.enable=false
+",
+        data.display()
+    )
+}
+
+/// Settings of a listener that asks for a user.
+fn sasl(listener: &str) -> String {
+    let modules = "org.apache.kafka.common.security";
+    let scram = format!("{modules}.scram.ScramLoginModule required;");
+    format!(
+        "listener.name.{listener}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.{listener}.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required \
+user_{USER}=\"{PASSWORD}\";
+listener.name.{listener}.scram-sha-256.sasl.jaas.config={scram}
+listener.name.{listener}.scram-sha-512.sasl.jaas.config={scram}
+"
+    )
+}
+
+fn tls(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.mtls.ssl.client.auth=required
+"
+    )
+}
+
+/// The command that runs the broker.
+pub(super) fn run_command(jars: &str, settings: &Path) -> Vec<OsString> {
+    let mut command: Vec<OsString> = [
+        "java",
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        // Starts sooner; a broker of a test does not live long enough for more.
+        "-XX:TieredStopAtLevel=1",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        "-cp",
+        jars,
+        "kafka.Kafka",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    command.push(settings.into());
+    command
+}
+
+/// Prepares the broker's folder and makes its SCRAM users.
+pub(super) fn format(jars: &str, settings: &Path) -> anyhow::Result<()> {
+    let user = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
+    let output = Command::new("java")
+        .args([
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            jars,
+            "kafka.tools.StorageTool",
+            "format",
+        ])
+        .args(["--cluster-id", CLUSTER_ID, "--config"])
+        .arg(settings)
+        .args([
+            "--add-scram",
+            &user("SCRAM-SHA-256"),
+            "--add-scram",
+            &user("SCRAM-SHA-512"),
+        ])
+        .output()
+        .context("cannot run java")?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "cannot format the broker's storage: {text}"
+    );
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Triggers to evaluate, and the other side: topics, records and commits in a broker.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::runtime::Runtime;
+use zeron_core::id::ObjectRef;
+use zeron_core::metric::{MetricReading, Unknown};
+use zeron_core::policy::{Secret, TriggerSpec};
+use zeron_core::roles::{BoundTrigger, ScalerRegistry};
+use zeron_scalers::Registry;
+use zeron_tests::broker::{self, Broker, Unavailable};
+
+/// What the engine would give an evaluation.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for the broker's own side of a test.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The broker that the tests share, or `None` once the skip was reported.
+pub(crate) fn shared(test: &str) -> Option<&'static Broker> {
+    match broker::shared() {
+        Ok(broker) => Some(broker),
+        Err(Unavailable::Skip(reason)) => {
+            broker::skip(&format!("kafka_scaler::{test}"), reason);
+            None
+        }
+        Err(Unavailable::Failed(error)) => panic!("{error:#}"),
+    }
+}
+
+/// A broker of the test's own, to be killed.
+pub(crate) fn own(test: &str) -> Option<Broker> {
+    match Broker::start() {
+        Ok(broker) => Some(broker),
+        Err(Unavailable::Skip(reason)) => {
+            broker::skip(&format!("kafka_scaler::{test}"), &reason);
+            None
+        }
+        Err(Unavailable::Failed(error)) => panic!("{error:#}"),
+    }
+}
+
+/// A name that no other test uses.
+pub(crate) fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A `kafka` trigger.
+pub(crate) fn kafka(address: &str, group: &str, parameters: &[(&str, &str)]) -> TriggerSpec {
+    let base = [("bootstrapServers", address), ("consumerGroup", group)];
+    let metadata = base.iter().chain(parameters);
+    TriggerSpec {
+        object: ObjectRef {
+            api_version: "keda.sh/v1alpha1".to_owned(),
+            kind: "ScaledObject".to_owned(),
+            namespace: "default".to_owned(),
+            name: "orders".to_owned(),
+        },
+        index: 0,
+        kind: "kafka".to_owned(),
+        metadata: metadata
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        auth: BTreeMap::new(),
+    }
+}
+
+/// The same trigger with credentials.
+pub(crate) fn with_auth(mut trigger: TriggerSpec, auth: &[(&str, &str)]) -> TriggerSpec {
+    trigger.auth = auth
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
+        .collect();
+    trigger
+}
+
+/// Evaluates triggers that share a source, in one batch.
+pub(crate) fn evaluate(triggers: &[&BoundTrigger]) -> Vec<Result<MetricReading, Unknown>> {
+    let handles: Vec<_> = triggers.iter().map(|trigger| trigger.handle).collect();
+    let evaluation = triggers[0].scaler.evaluate(&handles, TIMEOUT);
+    let answers = runtime().block_on(evaluation);
+    assert_eq!(answers.len(), triggers.len());
+    answers
+        .into_iter()
+        .map(|answer| answer.map(|mut readings| readings.remove(0)))
+        .collect()
+}
+
+/// Binds and evaluates one trigger.
+pub(crate) fn read(trigger: &TriggerSpec) -> Result<MetricReading, Unknown> {
+    let bound = Registry::builtin().bind(trigger).unwrap();
+    evaluate(&[&bound]).remove(0)
+}
+
+/// The lag of one trigger, which must be known.
+pub(crate) fn lag(trigger: &TriggerSpec) -> f64 {
+    read(trigger).unwrap().value
+}
+
+/// A runtime as the engine has one.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn config(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
+}
+
+/// Creates a topic of a name that no other test uses.
+pub(crate) fn topic(address: &str, partitions: i32) -> String {
+    let name = unique("topic");
+    let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
+    let options = AdminOptions::new()
+        .operation_timeout(Some(LIMIT))
+        .request_timeout(Some(LIMIT));
+    let topics = [NewTopic::new(&name, partitions, TopicReplication::Fixed(1))];
+    let created = runtime()
+        .block_on(admin.create_topics(&topics, &options))
+        .unwrap();
+    assert_eq!(created, [Ok(name.clone())]);
+    wait_for_leaders(address, &name);
+    name
+}
+
+/// The broker hears of a new topic a moment after the controller made it.
+fn wait_for_leaders(address: &str, topic: &str) {
+    let consumer: BaseConsumer = config(address).create().unwrap();
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        if found.is_some_and(|topic| topic.partitions().iter().all(|p| p.leader() >= 0)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no leader for {topic}");
+    }
+}
+
+/// Appends `count` records to a partition.
+pub(crate) fn produce(address: &str, topic: &str, partition: i32, count: u32) {
+    let producer: BaseProducer = config(address).create().unwrap();
+    for _ in 0..count {
+        let record = BaseRecord::<str, str>::to(topic)
+            .partition(partition)
+            .payload("record");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(LIMIT).unwrap();
+}
+
+/// Commits an offset as a member of the group would.
+pub(crate) fn commit(address: &str, group: &str, topic: &str, partition: i32, offset: i64) {
+    let mut config = config(address);
+    config.set("group.id", group);
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets
+        .add_partition_offset(topic, partition, Offset::Offset(offset))
+        .unwrap();
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
+}
+
+/// Whether the cluster has a topic.
+pub(crate) fn has_topic(address: &str, topic: &str) -> bool {
+    let consumer: BaseConsumer = config(address).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+    metadata.topics().iter().any(|found| found.name() == topic)
+}
+
+/// Members of a group, whoever they are.
+pub(crate) fn members(address: &str, group: &str) -> usize {
+    let consumer: BaseConsumer = config(address).create().unwrap();
+    let groups = consumer.fetch_group_list(Some(group), LIMIT).unwrap();
+    groups
+        .groups()
+        .iter()
+        .map(|group| group.members().len())
+        .sum()
+}
