@@ -1,5 +1,7 @@
 //! All five calls over a real connection, and the numbers of the fields on the wire.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
@@ -47,7 +49,7 @@ impl ExternalScaler for Echo {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Reply<GetMetricSpecResponse> {
-        Ok(Response::new(spec_of(request.into_inner())))
+        Ok(Response::new(spec_of(&request.into_inner())))
     }
 
     async fn get_metrics(&self, request: Request<GetMetricsRequest>) -> Reply<GetMetricsResponse> {
@@ -66,12 +68,12 @@ impl ExternalScaler for Echo {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Reply<Self::StreamMetricSpecStream> {
-        let answer = Ok(spec_of(request.into_inner()));
+        let answer = Ok(spec_of(&request.into_inner()));
         Ok(Response::new(Box::pin(tokio_stream::iter([answer]))))
     }
 }
 
-fn spec_of(object: ScaledObjectRef) -> GetMetricSpecResponse {
+fn spec_of(object: &ScaledObjectRef) -> GetMetricSpecResponse {
     let metric_name = format!("{}/{}", object.namespace, object.name);
     let spec = MetricSpec {
         metric_name,

@@ -1,1 +1,61 @@
-fn main() {}
+//! Repository tasks: test dependencies, the whole test run, a local broker.
+
+mod broker;
+mod cargo;
+mod java;
+mod skipped;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Prepares what the tests need and runs all of them; lists and counts what was skipped.
+    Test {
+        /// Passed on to `cargo test --workspace`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Everything that must pass: format, lints, docs, then `test`.
+    Ci,
+    /// Starts a local Kafka broker for the examples and runs it until Ctrl-C.
+    Broker {
+        /// Where clients reach it.
+        #[arg(long, default_value = "127.0.0.1:9092")]
+        address: std::net::SocketAddr,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Test { arguments } => test::run(&arguments),
+        Task::Ci => ci(),
+        Task::Broker { address } => broker::run(address),
+    }
+}
+
+fn ci() -> anyhow::Result<()> {
+    cargo::run(&["fmt", "--all", "--check"])?;
+    cargo::run(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])?;
+    cargo::run_with(
+        &["doc", "--workspace", "--no-deps", "--locked"],
+        &[("RUSTDOCFLAGS", "-D warnings".as_ref())],
+    )?;
+    test::run(&[])
+}

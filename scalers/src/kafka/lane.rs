@@ -126,7 +126,7 @@ mod tests {
         let mut accepted = 0;
         while accepted <= THREADS + MAX_WAITING {
             let hang = Arc::clone(&hang);
-            if !lane.submit(move || drop(hang.lock().recv())) {
+            if !lane.submit(move || assert!(hang.lock().recv().is_err())) {
                 break;
             }
             accepted += 1;

@@ -1,0 +1,43 @@
+//! Runs cargo in this workspace, showing the command first.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// The workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The folder of everything that is built or fetched.
+pub(crate) fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => target.into(),
+        None => root().join("target"),
+    }
+}
+
+/// Runs `cargo ARGUMENTS`; an error when it fails.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    run_with(arguments, &[])
+}
+
+/// The same with additional environment variables.
+pub(crate) fn run_with(arguments: &[&str], env: &[(&str, &OsStr)]) -> anyhow::Result<()> {
+    println!("== cargo {}", arguments.join(" "));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(arguments)
+        .envs(env.iter().copied())
+        .current_dir(root())
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(
+        status.success(),
+        "cargo {} failed ({status})",
+        arguments.join(" ")
+    );
+    Ok(())
+}
