@@ -110,6 +110,11 @@ impl Task {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
     fn until_due(&self) -> Option<Duration> {
         let due = self.timers.next()?;
         Some(due.since(self.clock.now()))
@@ -224,7 +229,7 @@ impl Task {
 
     // === from the inbox ===
 
-    fn open(&mut self, mail: Mail) {
+    pub(crate) fn open(&mut self, mail: Mail) {
         for (function, snapshot) in mail.endpoints {
             self.observe_endpoints(&function, snapshot);
         }
