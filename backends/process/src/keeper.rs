@@ -1,0 +1,139 @@
+//! The keeper: a small process that ends our replicas once we are gone, however we went.
+//!
+//! It reads from its standard input, one announcement per line, and knows that we are gone when
+//! that ends. What was started but not announced is found by the token in its environment.
+
+mod main;
+mod procfs;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+pub use main::keeper_main;
+pub(crate) use procfs::start_time;
+
+use crate::config::{KeeperCommand, StartError};
+
+/// Our end of the pipe to the keeper, and what it has to know.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    command: KeeperCommand,
+    preamble: String,
+    link: Mutex<Link>,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    child: Option<Child>,
+    pipe: Option<OwnedFd>,
+    /// Announced groups and when their leaders started, to announce them again.
+    groups: HashMap<u32, u64>,
+}
+
+impl Keeper {
+    /// Starts the keeper; the descriptor becomes readable when it ends.
+    pub(crate) fn start(
+        command: KeeperCommand,
+        token: &str,
+        grace: Duration,
+        cgroups: &[PathBuf],
+    ) -> Result<(Self, OwnedFd), StartError> {
+        let mut preamble = format!("token {token}\ngrace {}\n", grace.as_millis());
+        for dir in cgroups {
+            // Writing to memory does not fail.
+            writeln!(preamble, "cgroup {}", dir.display()).ok();
+        }
+        let program = command.program.clone();
+        let keeper = Self {
+            command,
+            preamble,
+            link: Mutex::default(),
+        };
+        let watch = keeper
+            .restart()
+            .map_err(|source| StartError::Keeper { program, source })?;
+        Ok((keeper, watch))
+    }
+
+    /// Starts it (again) and announces everything.
+    pub(crate) fn restart(&self) -> io::Result<OwnedFd> {
+        let mut link = self.link.lock();
+        link.reap();
+        let mut child = Command::new(&self.command.program)
+            .args(&self.command.args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            // Its own group from its first moment, so that Ctrl-C does not reach it.
+            .process_group(0)
+            .spawn()?;
+        let watch = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        let pipe = child.stdin.take().map(OwnedFd::from);
+        let pipe = pipe.ok_or(io::ErrorKind::BrokenPipe)?;
+        // A keeper that does not read must not stop us: `tell` drops it instead.
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        link.child = Some(child);
+        link.pipe = Some(pipe);
+        let mut text = self.preamble.clone();
+        for (group, start) in &link.groups {
+            writeln!(text, "+{group} {start}").ok();
+        }
+        link.tell(&text);
+        Ok(watch)
+    }
+
+    /// A process group began to live.
+    pub(crate) fn announce(&self, group: u32, start: u64) {
+        let mut link = self.link.lock();
+        link.groups.insert(group, start);
+        link.tell(&format!("+{group} {start}\n"));
+    }
+
+    /// All of a process group is gone.
+    pub(crate) fn retire(&self, group: u32) {
+        let mut link = self.link.lock();
+        link.groups.remove(&group);
+        link.tell(&format!("-{group}\n"));
+    }
+
+    /// Closes the pipe: the keeper sweeps up and ends. The descriptor becomes readable then.
+    pub(crate) fn close(&self) -> Option<OwnedFd> {
+        let mut link = self.link.lock();
+        link.pipe = None;
+        let child = link.child.as_ref()?;
+        pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok()
+    }
+
+    /// Collects its exit status once it ended.
+    pub(crate) fn reap(&self) {
+        self.link.lock().reap();
+    }
+}
+
+impl Link {
+    /// A keeper that cannot be told is ended, and started again by whoever watches it.
+    fn tell(&mut self, text: &str) {
+        let Some(pipe) = &self.pipe else { return };
+        if rustix::io::write(pipe, text.as_bytes()) != Ok(text.len()) {
+            if let Some(child) = &mut self.child {
+                // Fails only when it is gone already.
+                child.kill().ok();
+            }
+            self.pipe = None;
+        }
+    }
+
+    fn reap(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.try_wait().ok();
+        }
+    }
+}
