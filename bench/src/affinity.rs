@@ -46,11 +46,6 @@ impl Cores {
         self.generator
     }
 
-    /// The core number of the proxy.
-    pub(crate) fn proxy(&self) -> usize {
-        self.proxy
-    }
-
     /// Moves the calling thread. Threads and processes that it starts inherit the place, so a child is pinned
     /// from its first instruction when its parent moves there, spawns, and moves back.
     pub(crate) fn enter(&self, place: Place) -> Result<()> {

@@ -117,20 +117,21 @@ impl Bench {
         existing(self.options.function.as_deref(), "zeron-example-function")
     }
 
-    /// Builds what is measured, so that no stale binary is: under `cargo run` only, and unless paths were given.
+    /// Builds what is measured, so that no stale binary is; unless paths were given.
     pub(crate) fn build_subjects(&self) -> Result<()> {
-        let Some(cargo) = std::env::var_os("CARGO").filter(|_| self.options.zeron.is_none()) else {
+        if self.options.zeron.is_some() {
+            return Ok(());
+        }
+        self.cargo_build(&["-p", "zeron", "-p", "zeron-example-function"])
+    }
+
+    /// `cargo build` with `arguments` in this program's own profile; nothing unless `cargo run` started us.
+    pub(crate) fn cargo_build(&self, arguments: &[&str]) -> Result<()> {
+        let Some(cargo) = std::env::var_os("CARGO") else {
             return Ok(());
         };
         let mut command = Command::new(cargo);
-        command.args([
-            "build",
-            "--quiet",
-            "-p",
-            "zeron",
-            "-p",
-            "zeron-example-function",
-        ]);
+        command.args(["build", "--quiet"]).args(arguments);
         if !cfg!(debug_assertions) {
             command.arg("--release");
         }
@@ -140,7 +141,11 @@ impl Bench {
         self.cores.enter(Place::Anywhere)?;
         let status = command.status();
         self.cores.enter(Place::Generator)?;
-        anyhow::ensure!(status?.success(), "cargo could not build zeron");
+        anyhow::ensure!(
+            status?.success(),
+            "cargo build {} failed",
+            arguments.join(" ")
+        );
         Ok(())
     }
 }

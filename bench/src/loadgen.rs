@@ -60,11 +60,7 @@ pub(crate) async fn open_loop(load: &Load, arrivals: &[Arrival]) -> Result<Repor
         pool.fill().await?;
     }
     let mut timer = Timer::new()?;
-    let exchanges: Vec<Arc<Exchange>> = load
-        .targets
-        .iter()
-        .map(|t| Exchange::new(t).map(Arc::new))
-        .collect::<Result<_>>()?;
+    let exchanges = exchanges(load)?;
     let collector = Arc::new(Collector::new(arrivals.len()));
     let started = Started::now();
     for arrival in arrivals {
@@ -120,6 +116,48 @@ pub(crate) async fn closed_loop(load: &Load, duration: Duration) -> Result<Repor
     }
     collector.finished().await;
     Ok(collector.report(started.wall, started.at.elapsed()))
+}
+
+/// Sends single requests at moments that are known only as the scenario goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    pool: Arc<Pool>,
+    exchanges: Arc<Vec<Arc<Exchange>>>,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Opens nothing yet.
+    pub(crate) fn new(load: &Load) -> Result<Self> {
+        Ok(Self {
+            pool: Pool::new(load.address, load.connections),
+            exchanges: Arc::new(exchanges(load)?),
+            timeout: load.timeout,
+        })
+    }
+
+    /// Sends a request to `target` now.
+    pub(crate) async fn send(&self, target: usize) -> Sample {
+        let request = Request {
+            exchange: Arc::clone(&self.exchanges[target]),
+            pool: Arc::clone(&self.pool),
+            intended: Instant::now(),
+            timeout: self.timeout,
+        };
+        request
+            .send(Arrival {
+                at: Duration::ZERO,
+                target,
+            })
+            .await
+    }
+}
+
+fn exchanges(load: &Load) -> Result<Vec<Arc<Exchange>>> {
+    load.targets
+        .iter()
+        .map(|target| Exchange::new(target).map(Arc::new))
+        .collect()
 }
 
 #[derive(Clone, Copy)]

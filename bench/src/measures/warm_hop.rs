@@ -73,8 +73,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         core,
     ];
     let service = Service::new("warm", command.to_vec())
-        .scaling("min-scale", 1)
-        .scaling("max-scale", 1);
+        .scaling("min-scale", "1")
+        .scaling("max-scale", "1");
     let zeron = bench.zeron_at(MEASURE, &[service.document()], Place::Proxy, Some(1))?;
     let host = service.host();
     let ways = [

@@ -1,10 +1,12 @@
 //! Origins tell over a Unix datagram socket when they start and when SIGTERM reached them.
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 /// Environment variable with the socket's path.
 pub(crate) const SOCKET: &str = "ZERON_BENCH_EVENTS";
@@ -81,10 +83,15 @@ fn decode(text: &str) -> Option<Event> {
     })
 }
 
+/// More events than any measure causes between two looks.
+const CAPACITY: usize = 65_536;
+
 /// The bench's end of the socket.
+///
+/// A thread empties it all the time: the kernel queues ten datagrams or so, and then makes origins wait.
 #[derive(Debug)]
 pub(crate) struct Events {
-    socket: UnixDatagram,
+    received: mpsc::Receiver<Event>,
     folder: TempDir,
 }
 
@@ -93,8 +100,12 @@ impl Events {
     pub(crate) fn listen() -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let socket = UnixDatagram::bind(folder.path().join("events"))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self { socket, folder })
+        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+        let (sender, received) = mpsc::channel(CAPACITY);
+        std::thread::Builder::new()
+            .name("events".to_owned())
+            .spawn(move || receive(&socket, &sender))?;
+        Ok(Self { received, folder })
     }
 
     /// The environment of an origin that shall tell as `name`.
@@ -106,38 +117,33 @@ impl Events {
         ]
     }
 
-    /// The events of the runtime's own reading end.
-    pub(crate) fn stream(&self) -> Result<Stream> {
-        let socket = tokio::net::UnixDatagram::from_std(self.socket.try_clone()?)?;
-        Ok(Stream { socket })
+    /// The next event. Safe to cancel.
+    pub(crate) async fn next(&mut self) -> Result<Event> {
+        self.received.recv().await.context("the socket failed")
     }
 
     /// All events that have arrived.
-    pub(crate) fn drain(&self) -> Result<Vec<Event>> {
-        let mut events = Vec::new();
-        let mut buffer = [0; 512];
-        loop {
-            match self.socket.recv(&mut buffer) {
-                Ok(count) => events.push(parse(&buffer[..count])?),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(events),
-                Err(error) => return Err(error.into()),
-            }
-        }
+    pub(crate) fn drain(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.received.try_recv().ok()).collect()
     }
 }
 
-/// Events as they come.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    socket: tokio::net::UnixDatagram,
-}
-
-impl Stream {
-    /// The next event. Safe to cancel.
-    pub(crate) async fn next(&self) -> Result<Event> {
-        let mut buffer = [0; 512];
-        let count = self.socket.recv(&mut buffer).await?;
-        parse(&buffer[..count])
+/// Until nobody listens any more.
+fn receive(socket: &UnixDatagram, sender: &mpsc::Sender<Event>) {
+    let mut buffer = [0; 512];
+    while !sender.is_closed() {
+        match socket.recv(&mut buffer) {
+            Ok(count) => match parse(&buffer[..count]) {
+                Ok(event) => drop(sender.blocking_send(event)),
+                Err(error) => eprintln!("{error:#}"),
+            },
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return eprintln!("events: {error}"),
+        }
     }
 }
 

@@ -36,8 +36,8 @@ impl Service {
     }
 
     /// Adds an annotation.
-    pub(crate) fn scaling(mut self, key: &'static str, value: impl ToString) -> Self {
-        self.scaling.push((key, value.to_string()));
+    pub(crate) fn scaling(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.scaling.push((key, value.into()));
         self
     }
 
@@ -115,7 +115,7 @@ impl Consumer {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": self.name},
-            "spec": {"selector": {"matchLabels": labels}, "template": {
+            "spec": {"replicas": 0, "selector": {"matchLabels": labels}, "template": {
                 "metadata": {"labels": labels},
                 "spec": {"containers": [container]},
             }},
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_service_has_its_limit_environment_and_annotations() {
-        let mut service = Service::new("f", vec!["/bin/x".to_owned()]).scaling("max-scale", 10);
+        let mut service = Service::new("f", vec!["/bin/x".to_owned()]).scaling("max-scale", "10");
         service.concurrency = 1;
         service.env = vec![("A".to_owned(), "b: c".to_owned())];
         let document = service.document();

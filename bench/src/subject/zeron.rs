@@ -120,6 +120,14 @@ impl Zeron {
         Ok(decisions)
     }
 
+    /// A number of Service `name`'s status.
+    pub(crate) fn status(&self, name: &str, field: &str) -> Result<u64> {
+        let function = self.admin(&format!("/v1/functions/default/{name}"))?;
+        function[field]
+            .as_u64()
+            .with_context(|| format!("{name} has no {field}"))
+    }
+
     /// Waits until every function has no replica, asked for or running.
     pub(crate) fn wait_until_cold(&self, timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
