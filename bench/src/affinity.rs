@@ -48,13 +48,35 @@ impl Cores {
 
     /// Moves the calling thread. Threads and processes that it starts inherit the place, so a child is pinned
     /// from its first instruction when its parent moves there, spawns, and moves back.
-    pub(crate) fn enter(&self, place: Place) -> Result<()> {
+    pub(crate) fn enter(&self, place: Place) -> Result<Before> {
+        let before = sched_getaffinity(None)?;
         let set = match place {
             Place::Generator => only(self.generator),
             Place::Proxy => only(self.proxy),
             Place::Anywhere => self.all,
         };
-        sched_setaffinity(None, &set).with_context(|| format!("cannot move to {place:?}"))
+        // Narrowing may move a running thread, which takes longer than all the rest: not without need.
+        if set != before {
+            sched_setaffinity(None, &set).with_context(|| format!("cannot move to {place:?}"))?;
+        }
+        Ok(Before { before, set })
+    }
+}
+
+/// Where a thread was before it moved.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    before: CpuSet,
+    set: CpuSet,
+}
+
+impl Before {
+    /// Moves the calling thread back.
+    pub(crate) fn restore(self) -> Result<()> {
+        if self.before != self.set {
+            sched_setaffinity(None, &self.before).context("cannot move back")?;
+        }
+        Ok(())
     }
 }
 

@@ -138,9 +138,9 @@ impl Bench {
         if let Some(folder) = std::env::var_os("CARGO_MANIFEST_DIR") {
             command.current_dir(folder);
         }
-        self.cores.enter(Place::Anywhere)?;
+        let before = self.cores.enter(Place::Anywhere)?;
         let status = command.status();
-        self.cores.enter(Place::Generator)?;
+        before.restore()?;
         anyhow::ensure!(
             status?.success(),
             "cargo build {} failed",

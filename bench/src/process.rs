@@ -47,9 +47,9 @@ impl Process {
         command.process_group(0);
         let mut running = RUNNING.lock();
         anyhow::ensure!(!IS_STOPPING.load(Ordering::Acquire), "stopping");
-        cores.enter(place)?;
+        let before = cores.enter(place)?;
         let spawned = command.spawn();
-        cores.enter(Place::Generator)?;
+        before.restore()?;
         let child =
             spawned.with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let pid = Pid::from_child(&child);

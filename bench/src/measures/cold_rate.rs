@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{
     PATIENCE, SAMPLE_COLUMNS, TINY_PATH, describe_failures, rest, tiny_services, write_samples,
 };
+use crate::affinity::Place;
 use crate::bench::{Bench, Csv, note};
 use crate::figure::{Aim, Figure};
 use crate::loadgen::{self, Class, Load, Target};
@@ -110,11 +111,14 @@ fn step(bench: &Bench, services: &[Service], rate: f64, csv: &mut Csv) -> Result
 fn direct_rate(bench: &Bench) -> Result<f64> {
     let program = bench.function_program()?;
     let starts = bench.size(200, 5);
+    let before = bench.cores.enter(Place::Anywhere)?;
     let began = Instant::now();
     for _ in 0..starts {
         direct::start(&program, TINY_PATH, &bench.cores, PATIENCE)?.end();
     }
-    Ok(f64::from(starts) / began.elapsed().as_secs_f64())
+    let rate = f64::from(starts) / began.elapsed().as_secs_f64();
+    before.restore()?;
+    Ok(rate)
 }
 
 fn figures(bench: &mut Bench, steps: &[Step], floor: f64) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{PATIENCE, TINY_PATH, rest, tiny_services};
+use crate::affinity::Place;
 use crate::bench::{Bench, Csv};
 use crate::figure::{Aim, Figure};
 use crate::http1::{self, Answer};
@@ -25,6 +26,8 @@ const REST: Duration = Duration::from_millis(100);
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let pairs = bench.rounds(300, 4);
+    // Both sides are free to use every core, the client too: no side moves a thread while a clock runs.
+    let before = bench.cores.enter(Place::Anywhere)?;
     let program = bench.function_program()?;
     let services = tiny_services(bench, "cold", pairs + WARM_UP)?;
     let documents: Vec<_> = services.iter().map(|service| service.document()).collect();
@@ -48,6 +51,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         direct.push(floor);
         through.push(subject);
     }
+    before.restore()?;
     figures(bench, &direct, &through);
     csv.close()
 }
