@@ -23,6 +23,9 @@ use crate::tls::{self, TlsError};
 use crate::worker::{Door, Shared, Worker};
 use crate::{control, listen, metrics};
 
+/// How long refusals and close frames may take to leave once the grace time is over.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// A data plane: start it, and talk to it through its handle.
 #[derive(Debug)]
 pub struct Activator;
@@ -152,6 +155,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.shared.drain.cancel();
         self.shared.cut.cancel();
+        self.shared.cut_late.cancel();
         self.shared.tasks.close();
         self.ended.cancel();
     }
@@ -200,7 +204,11 @@ impl ActivatorHandle {
                 function.refuse_waiting(Cause::ShuttingDown, now);
             }
             shared.cut.cancel();
-            shared.tasks.wait().await;
+            let left = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
+            if left.is_err() {
+                shared.cut_late.cancel();
+                shared.tasks.wait().await;
+            }
         }
         self.inner.ended.cancel();
     }

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
 use crate::function::Permit;
+use crate::peer::Busy;
 use crate::pool::Lease;
 
 /// Why a body ended early.
@@ -125,7 +126,11 @@ impl Body for RequestBody {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(crate) struct AnswerBody(Kind);
+pub(crate) struct AnswerBody {
+    kind: Kind,
+    /// The connection is in use until this body has ended.
+    busy: Option<Busy>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -150,16 +155,25 @@ pub(crate) struct Hold {
 }
 
 impl AnswerBody {
+    fn new(kind: Kind) -> Self {
+        Self { kind, busy: None }
+    }
+
     pub(crate) fn empty() -> Self {
-        Self(Kind::Empty)
+        Self::new(Kind::Empty)
     }
 
     pub(crate) fn full(body: Bytes) -> Self {
-        Self(if body.is_empty() {
+        Self::new(if body.is_empty() {
             Kind::Empty
         } else {
             Kind::Full(body)
         })
+    }
+
+    /// Keeps the connection from counting as idle.
+    pub(crate) fn keep_busy(&mut self, busy: Busy) {
+        self.busy = Some(busy);
     }
 
     pub(crate) fn upstream(incoming: Incoming, idle: Option<Duration>, hold: Hold) -> Self {
@@ -169,7 +183,7 @@ impl AnswerBody {
             hold: Some(hold),
         };
         upstream.finish_at_end();
-        Self(Kind::Upstream(upstream))
+        Self::new(Kind::Upstream(upstream))
     }
 }
 
@@ -198,11 +212,11 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let upstream = match &mut self.0 {
+        let upstream = match &mut self.kind {
             Kind::Empty => return Poll::Ready(None),
             Kind::Full(body) => {
                 let body = std::mem::take(body);
-                self.0 = Kind::Empty;
+                self.kind = Kind::Empty;
                 return Poll::Ready(Some(Ok(Frame::data(body))));
             }
             Kind::Upstream(upstream) => upstream,
@@ -219,7 +233,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
             Kind::Upstream(upstream) => upstream.incoming.is_end_stream(),
@@ -227,7 +241,7 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(body) => SizeHint::with_exact(body.len() as u64),
             Kind::Upstream(upstream) => upstream.incoming.size_hint(),

@@ -1,24 +1,34 @@
 //! One client connection: TLS, PROXY protocol, and which HTTP is spoken.
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Limits;
+use crate::framing::Checker;
+use crate::io::{Guarded, Socket};
 use crate::peer::{self, Peer};
-use crate::stack;
 use crate::worker::{Open, Worker};
+use crate::{proxy_protocol, stack};
 
 /// How an HTTP/2 connection begins. No HTTP/1 method does.
-const PREFACE: &[u8] = b"PRI";
+const PREFACE: &[u8; 3] = b"PRI";
+
+/// A connection whose client is known.
+struct Arrived<I> {
+    io: I,
+    peer: Arc<Peer>,
+}
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
@@ -29,49 +39,116 @@ pub(crate) async fn serve(
     open: Open,
 ) {
     stream.set_nodelay(true).ok();
-    let is_trusted = peer::is_trusted(address.ip(), &worker.shared.config.trusted_proxies);
-    match tls {
-        None => {
-            let peer = Arc::new(Peer::new(address, is_trusted, false));
-            match is_http2(&stream).await {
-                true => serve_http2(&worker, peer, stream).await,
-                false => serve_http1(&worker, peer, stream).await,
-            }
-        }
-        Some(tls) => {
-            let peer = Arc::new(Peer::new(address, is_trusted, true));
-            let limit = worker.shared.config.limits.head_timeout;
-            let Ok(Ok(stream)) = tokio::time::timeout(limit, tls.accept(stream)).await else {
-                return;
-            };
-            match stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                true => serve_http2(&worker, peer, stream).await,
-                false => serve_http1(&worker, peer, stream).await,
-            }
+    let socket = Socket::new(stream);
+    let arrival = arrive(&worker, socket, address, tls.is_some());
+    let arrived = tokio::select! {
+        arrived = arrival => arrived,
+        () = worker.shared.drain.cancelled() => return,
+    };
+    match (arrived, tls) {
+        (Ok(arrived), None) => serve_plain(&worker, arrived).await,
+        (Ok(arrived), Some(tls)) => serve_tls(&worker, arrived, &tls).await,
+        // It spoke no PROXY protocol, or went away at once: nothing was asked.
+        (Err(error), _) => {
+            tracing::debug!(%address, error = &error as &dyn std::error::Error, "not served");
         }
     }
     drop(open);
 }
 
-/// Looks at the first bytes without taking them.
-async fn is_http2(stream: &TcpStream) -> bool {
-    let mut first = [0; PREFACE.len()];
-    match stream.peek(&mut first).await {
-        Ok(length) => length > 0 && first[..length] == PREFACE[..length] && length == PREFACE.len(),
-        Err(_) => false,
+/// Reads the PROXY header, where one is due.
+async fn arrive(
+    worker: &Worker,
+    mut socket: Socket,
+    address: SocketAddr,
+    is_tls: bool,
+) -> io::Result<Arrived<Socket>> {
+    let config = &worker.shared.config;
+    let is_trusted = peer::is_trusted(address.ip(), &config.trusted_proxies);
+    let client = if config.proxy_protocol && is_trusted {
+        let header = proxy_protocol::read(&mut socket);
+        let (client, rest) = tokio::time::timeout(config.limits.head_timeout, header).await??;
+        socket.give_back(rest);
+        client
+    } else {
+        None
+    };
+    // Whoever the proxy names is a stranger, unless it is a proxy of ours too.
+    let is_trusted = client.map_or(is_trusted, |client| {
+        peer::is_trusted(client.ip(), &config.trusted_proxies)
+    });
+    let address = client.unwrap_or(address);
+    let peer = Peer::new(address, is_trusted, is_tls, Some(socket.clone()));
+    Ok(Arrived {
+        io: socket,
+        peer: Arc::new(peer),
+    })
+}
+
+async fn serve_plain(worker: &Arc<Worker>, mut arrived: Arrived<Socket>) {
+    let limit = worker.shared.config.limits.keep_alive_timeout;
+    let is_http2 = tokio::select! {
+        is_http2 = tokio::time::timeout(limit, is_http2(&mut arrived.io)) => is_http2,
+        () = worker.shared.drain.cancelled() => return,
+    };
+    match is_http2 {
+        Ok(Ok(true)) => serve_http2(worker, arrived).await,
+        Ok(Ok(false)) => serve_http1(worker, arrived).await,
+        // Nothing was asked.
+        Ok(Err(_)) | Err(_) => {}
     }
 }
 
-async fn serve_http1<I>(worker: &Arc<Worker>, peer: Arc<Peer>, stream: I)
+async fn serve_tls(worker: &Arc<Worker>, arrived: Arrived<Socket>, tls: &TlsAcceptor) {
+    let limit = worker.shared.config.limits.head_timeout;
+    let Ok(Ok(io)) = tokio::time::timeout(limit, tls.accept(arrived.io)).await else {
+        return;
+    };
+    let is_http2 = io.get_ref().1.alpn_protocol() == Some(b"h2");
+    let arrived = Arrived {
+        io,
+        peer: arrived.peer,
+    };
+    if is_http2 {
+        serve_http2(worker, arrived).await;
+    } else {
+        serve_http1(worker, arrived).await;
+    }
+}
+
+/// Looks at the first bytes. Nearly always the first look is enough, and takes nothing.
+async fn is_http2(socket: &mut Socket) -> io::Result<bool> {
+    let mut first = [0; PREFACE.len()];
+    let length = socket.peek(&mut first).await?;
+    if length == PREFACE.len() || !PREFACE.starts_with(&first[..length]) || length == 0 {
+        return Ok(first == *PREFACE);
+    }
+    // So far it may be either: only reading tells when there is more.
+    let mut read = 0;
+    while read < PREFACE.len() && PREFACE.starts_with(&first[..read]) {
+        match socket.read(&mut first[read..]).await? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    socket.give_back(Bytes::copy_from_slice(&first[..read]));
+    Ok(first[..read] == *PREFACE)
+}
+
+async fn serve_http1<I>(worker: &Arc<Worker>, arrived: Arrived<I>)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let limits = &worker.shared.config.limits;
+    let Arrived { io, peer } = arrived;
+    let checker = Checker::new(limits.max_head_bytes);
+    let io = Guarded::new(io, Arc::clone(&peer), Some(checker), limits);
     let service = service_fn(|request| {
         let serve = stack::serve(Arc::clone(worker), Arc::clone(&peer), request);
         async { Ok::<_, Infallible>(serve.await) }
     });
-    let connection = http1_builder(&worker.shared.config.limits)
-        .serve_connection(TokioIo::new(stream), service)
+    let connection = http1_builder(limits)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     tokio::select! {
@@ -81,20 +158,22 @@ where
     }
     tokio::select! {
         _ = connection => {}
-        () = worker.shared.cut.cancelled() => {}
+        () = worker.shared.cut_late.cancelled() => {}
     }
 }
 
-async fn serve_http2<I>(worker: &Arc<Worker>, peer: Arc<Peer>, stream: I)
+async fn serve_http2<I>(worker: &Arc<Worker>, arrived: Arrived<I>)
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let limits = &worker.shared.config.limits;
+    let Arrived { io, peer } = arrived;
+    let io = Guarded::new(io, Arc::clone(&peer), None, limits);
     let service = service_fn(|request| {
         let serve = stack::serve(Arc::clone(worker), Arc::clone(&peer), request);
         async { Ok::<_, Infallible>(serve.await) }
     });
-    let connection =
-        http2_builder(&worker.shared.config.limits).serve_connection(TokioIo::new(stream), service);
+    let connection = http2_builder(limits).serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
@@ -102,7 +181,7 @@ where
     }
     tokio::select! {
         _ = connection => {}
-        () = worker.shared.cut.cancelled() => {}
+        () = worker.shared.cut_late.cancelled() => {}
     }
 }
 
@@ -110,6 +189,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        // Ours, in `io`, costs no timer per request.
+        .header_read_timeout(None)
         .max_buf_size(limits.max_buffer_bytes)
         .max_header_size(limits.max_head_bytes);
     if limits.max_headers != Limits::default().max_headers {

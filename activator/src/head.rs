@@ -10,7 +10,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::cause::Cause;
 use crate::peer::Peer;
@@ -36,6 +36,21 @@ pub(crate) fn check(parts: &Parts) -> Result<(), Cause> {
         return Err(Cause::BadRequest);
     }
     Ok(())
+}
+
+/// Whether nothing that follows on this connection may be read as a request: it may be meant for
+/// another protocol, whether or not that comes about.
+pub(crate) fn closes<B>(request: &Request<B>) -> bool {
+    request.version() < Version::HTTP_2
+        && (request.headers().contains_key(UPGRADE) || request.method() == Method::CONNECT)
+}
+
+/// Ends the connection after this answer, unless it becomes a tunnel.
+pub(crate) fn close<B>(answer: &mut Response<B>) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let headers = answer.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 /// The protocol that a client wants to change to, when that is allowed.

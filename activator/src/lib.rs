@@ -1,7 +1,8 @@
 //! Data plane: accept, route, admit or hold, balance, forward; counts what is in flight.
 //!
 //! [`stack`] is the path of a request on one page. Modules in the order in which a request meets
-//! them: [`listen`] binds, a [`worker`] accepts, a [`connection`] speaks HTTP with its [`peer`],
+//! them: [`listen`] binds, a [`worker`] accepts, a [`connection`] speaks HTTP with its [`peer`]
+//! through [`io`], which [`framing`] keeps strict,
 //! [`stack`] leads through [`head`], [`route`], [`function`] (which holds the queue and asks
 //! [`balance`] and [`wake`]) and [`upstream`] to an answer, whose [`outcome`] is counted.
 
@@ -14,15 +15,18 @@ mod clock;
 mod config;
 mod connection;
 mod control;
+mod framing;
 mod function;
 mod head;
 mod house;
+mod io;
 mod listen;
 mod load;
 mod metrics;
 mod outcome;
 mod peer;
 mod pool;
+mod proxy_protocol;
 mod refusal;
 mod registry;
 mod replica;

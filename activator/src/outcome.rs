@@ -115,7 +115,11 @@ impl Outcome {
 impl Drop for Outcome {
     fn drop(&mut self) {
         if !self.is_decided {
-            self.cause = Cause::ClientGone;
+            self.cause = if self.worker.shared.cut.is_cancelled() {
+                Cause::ShuttingDown
+            } else {
+                Cause::ClientGone
+            };
         }
         self.worker.counts.add(self.cause);
         if let Some(line) = &self.log {

@@ -3,9 +3,14 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use http::HeaderValue;
 use ipnet::IpNet;
 use parking_lot::Mutex;
+
+use crate::io::Socket;
 
 /// The client of one connection.
 #[derive(Debug)]
@@ -18,10 +23,39 @@ pub(crate) struct Peer {
     pub(crate) forwarded_for: HeaderValue,
     /// `Forwarded` for the host asked for last: most connections ask for one host only.
     forwarded: Mutex<Option<(HeaderValue, HeaderValue)>>,
+    socket: Option<Socket>,
+    /// Requests that are being served.
+    busy: AtomicU32,
+}
+
+/// One request of a connection, until the last byte of its answer is handed over.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Peer>);
+
+impl Busy {
+    pub(crate) fn new(peer: Arc<Peer>) -> Self {
+        peer.busy.fetch_add(1, Ordering::Relaxed);
+        Self(peer)
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.0
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr, is_trusted: bool, is_tls: bool) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        is_trusted: bool,
+        is_tls: bool,
+        socket: Option<Socket>,
+    ) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         Self {
             address,
@@ -29,7 +63,19 @@ impl Peer {
             is_tls,
             forwarded_for: ascii(&address.ip().to_string()),
             forwarded: Mutex::new(None),
+            socket,
+            busy: AtomicU32::new(0),
         }
+    }
+
+    /// Whether a request of this connection is being served.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the client is known to have gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.socket.as_ref().is_some_and(Socket::is_closed)
     }
 
     /// The scheme it used.

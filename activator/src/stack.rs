@@ -1,5 +1,6 @@
 //! The path of a request: accept -> head limits -> route -> admit -> balance -> forward -> answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::cause::Cause;
 use crate::function::{Entry, Permit, Ticket};
 use crate::head;
 use crate::outcome::Outcome;
-use crate::peer::Peer;
+use crate::peer::{Busy, Peer};
 use crate::pool::Connection;
 use crate::refusal::{self, Refusal};
 use crate::replica::Replica;
@@ -27,6 +28,9 @@ use crate::worker::Worker;
 /// What a waiting request costs beside its head: its task, timers and connection buffers.
 const BYTES_PER_REQUEST: usize = 4096;
 
+/// How often to look whether a client, of whom nothing is read, has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// A year: as good as no deadline, and no overflow.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -36,12 +40,19 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let mut outcome = Outcome::begin(&worker, &peer, &request);
+    let busy = Busy::new(peer);
+    let mut outcome = Outcome::begin(&worker, busy.peer(), &request);
     let is_grpc = refusal::is_grpc(request.headers());
-    match respond(&worker, &peer, request, &mut outcome).await {
+    let closes = head::closes(&request);
+    let mut answer = match respond(&worker, busy.peer(), request, &mut outcome).await {
         Ok(answer) => outcome.answered(answer),
         Err(refusal) => outcome.refused(refusal.cause, refusal.answer(is_grpc)),
+    };
+    if closes || outcome.cause == Cause::BadRequest {
+        head::close(&mut answer);
     }
+    answer.body_mut().keep_busy(busy);
+    answer
 }
 
 /// Accept and head limits were hyper's; the rest in order.
@@ -83,7 +94,7 @@ async fn respond(
         body: RequestBody::new(body, worker.shared.config.limits.body_timeout),
         upgrade,
     };
-    call.carry(worker, destination, outcome).await
+    call.carry(worker, peer, destination, outcome).await
 }
 
 /// A request on its way to a function.
@@ -98,6 +109,7 @@ impl Call {
     async fn carry(
         self,
         worker: &Arc<Worker>,
+        peer: &Peer,
         destination: Arc<Destination>,
         outcome: &mut Outcome,
     ) -> Result<Response<AnswerBody>, Refusal> {
@@ -106,7 +118,12 @@ impl Call {
         let entry = destination.state.enter(outcome.arrived, bytes as u64);
         let (destination, permit) = match entry {
             Entry::Granted(permit) => (destination, permit),
-            entry => Box::pin(admit(entry, destination, &mut clock, bytes, outcome)).await?,
+            entry => {
+                // Nobody reads the connection while a body waits in it: it has to be looked at.
+                let watched = (!self.body.is_end_stream()).then_some(peer);
+                let admitted = admit(entry, destination, &mut clock, bytes, watched, outcome);
+                Box::pin(admitted).await?
+            }
         };
         self.forward(worker, &destination, permit, clock, outcome)
             .await
@@ -233,7 +250,7 @@ impl Attempt<'_> {
         match entry {
             Entry::Granted(permit) => Ok(permit),
             Entry::Refused(refusal) => Err(refusal),
-            Entry::Waiting(ticket) => wait(ticket, self.clock.queue).await,
+            Entry::Waiting(ticket) => wait(ticket, self.clock.queue, None).await,
         }
     }
 }
@@ -244,6 +261,7 @@ async fn admit(
     mut destination: Arc<Destination>,
     clock: &mut Deadline,
     bytes: usize,
+    watched: Option<&Peer>,
     outcome: &mut Outcome,
 ) -> Result<(Arc<Destination>, Permit), Refusal> {
     let mut entry = entry;
@@ -251,7 +269,7 @@ async fn admit(
         let refusal = match entry {
             Entry::Granted(permit) => return Ok((destination, permit)),
             Entry::Refused(refusal) => return Err(refusal),
-            Entry::Waiting(ticket) => match wait(ticket, clock.queue).await {
+            Entry::Waiting(ticket) => match wait(ticket, clock.queue, watched).await {
                 Ok(permit) => {
                     outcome.admitted();
                     return Ok((destination, permit));
@@ -272,10 +290,28 @@ async fn admit(
     }
 }
 
-async fn wait(ticket: Ticket, deadline: Instant) -> Result<Permit, Refusal> {
-    tokio::time::timeout_at(deadline, ticket.granted())
-        .await
-        .unwrap_or(Err(Refusal::new(Cause::Deadline)))
+/// Waits for a slot until `deadline`, or until a watched client has gone.
+async fn wait(
+    ticket: Ticket,
+    deadline: Instant,
+    watched: Option<&Peer>,
+) -> Result<Permit, Refusal> {
+    let mut granted = pin!(ticket.granted());
+    loop {
+        let until = match watched {
+            Some(_) => deadline.min(Instant::now() + LOOK_EVERY),
+            None => deadline,
+        };
+        if let Ok(grant) = tokio::time::timeout_at(until, granted.as_mut()).await {
+            return grant;
+        }
+        if watched.is_some_and(Peer::is_gone) {
+            return Err(Refusal::new(Cause::ClientGone));
+        }
+        if until == deadline {
+            return Err(Refusal::new(Cause::Deadline));
+        }
+    }
 }
 
 /// The moments at which a request has taken too long.

@@ -29,8 +29,7 @@ pub(crate) fn client_side(parts: &mut Parts) -> Option<OnUpgrade> {
     parts.extensions.remove()
 }
 
-/// Answers a request for another protocol: with a tunnel, or like any other, and then no further
-/// request on this connection: what follows may be meant for the other protocol.
+/// Answers a request for another protocol: with a tunnel, or like any other.
 pub(crate) fn answer(
     worker: &Arc<Worker>,
     client: Option<OnUpgrade>,
@@ -40,11 +39,7 @@ pub(crate) fn answer(
     outcome: &mut Outcome,
 ) -> Response<AnswerBody> {
     let (true, Some(client)) = (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client) else {
-        let mut answer = stack::finish(answer, hold, idle);
-        answer
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-        return answer;
+        return stack::finish(answer, hold, idle);
     };
     outcome.cause = Cause::Upgraded;
     let replica = hyper::upgrade::on(&mut answer);

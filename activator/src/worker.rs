@@ -32,8 +32,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// No new connections; those that are open end after their next answer.
     pub(crate) drain: CancellationToken,
-    /// The grace time is over: everything ends.
+    /// The grace time is over: tunnels end.
     pub(crate) cut: CancellationToken,
+    /// Refusals had a moment to leave: connections end.
+    pub(crate) cut_late: CancellationToken,
     /// Connections and tunnels.
     pub(crate) tasks: TaskTracker,
     counts: Vec<Arc<Counts>>,
@@ -50,6 +52,7 @@ impl Shared {
             metrics: Metrics::default(),
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
+            cut_late: CancellationToken::new(),
             tasks: TaskTracker::new(),
             counts,
             connections: AtomicUsize::new(0),
