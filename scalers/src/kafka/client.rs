@@ -169,7 +169,7 @@ impl Client {
             self.consumer
                 .poll(timeout.saturating_sub(started.elapsed()).min(MAX_PAUSE));
             let is_over = Instant::now() >= deadline;
-            if let Some(verdict) = self.verdict(began.elapsed(), is_over) {
+            if let Some(verdict) = self.verdict(error, began.elapsed(), is_over) {
                 return Err(verdict);
             }
             patience = patience.saturating_mul(3);
@@ -193,11 +193,11 @@ impl Client {
     }
 
     /// Whether to give up after a failed attempt, and why.
-    fn verdict(&self, spent: Duration, is_over: bool) -> Option<ReadError> {
+    fn verdict(&self, error: ReadError, spent: Duration, is_over: bool) -> Option<ReadError> {
         let reported = self.reported();
         let mut failed = self.failed.lock();
         let servers = self.servers.clone();
-        let was_down = failed.as_ref().is_some_and(|error| !error.is_slow());
+        let was_down = failed.as_ref().is_some_and(ReadError::is_down);
         let is_certain = reported.refused.is_some()
             || reported.is_down
             || is_over
@@ -207,9 +207,10 @@ impl Client {
         } else if reported.is_down || (was_down && reported.last.is_some()) {
             *failed = Some(self.unreachable(reported.last));
         } else if is_over && !was_down {
-            *failed = Some(match reported.last {
-                Some(detail) => ReadError::Unreachable { servers, detail },
-                None => ReadError::Timeout { servers },
+            *failed = Some(match (reported.last, error) {
+                (Some(detail), _) => ReadError::Unreachable { servers, detail },
+                (None, refused @ ReadError::Refused { .. }) => refused,
+                (None, _) => ReadError::Timeout { servers },
             });
         }
         failed.clone().filter(|_| is_certain)

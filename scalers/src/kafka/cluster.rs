@@ -1,8 +1,9 @@
 //! One Kafka cluster with one set of credentials: reads the offsets that many triggers want at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -11,9 +12,9 @@ use rdkafka::ClientConfig;
 
 use super::clients::Clients;
 use super::error::ReadError;
-use super::lag::PartitionOffsets;
 use super::lane::{Lane, LaneError};
 use super::partition::Partition;
+use super::plan::{Answer, ByGroup, ByPartition, Want, by_group, choose, join};
 use super::security::SourceKey;
 use super::topics::Topics;
 
@@ -23,24 +24,6 @@ const MAX_METADATA_AGE: Duration = Duration::from_secs(30);
 /// How much longer than a call's own deadline its answer is waited for.
 const ANSWER_MARGIN: Duration = Duration::from_millis(20);
 
-/// What one trigger wants to know.
-#[derive(Clone, Debug)]
-pub(crate) struct Want {
-    /// Whose committed offsets.
-    pub(crate) group: String,
-    /// Of which topics; empty: all for which the group committed offsets.
-    pub(crate) topics: Vec<String>,
-    /// Only these partitions of the topics.
-    pub(crate) limit: Option<BTreeSet<i32>>,
-}
-
-/// The answer to one [`Want`].
-pub(crate) type Answer = Result<Vec<PartitionOffsets>, ReadError>;
-
-type Offsets = HashMap<Partition, Option<u64>>;
-type ByGroup = HashMap<String, Result<Offsets, ReadError>>;
-type ByPartition = HashMap<Partition, Result<Option<u64>, ReadError>>;
-
 /// One cluster with one set of credentials.
 pub(crate) struct Cluster {
     servers: Arc<str>,
@@ -48,6 +31,7 @@ pub(crate) struct Cluster {
     lane: Mutex<Option<Arc<Lane>>>,
     clients: Arc<Clients>,
     topics: Mutex<Option<(Instant, Arc<Topics>)>>,
+    turn: AtomicUsize,
 }
 
 /// Shows no settings: they hold the credentials.
@@ -68,6 +52,7 @@ impl Cluster {
             lane: Mutex::default(),
             clients: Arc::default(),
             topics: Mutex::default(),
+            turn: AtomicUsize::default(),
             servers,
         }
     }
@@ -134,15 +119,18 @@ impl Cluster {
         Ok(topics)
     }
 
-    /// Committed offsets of every group, the groups that failed last time last.
+    /// Committed offsets of every group, the groups that failed last time last. A reading begins where
+    /// the one before ended, so that too many groups for the time are all read by turns.
     async fn committed(
         &self,
         groups: BTreeMap<String, BTreeSet<Partition>>,
         deadline: Instant,
     ) -> ByGroup {
         let mut groups: Vec<_> = groups.into_iter().collect();
+        let turn = self.turn.load(Ordering::Relaxed) % groups.len().max(1);
+        groups.rotate_left(turn);
         groups.sort_by_cached_key(|(group, _)| self.clients.is_failing(group));
-        join_all(groups.into_iter().map(|(group, partitions)| async {
+        let answers: ByGroup = join_all(groups.into_iter().map(|(group, partitions)| async {
             let (name, clients) = (group.clone(), self.clients.clone());
             let (servers, config) = (self.servers.clone(), self.config.clone());
             let partitions: Vec<_> = partitions.into_iter().collect();
@@ -158,7 +146,10 @@ impl Cluster {
         }))
         .await
         .into_iter()
-        .collect()
+        .collect();
+        let read = answers.values().filter(|answer| answer.is_ok()).count();
+        self.turn.fetch_add(read, Ordering::Relaxed);
+        answers
     }
 
     /// Log-end offsets, one call per leader so that one that is down fails only its partitions.
@@ -221,9 +212,9 @@ impl Cluster {
         Ok(started)
     }
 
-    /// Closing waits for the client's threads: not here.
+    /// Closing waits for the client's threads: not here. Where there is a client there is a lane.
     fn close<T: Send + 'static>(&self, clients: T) {
-        if let Ok(lane) = self.lane() {
+        if let Some(lane) = self.lane.lock().as_ref() {
             lane.submit(move || drop(clients));
         }
     }
@@ -234,77 +225,4 @@ impl Drop for Cluster {
         let clients = std::mem::take(&mut self.clients);
         self.close(clients);
     }
-}
-
-/// The partitions whose committed offsets each group is asked for.
-fn by_group(wants: &[Want], topics: &Topics) -> BTreeMap<String, BTreeSet<Partition>> {
-    let mut groups: BTreeMap<String, BTreeSet<Partition>> = BTreeMap::new();
-    for want in wants {
-        let group = groups.entry(want.group.clone()).or_default();
-        if want.topics.is_empty() {
-            group.extend(topics.all_partitions());
-        }
-        for topic in &want.topics {
-            // A topic that does not exist fails its own trigger, in `choose`.
-            group.extend(
-                topics
-                    .partitions(topic, want.limit.as_ref())
-                    .unwrap_or_default(),
-            );
-        }
-    }
-    groups.retain(|_, partitions| !partitions.is_empty());
-    groups
-}
-
-/// The partitions whose lag counts for `want`.
-fn choose(want: &Want, topics: &Topics, committed: &ByGroup) -> Result<Vec<Partition>, ReadError> {
-    let of_topics = |names: &mut dyn Iterator<Item = &str>| {
-        let mut partitions = Vec::new();
-        for name in names {
-            partitions.extend(topics.partitions(name, want.limit.as_ref())?);
-        }
-        Ok(partitions)
-    };
-    if !want.topics.is_empty() {
-        return of_topics(&mut want.topics.iter().map(String::as_str));
-    }
-    let names: BTreeSet<&str> = match committed.get(&want.group) {
-        None => BTreeSet::new(),
-        Some(Err(error)) => return Err(error.clone()),
-        Some(Ok(offsets)) => offsets
-            .iter()
-            .filter(|(_, offset)| offset.is_some())
-            .map(|(partition, _)| partition.topic.as_ref())
-            .collect(),
-    };
-    of_topics(&mut names.into_iter())
-}
-
-/// Puts the two offsets of every chosen partition together.
-fn join(
-    chosen: Vec<Partition>,
-    committed: Option<&Result<Offsets, ReadError>>,
-    ends: &ByPartition,
-) -> Answer {
-    let committed = match committed {
-        None => &Offsets::new(),
-        Some(Ok(offsets)) => offsets,
-        Some(Err(error)) => return Err(error.clone()),
-    };
-    chosen
-        .into_iter()
-        .map(|partition| {
-            let end = match ends.get(&partition) {
-                None => None,
-                Some(end) => end.clone()?,
-            };
-            let committed = committed.get(&partition).copied().flatten();
-            Ok(PartitionOffsets {
-                partition,
-                committed,
-                end,
-            })
-        })
-        .collect()
 }

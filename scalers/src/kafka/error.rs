@@ -114,12 +114,24 @@ impl ReadError {
 
     /// Whether another attempt within the same reading may succeed.
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::Unreachable { .. })
+        match self {
+            Self::Timeout { .. } | Self::Unreachable { .. } => true,
+            // A coordinator that starts or moves, a leader that is being elected.
+            Self::Refused { code, .. } => matches!(
+                code,
+                Code::CoordinatorLoadInProgress
+                    | Code::CoordinatorNotAvailable
+                    | Code::NotCoordinator
+                    | Code::LeaderNotAvailable
+                    | Code::NotLeaderForPartition
+            ),
+            _ => false,
+        }
     }
 
-    /// Whether the broker may be there and only slow.
-    pub(crate) fn is_slow(&self) -> bool {
-        matches!(self, Self::Timeout { .. })
+    /// Whether waiting longer is unlikely to help.
+    pub(crate) fn is_down(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Authentication { .. })
     }
 
     fn kind(&self) -> UnknownKind {

@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::roles::{BoxFuture, Scaler, TriggerHandle};
 
-use super::cluster::{Answer, Cluster, Want};
+use super::cluster::Cluster;
 use super::lag::{self, PreviousOffsets};
+use super::plan::{Answer, Want};
 use super::security::SourceKey;
 use super::trigger::KafkaTrigger;
 

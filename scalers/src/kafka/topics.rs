@@ -103,6 +103,21 @@ impl Topics {
     }
 }
 
+#[cfg(test)]
+impl Topics {
+    /// Topics with the leaders of their partitions, from 0 upwards.
+    pub(crate) fn of(topics: &[(&str, &[Option<BrokerId>])]) -> Self {
+        let leaders = |leaders: &[Option<BrokerId>]| (0..).zip(leaders.iter().copied()).collect();
+        Self {
+            servers: "broker:9092".into(),
+            topics: topics
+                .iter()
+                .map(|(name, all)| (Arc::from(*name), Ok(leaders(all))))
+                .collect(),
+        }
+    }
+}
+
 fn leaders(servers: &Arc<str>, topic: &MetadataTopic) -> Leaders {
     match topic.error().map(Code::from) {
         None | Some(Code::NoError | Code::LeaderNotAvailable) => Ok(topic

@@ -1,0 +1,94 @@
+use super::*;
+
+fn want(group: &str, topics: &[&str]) -> Want {
+    Want {
+        group: group.to_owned(),
+        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+        limit: None,
+    }
+}
+
+fn partition(topic: &str, id: i32) -> Partition {
+    Partition {
+        topic: topic.into(),
+        id,
+    }
+}
+
+fn committed(group: &str, offsets: &[(&str, i32, Option<u64>)]) -> ByGroup {
+    let offsets = offsets
+        .iter()
+        .map(|(topic, id, offset)| (partition(topic, *id), *offset));
+    ByGroup::from([(group.to_owned(), Ok(offsets.collect()))])
+}
+
+fn late() -> ReadError {
+    ReadError::Timeout {
+        servers: "broker:9092".into(),
+    }
+}
+
+#[test]
+fn group_of_several_triggers_is_asked_once_for_all_their_partitions() {
+    let topics = Topics::of(&[("a", &[Some(1), Some(2)]), ("b", &[Some(1)])]);
+    let mut limited = want("billing", &["a"]);
+    limited.limit = Some([1].into());
+    let groups = by_group(&[limited, want("billing", &["b"])], &topics);
+    assert_eq!(groups.len(), 1);
+    let asked: Vec<_> = groups["billing"].iter().cloned().collect();
+    assert_eq!(asked, [partition("a", 1), partition("b", 0)]);
+}
+
+#[test]
+fn missing_topic_is_not_asked_for_and_fails_its_own_trigger() {
+    let topics = Topics::of(&[("a", &[Some(1)])]);
+    let missing = want("billing", &["gone"]);
+    assert!(by_group(std::slice::from_ref(&missing), &topics).is_empty());
+    let chosen = choose(&missing, &topics, &ByGroup::new());
+    assert!(matches!(chosen, Err(ReadError::NoTopic { .. })));
+}
+
+#[test]
+fn no_topic_means_all_partitions_of_topics_with_a_commit() {
+    let topics = Topics::of(&[("a", &[Some(1), Some(1)]), ("b", &[Some(1)])]);
+    let want = want("billing", &[]);
+    assert_eq!(
+        by_group(std::slice::from_ref(&want), &topics)["billing"].len(),
+        3
+    );
+    let read = committed(
+        "billing",
+        &[("a", 0, None), ("a", 1, Some(4)), ("b", 0, None)],
+    );
+    let chosen = choose(&want, &topics, &read).unwrap();
+    assert_eq!(chosen, [partition("a", 0), partition("a", 1)]);
+}
+
+#[test]
+fn no_topic_and_an_unread_group_is_unknown() {
+    let topics = Topics::of(&[("a", &[Some(1)])]);
+    let failed = ByGroup::from([("billing".to_owned(), Err(late()))]);
+    assert!(choose(&want("billing", &[]), &topics, &failed).is_err());
+}
+
+#[test]
+fn unread_partition_fails_the_trigger_that_wants_it_alone() {
+    let read = committed("billing", &[("a", 0, Some(1)), ("b", 0, Some(2))]);
+    let ends = ByPartition::from([
+        (partition("a", 0), Ok(Some(9))),
+        (partition("b", 0), Err(late())),
+    ]);
+    let offsets = read.get("billing");
+    let good = join(vec![partition("a", 0)], offsets, &ends).unwrap();
+    assert_eq!((good[0].committed, good[0].end), (Some(1), Some(9)));
+    assert!(join(vec![partition("a", 0), partition("b", 0)], offsets, &ends).is_err());
+}
+
+#[test]
+fn partition_without_leader_is_named() {
+    let topics = Topics::of(&[("a", &[Some(1), None])]);
+    assert_eq!(topics.leader(&partition("a", 0)).unwrap(), 1);
+    let error = topics.leader(&partition("a", 1)).unwrap_err();
+    assert_eq!(error.to_string(), "partition 1 of topic a has no leader");
+    assert!(!topics.have(["a"].into_iter()));
+}
