@@ -1,1 +1,22 @@
 //! Whole-system tests: real processes, loopback, a real broker.
+//!
+//! A test declares functions ([`manifest`]), brings `zeron` up with them ([`Zeron`]), speaks to it byte by byte ([`raw`],
+//! [`frames`]) or by admin API, and waits for conditions ([`wait`]).
+
+mod binary;
+pub mod broker;
+pub mod frames;
+pub mod h2c;
+pub mod manifest;
+pub mod process;
+pub mod raw;
+mod response;
+pub mod topic;
+pub mod wait;
+mod zeron;
+
+pub use manifest::Service;
+pub use raw::Raw;
+pub use response::{End, Response};
+pub use wait::{PATIENCE, until};
+pub use zeron::{Output, Setup, Zeron, command, free_address};

@@ -1,0 +1,44 @@
+//! Waiting for conditions, bounded: a test that fails does not hang.
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take on a machine with much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// Waits until `look` finds something, at most [`PATIENCE`].
+///
+/// # Panics
+/// When the time is over, with `what` was waited for.
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look)
+}
+
+/// Waits until `look` finds something.
+///
+/// # Panics
+/// When the time is over, with `what` was waited for.
+pub fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain: {what}");
+        std::thread::park_timeout(EVERY);
+    }
+}
+
+/// Looks again and again for `duration`, for things that must not happen.
+///
+/// # Panics
+/// When `holds` is false at any look.
+pub fn throughout(duration: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        assert!(holds(), "did not hold for {duration:?}: {what}");
+        std::thread::park_timeout(EVERY);
+    }
+}
