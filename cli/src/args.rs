@@ -1,0 +1,366 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::address::AdminAddress;
+
+/// Where `up` serves the admin API and every other command looks for it.
+pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
+
+/// Functions that wake from zero and follow the load.
+#[derive(Debug, Parser)]
+#[command(name = "zeron", version, about, max_term_width = 100, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Admin API of a running zeron: http://HOST:PORT or unix:PATH
+    #[arg(long, global = true, value_name = "ADDRESS", env = "ZERON_ADMIN", default_value = DEFAULT_ADMIN)]
+    pub(crate) admin: AdminAddress,
+    /// File with the bearer token of the admin API
+    #[arg(long, global = true, value_name = "FILE", env = "ZERON_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Namespace; all of them when it is not given
+    #[arg(short, long, global = true)]
+    pub(crate) namespace: Option<String>,
+    /// How to print
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
+    pub(crate) output: Format,
+    /// When to use colour; never in pipes or with NO_COLOR, unless `always`
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: ColorChoice,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns or sentences for people.
+    Table,
+    /// The same with more columns.
+    Wide,
+    /// The admin API's JSON.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// When colour is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// In pipes too.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the functions of manifests on this machine
+    Up(Box<UpArgs>),
+    /// List functions
+    Ls(LsArgs),
+    /// Show everything known of one function
+    Describe(NameArgs),
+    /// Say in words why a function has the replicas it has
+    Why(NameArgs),
+    /// List the decisions made for a function, oldest first
+    Timeline(TimelineArgs),
+    /// Print what a function's replicas wrote
+    Logs(LogsArgs),
+    /// Add or replace objects in a running zeron; they survive a restart
+    Apply(ApplyArgs),
+    /// Delete objects that were applied
+    Delete(DeleteArgs),
+    /// Check manifests without running anything
+    Validate(ValidateArgs),
+    /// Replay a load against a scaling policy, in simulated time
+    Simulate(SimulateArgs),
+    /// Print a completion script
+    Completion(CompletionArgs),
+    /// Print the version
+    Version,
+}
+
+/// Arguments of `up`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Manifests: files, folders, or `-` for standard input; none: only what was applied
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Address for requests, HTTP/1.1 and h2c
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Address for requests over TLS
+    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Address of the admin API: HOST:PORT or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pub(crate) admin_listen: AdminAddress,
+    /// File with the bearer token that admin requests must show; required off loopback
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_token_file: Option<PathBuf>,
+    /// Folder for what survives a restart [default: $XDG_STATE_HOME/zeron]
+    #[arg(long, value_name = "DIR", env = "ZERON_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Domain of the functions' host names
+    #[arg(long, default_value = "localhost")]
+    pub(crate) domain: String,
+    /// Refuse manifests that have warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Do not follow changes of the manifests
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+    /// One line per request on standard error
+    #[arg(long)]
+    pub(crate) access_log: bool,
+    /// Connections begin with a PROXY protocol header (v1 or v2)
+    #[arg(long)]
+    pub(crate) proxy_protocol: bool,
+    /// Networks whose forwarded headers are believed
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<IpNet>,
+    /// Threads for requests [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// How long requests in flight may take after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) drain_grace: Duration,
+    /// How to write the log
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Arguments of `ls`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Also revisions that have neither traffic nor replicas
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+/// One function, as a person names it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct NameArgs {
+    /// Service, Deployment or revision; KIND/NAME where several have the name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+/// Arguments of `timeline`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TimelineArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
+    /// Also decisions that changed nothing
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
+
+/// Arguments of `logs`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only the last lines of each replica
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u32>,
+    /// Only this replica: its name, or the number at its end
+    #[arg(long, value_name = "NAME")]
+    pub(crate) replica: Option<String>,
+    /// Begin lines with the time they were written
+    #[arg(long)]
+    pub(crate) timestamps: bool,
+}
+
+/// Arguments of `apply`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// Manifests: files, folders, or `-` for standard input
+    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    pub(crate) filenames: Vec<PathBuf>,
+    /// Refuse manifests that have warnings
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Arguments of `delete`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// Such as `service` or `scaledobject`
+    #[arg(value_name = "KIND", required_unless_present = "filenames", requires = "name")]
+    pub(crate) kind: Option<String>,
+    /// The object's name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Delete the objects of these manifests
+    #[arg(short, long = "filename", value_name = "PATH", conflicts_with = "kind")]
+    pub(crate) filenames: Vec<PathBuf>,
+}
+
+/// Arguments of `validate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Manifests: files, folders, or `-` for standard input
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Domain of the functions' host names
+    #[arg(long, default_value = "localhost")]
+    pub(crate) domain: String,
+    /// Warnings are errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// Arguments of `simulate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Manifests that hold the policy
+    #[arg(long, visible_alias = "policy", value_name = "PATH", required = true)]
+    pub(crate) manifest: Vec<PathBuf>,
+    /// Which function of the manifests; needed when they hold several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    /// Synthetic load: steps such as `0rps:30s,50rps:2m,0rps:3m`, or a shape such as
+    /// `sine:mean=20,amplitude=15,period=5m,for=1h` (constant, step, sine, poisson)
+    #[arg(long, value_name = "SPEC", required_unless_present = "trace", conflicts_with = "trace")]
+    pub(crate) load: Option<String>,
+    /// Recorded load, CSV: `arrival_s,duration_s` or `t_seconds,in_flight[,METRIC=VALUE...]`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    /// How long one request of a load in steps takes
+    #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration)]
+    pub(crate) service_time: Duration,
+    /// How long a replica takes until it is ready
+    #[arg(long, value_name = "DURATION", default_value = "10ms", value_parser = humantime::parse_duration)]
+    pub(crate) start_time: Duration,
+    /// How long to go on after the load, to see it come to rest
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) tail: Duration,
+    /// Replicas that run at the beginning
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) replicas: u32,
+    /// What one replica should carry of a metric, where its trigger does not say so
+    #[arg(long, value_name = "METRIC=VALUE", value_parser = metric_target)]
+    pub(crate) metric_target: Vec<(String, f64)>,
+}
+
+/// Arguments of `completion`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Why a text is no `METRIC=VALUE`.
+#[derive(Debug, thiserror::Error)]
+#[error("expected METRIC=VALUE with a value above 0")]
+struct MetricTargetError;
+
+fn metric_target(text: &str) -> Result<(String, f64), MetricTargetError> {
+    let (metric, value) = text.split_once('=').ok_or(MetricTargetError)?;
+    let value: f64 = value.parse().map_err(|_| MetricTargetError)?;
+    if metric.is_empty() || !value.is_finite() || value <= 0.0 {
+        return Err(MetricTargetError);
+    }
+    Ok((metric.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn up_listens_on_loopback_by_default() {
+        let Command::Up(up) = parse("zeron up examples").unwrap().command else {
+            panic!("not up");
+        };
+        assert_eq!(up.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(up.admin_listen.to_string(), "http://127.0.0.1:8081");
+        assert_eq!(up.drain_grace, Duration::from_secs(30));
+        assert_eq!(up.domain, "localhost");
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_in_a_list() {
+        let line = "zeron up . --trusted-proxy 10.0.0.0/8,::1/128 --trusted-proxy 192.0.2.0/24";
+        let Command::Up(up) = parse(line).unwrap().command else {
+            panic!("not up");
+        };
+        assert_eq!(up.trusted_proxy.len(), 3);
+        assert!(parse("zeron up . --trusted-proxy 10.0.0.0/33").is_err());
+    }
+
+    #[test]
+    fn a_tls_listener_needs_certificate_and_key() {
+        assert!(parse("zeron up --tls-listen 127.0.0.1:8443 --tls-cert a.pem").is_err());
+        let whole = "zeron up --tls-listen 127.0.0.1:8443 --tls-cert a.pem --tls-key a.key";
+        assert!(parse(whole).is_ok());
+    }
+
+    #[test]
+    fn delete_takes_an_object_or_manifests_but_not_both() {
+        assert!(parse("zeron delete").is_err());
+        assert!(parse("zeron delete service").is_err());
+        assert!(parse("zeron delete service hello").is_ok());
+        assert!(parse("zeron delete -f a.yaml").is_ok());
+        assert!(parse("zeron delete service hello -f a.yaml").is_err());
+    }
+
+    #[test]
+    fn global_options_may_follow_the_command() {
+        let cli = parse("zeron ls -n shop -o json --admin unix:/tmp/z").unwrap();
+        assert_eq!(cli.global.namespace.as_deref(), Some("shop"));
+        assert_eq!(cli.global.output, Format::Json);
+        assert_eq!(cli.global.admin, AdminAddress::Unix(PathBuf::from("/tmp/z")));
+    }
+}
