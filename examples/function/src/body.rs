@@ -145,3 +145,53 @@ impl Read for Body<'_> {
 fn malformed() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// The far end stays open and silent, so that a read too many would block.
+    fn parsed(wire: &str) -> (String, Vec<String>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.write_all(wire.as_bytes()).unwrap();
+        let mut reader = BufReader::new(listener.accept().unwrap().0);
+        let timeout = Some(std::time::Duration::from_secs(5));
+        reader.get_ref().set_read_timeout(timeout).unwrap();
+        let request = Request::read(&mut reader).unwrap().unwrap();
+        let mut body = Body::of(&request, &mut reader).unwrap();
+        let bytes = body.collect(u64::MAX).unwrap();
+        assert!(body.is_read());
+        (crate::text::latin1(&bytes), body.trailers, peer)
+    }
+
+    #[test]
+    fn a_body_by_length_ends_without_waiting_for_more() {
+        let (body, _, _peer) = parsed("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!(body, "hello");
+    }
+
+    #[test]
+    fn a_body_by_chunks_ends_with_its_trailers() {
+        let wire = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nhe\r\n3\r\nllo\r\n0\r\nX-End: 1\r\n\r\n";
+        let (body, trailers, _peer) = parsed(wire);
+        assert_eq!(
+            (body.as_str(), trailers.as_slice()),
+            ("hello", ["X-End: 1".to_owned()].as_slice())
+        );
+    }
+
+    #[test]
+    fn the_client_is_told_to_go_on_before_the_body_is_read() {
+        let wire = "POST / HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\nhi";
+        let (body, _, mut peer) = parsed(wire);
+        let mut interim = [0; 25];
+        peer.read_exact(&mut interim).unwrap();
+        assert_eq!(
+            (body.as_str(), &interim),
+            ("hi", b"HTTP/1.1 100 Continue\r\n\r\n")
+        );
+    }
+}
