@@ -20,6 +20,13 @@ pub struct LoadSample {
     pub proxied_requests: f64,
 }
 
+impl LoadSample {
+    /// Whether there was any request in that second.
+    pub fn has_requests(&self) -> bool {
+        self.requests > 0.0 || self.concurrency > 0.0
+    }
+}
+
 /// A stable and a panic average of the same measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Averages {

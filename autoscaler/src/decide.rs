@@ -122,4 +122,6 @@ pub fn joined_bounds(policy: &ScalePolicy) -> (u32, Option<u32>) {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

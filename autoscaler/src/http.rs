@@ -107,6 +107,14 @@ impl HttpState {
         }
     }
 
+    /// Adds a second's load. Requests too short to be seen at a decision keep it up all the same.
+    pub(crate) fn record(&mut self, at: Timestamp, sample: &LoadSample) {
+        self.rate.record(at, sample);
+        if sample.has_requests() {
+            self.cooldown.touch(at);
+        }
+    }
+
     pub(crate) fn evaluate(&mut self, scaling: &HttpScaling, scene: &Scene<'_>) -> GroupAsk {
         let targets = HttpTargets {
             concurrency: scaling.concurrency,

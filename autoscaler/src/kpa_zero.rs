@@ -114,11 +114,11 @@ impl ZeroPath {
         step
     }
 
-    /// Before the first decision: the initial scale for what was just declared, else no change.
+    /// Before the first decision: the initial scale for what was just declared, else what runs.
     fn before_first(&self, scaling: &KnativeScaling, bounds: Bounds, replicas: Replicas) -> Step {
         if self.is_initialized {
             return Step {
-                replicas: replicas.current,
+                replicas: replicas.current.max(bounds.min).min(bounds.max),
                 ..Step::default()
             };
         }

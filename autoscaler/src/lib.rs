@@ -19,6 +19,7 @@ mod kpa_zero;
 pub mod metric;
 pub mod observation;
 mod raise;
+pub mod simulate;
 mod sliding;
 pub mod state;
 #[cfg(test)]
@@ -28,4 +29,5 @@ pub mod window;
 pub use decide::decide;
 pub use engine::{Clock, Engine, EngineConfig, EngineHandle, MonotonicClock};
 pub use observation::{Load, Observation};
+pub use simulate::{SimulationConfig, SimulationReport, simulate};
 pub use state::{DecisionState, Start, TriggerKey};

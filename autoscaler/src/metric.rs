@@ -147,6 +147,10 @@ impl MetricState {
     pub(crate) fn record(&mut self, at: Timestamp, sample: &LoadSample) {
         for trigger in &mut self.triggers {
             trigger.rate.record(at, sample);
+            let is_http = matches!(trigger.spec.source, TriggerSource::Http(_));
+            if is_http && sample.has_requests() {
+                self.cooldown.touch(at);
+            }
         }
     }
 

@@ -125,7 +125,7 @@ impl DecisionState {
         for group in &mut self.groups {
             match group {
                 GroupState::Knative(state) => state.record(at, sample),
-                GroupState::Http(state) => state.rate.record(at, sample),
+                GroupState::Http(state) => state.record(at, sample),
                 GroupState::Metric(state) => state.record(at, sample),
             }
         }

@@ -152,7 +152,7 @@ impl Window {
             return 0.0;
         };
         let gap = now.as_secs().saturating_sub(last);
-        if gap >= self.span() {
+        if gap >= self.span() || self.buckets.is_empty() {
             return 0.0;
         }
         let mut sum = self.total;
@@ -258,6 +258,14 @@ mod tests {
         assert_eq!(window.buckets.capacity(), 0);
         window.record(at(8), 2.0);
         assert_eq!(window.average(at(8)), 2.0);
+    }
+
+    #[test]
+    fn a_question_about_the_past_of_a_window_that_was_given_back_is_zero() {
+        let mut window = Window::new(Aggregation::Linear, Duration::from_secs(60));
+        window.record(at(0), 10.0);
+        window.shrink(at(100));
+        assert_eq!((window.rate(at(30)), window.average(at(30))), (0.0, 0.0));
     }
 
     #[test]

@@ -3,12 +3,13 @@
 //! No I/O, no runtime, no clock of its own. Modules in the order in which data meets them:
 //! a front end fills [`function`], [`workload`], [`policy`] and [`route`]; a back end publishes
 //! [`endpoint`]s; the data plane reports [`stat`]s; scalers read [`metric`]s; the engine writes
-//! [`decision`]s; [`status`] is what people look at.
+//! [`decision`]s, which [`invariants`] hold for; [`status`] is what people look at.
 
 pub mod decision;
 pub mod endpoint;
 pub mod function;
 pub mod id;
+pub mod invariants;
 pub mod metric;
 pub mod policy;
 pub mod roles;
