@@ -93,6 +93,7 @@ pub(super) fn write(folder: &Path, ports: &Ports) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// A broker that was killed may only come back once its session has ended: soon.
 fn cluster(folder: &Path, ports: &Ports) -> String {
     let listeners = ports.listeners();
     let controller = ports.controller;
@@ -114,6 +115,8 @@ transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 auto.create.topics.enable=true
 num.network.threads=2
 num.io.threads=2
