@@ -281,6 +281,22 @@ fn ambiguous_messages_hide_nothing_while_warm() {
     }
 }
 
+/// The same through an origin with another parser, told to be lenient.
+#[test]
+fn ambiguous_messages_hide_nothing_from_node() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/framing/origin.js");
+    let Ok(_) = std::process::Command::new("node").arg("--version").output() else {
+        return zeron_tests::broker::skip("framing::node", "node not found");
+    };
+    let zeron = Setup::new()
+        .function(&Service::new("origin").command(&["node", script]))
+        .up();
+    for (row, bytes) in AMBIGUOUS {
+        send_ambiguous(&zeron, bytes, "origin");
+        assert_nothing_hidden(&zeron, "origin", row);
+    }
+}
+
 #[test]
 fn ambiguous_messages_hide_nothing_while_cold() {
     let names: Vec<String> = (0..AMBIGUOUS.len())
