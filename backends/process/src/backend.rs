@@ -21,7 +21,7 @@ use crate::inbox::Inbox;
 use crate::keeper::Keeper;
 use crate::launch::Surroundings;
 use crate::limits::Cgroups;
-use crate::logs::{Hooks, LogEvent, LogThread, function_dir, list};
+use crate::logs::{Hooks, LogEvent, LogInbox, LogThread, function_dir, list};
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::shared::{Orders, Shared};
@@ -61,13 +61,8 @@ impl ProcessBackend {
             source,
         })?;
         let (token, seed) = random()?;
-        let cgroups = Cgroups::detect(&token);
-        let (keeper, watch) = Keeper::start(
-            config.keeper.clone(),
-            &token,
-            config.orphan_grace,
-            &cgroups.dirs(),
-        )?;
+        let (keeper, watch) = Keeper::start(config.keeper.clone(), &token, config.orphan_grace)?;
+
         let (limits, limit_orders) = sync_channel(LIMIT_QUEUE);
         let shared = Arc::new(Shared {
             surroundings: Surroundings::new(&config, token.clone()),
@@ -75,17 +70,17 @@ impl ProcessBackend {
             ports: Mutex::new(Ports::new(config.bind_ip, seed)),
             orders: Orders::default(),
             supervisor: Inbox::new()?,
-            logs: Arc::new(Inbox::new()?),
+            logs: Arc::new(LogInbox::new()?),
             limits: Mutex::new(Some(limits)),
             keeper,
-            cgroups,
+            cgroups: Cgroups::new(&token),
             metrics: Arc::new(Metrics::new()),
             log_root,
             token,
             config,
         });
         let supervisor = Supervisor::new(Arc::clone(&shared), watch)?;
-        let logs = log_thread(&shared)?;
+        let logs = log_thread(&shared);
         spawn("zeron-logs", move || logs.run())?;
         let own = Arc::clone(&shared);
         spawn("zeron-limits", move || {
@@ -193,7 +188,7 @@ impl Drop for ProcessBackend {
     }
 }
 
-fn log_thread(shared: &Arc<Shared>) -> std::io::Result<LogThread> {
+fn log_thread(shared: &Arc<Shared>) -> LogThread {
     let (reader, lister) = (Arc::clone(shared), Arc::clone(shared));
     let hooks = Hooks {
         on_finished: Box::new(move |replica| reader.supervisor.push(Event::OutputRead(replica))),
@@ -209,8 +204,23 @@ fn log_thread(shared: &Arc<Shared>) -> std::io::Result<LogThread> {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let run = move || {
+        let guard = AbortOnPanic;
+        run();
+        std::mem::forget(guard);
+    };
     thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(())
+}
+
+/// Without one of its threads the back end would hang in silence: better it ends, the keeper
+/// ends the replicas, and whoever supervises us starts anew.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        std::process::abort();
+    }
 }
 
 /// A token that nobody else has, and a number to begin a search with.

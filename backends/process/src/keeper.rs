@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -27,7 +27,6 @@ use crate::config::{KeeperCommand, StartError};
 #[derive(Debug)]
 pub(crate) struct Keeper {
     command: KeeperCommand,
-    preamble: String,
     link: Mutex<Link>,
 }
 
@@ -35,6 +34,8 @@ pub(crate) struct Keeper {
 struct Link {
     child: Option<Child>,
     pipe: Option<OwnedFd>,
+    /// What a new keeper is told first.
+    preamble: String,
     /// Announced groups and when their leaders started, to announce them again.
     groups: HashMap<u32, u64>,
 }
@@ -45,18 +46,14 @@ impl Keeper {
         command: KeeperCommand,
         token: &str,
         grace: Duration,
-        cgroups: &[PathBuf],
     ) -> Result<(Self, OwnedFd), StartError> {
-        let mut preamble = format!("token {token}\ngrace {}\n", grace.as_millis());
-        for dir in cgroups {
-            // Writing to memory does not fail.
-            writeln!(preamble, "cgroup {}", dir.display()).ok();
-        }
         let program = command.program.clone();
         let keeper = Self {
             command,
-            preamble,
-            link: Mutex::default(),
+            link: Mutex::new(Link {
+                preamble: format!("token {token}\ngrace {}\n", grace.as_millis()),
+                ..Link::default()
+            }),
         };
         let watch = keeper
             .restart()
@@ -82,8 +79,9 @@ impl Keeper {
         rustix::io::ioctl_fionbio(&pipe, true)?;
         link.child = Some(child);
         link.pipe = Some(pipe);
-        let mut text = self.preamble.clone();
+        let mut text = link.preamble.clone();
         for (group, start) in &link.groups {
+            // Writing to memory does not fail.
             writeln!(text, "+{group} {start}").ok();
         }
         link.tell(&text);
@@ -95,6 +93,14 @@ impl Keeper {
         let mut link = self.link.lock();
         link.groups.insert(group, start);
         link.tell(&format!("+{group} {start}\n"));
+    }
+
+    /// A folder of control groups is to be taken away at the end.
+    pub(crate) fn add_cgroup(&self, dir: &Path) {
+        let mut link = self.link.lock();
+        let line = format!("cgroup {}\n", dir.display());
+        link.tell(&line);
+        link.preamble.push_str(&line);
     }
 
     /// All of a process group is gone.

@@ -40,6 +40,8 @@ pub(crate) enum LaunchError {
     },
     #[error("cannot make pipes for its output: {0}")]
     Pipes(#[source] io::Error),
+    #[error("cannot follow its process: {0}")]
+    Follow(#[source] io::Error),
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -130,25 +132,23 @@ impl Surroundings {
         for (name, value) in &self.inherited {
             given.set(name, value.clone());
         }
-        // References see what the manifest and we declare, not what is inherited.
-        given.inherited = given.variables.len();
         if let Some(port) = replica.port {
-            given.set("PORT", port.to_string());
+            given.declare("PORT", port.to_string());
         }
         if function.id.kind() == "Revision" {
-            given.set("K_SERVICE", function.owner.name.clone());
-            given.set("K_CONFIGURATION", function.owner.name.clone());
-            given.set("K_REVISION", function.id.name().to_owned());
+            given.declare("K_SERVICE", function.owner.name.clone());
+            given.declare("K_CONFIGURATION", function.owner.name.clone());
+            given.declare("K_REVISION", function.id.name().to_owned());
         }
-        given.set("ZERON_REPLICA", replica.name.to_owned());
+        given.declare("ZERON_REPLICA", replica.name.to_owned());
         for variable in &function.workload.env {
             // Only what is declared above it, as in Kubernetes.
             let value = given.expand(&variable.value);
-            given.set(&variable.name, value);
+            given.declare(&variable.name, value);
         }
         // Ours whatever the manifest says: the port was chosen, the token ends orphans.
         if let Some(port) = replica.port {
-            given.set("PORT", port.to_string());
+            given.declare("PORT", port.to_string());
         }
         given.set(INSTANCE_VARIABLE, self.token.clone());
         let path = format!(
@@ -164,15 +164,18 @@ impl Surroundings {
 #[derive(Debug, Default)]
 struct Environment {
     variables: Vec<(String, String)>,
-    inherited: usize,
+    /// What references see: what the manifest and we declare, not what is inherited.
+    declared: Vec<(String, String)>,
 }
 
 impl Environment {
     fn set(&mut self, name: &str, value: String) {
-        match self.variables.iter_mut().find(|(known, _)| known == name) {
-            Some(variable) => variable.1 = value,
-            None => self.variables.push((name.to_owned(), value)),
-        }
+        set(&mut self.variables, name, value);
+    }
+
+    fn declare(&mut self, name: &str, value: String) {
+        set(&mut self.declared, name, value.clone());
+        self.set(name, value);
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -180,7 +183,14 @@ impl Environment {
     }
 
     fn expand(&self, text: &str) -> String {
-        expand(text, |name| find(&self.variables[self.inherited..], name))
+        expand(text, |name| find(&self.declared, name))
+    }
+}
+
+fn set(variables: &mut Vec<(String, String)>, name: &str, value: String) {
+    match variables.iter_mut().find(|(known, _)| known == name) {
+        Some(variable) => variable.1 = value,
+        None => variables.push((name.to_owned(), value)),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde::Serialize;
@@ -39,9 +40,15 @@ pub struct Enforced {
 /// Period over which processor time is counted, in microseconds (the kernel's default).
 const CPU_PERIOD: u64 = 100_000;
 
-/// Where control groups can be made.
-#[derive(Debug, Default)]
+/// Where control groups can be made. Looked for when the first limit is to be kept.
+#[derive(Debug)]
 pub(crate) struct Cgroups {
+    token: String,
+    found: OnceLock<Controllers>,
+}
+
+#[derive(Debug, Default)]
+struct Controllers {
     memory: Option<Controller>,
     cpu: Option<Controller>,
 }
@@ -54,8 +61,42 @@ struct Controller {
 }
 
 impl Cgroups {
+    pub(crate) fn new(token: &str) -> Self {
+        Self {
+            token: token.to_owned(),
+            found: OnceLock::new(),
+        }
+    }
+
+    /// Puts a running process and what it starts from now on under `limits`. Folders that this
+    /// makes and that are to be taken away at the end are told to `made`, before they are used.
+    pub(crate) fn limit(
+        &self,
+        replica: EndpointId,
+        pid: Pid,
+        limits: ResourceLimits,
+        made: impl Fn(&Path),
+    ) -> Enforced {
+        let found = self.found.get_or_init(|| {
+            let found = Controllers::detect(&self.token);
+            found.dirs().for_each(made);
+            found
+        });
+        found.limit(replica, pid, limits)
+    }
+
+    /// Takes away the groups of a replica whose processes are gone.
+    pub(crate) fn remove(&self, replica: EndpointId) {
+        for dir in self.found.get().into_iter().flat_map(Controllers::dirs) {
+            // A process that is still being torn down keeps it; the last sweep gets it.
+            fs::remove_dir(dir.join(replica.to_string())).ok();
+        }
+    }
+}
+
+impl Controllers {
     /// Makes a folder of ours below our own group, in each hierarchy that lets us.
-    pub(crate) fn detect(token: &str) -> Self {
+    fn detect(token: &str) -> Self {
         let Ok(own) = fs::read_to_string("/proc/self/cgroup") else {
             return Self::default();
         };
@@ -66,16 +107,12 @@ impl Cgroups {
         }
     }
 
-    /// Folders to take away at the end.
-    pub(crate) fn dirs(&self) -> Vec<PathBuf> {
+    fn dirs(&self) -> impl Iterator<Item = &Path> {
         let all = [&self.memory, &self.cpu];
-        let mut dirs: Vec<PathBuf> = all.into_iter().flatten().map(|c| c.dir.clone()).collect();
-        dirs.dedup();
-        dirs
+        all.into_iter().flatten().map(|c| c.dir.as_path())
     }
 
-    /// Puts a running process and what it starts from now on under `limits`.
-    pub(crate) fn limit(&self, replica: EndpointId, pid: Pid, limits: ResourceLimits) -> Enforced {
+    fn limit(&self, replica: EndpointId, pid: Pid, limits: ResourceLimits) -> Enforced {
         let memory = limits.memory_bytes.map(|bytes| {
             let group = |c: &Controller| c.limit_memory(replica, pid, bytes).ok();
             let rlimit = || limit_data(pid, bytes).ok().map(|()| Enforcement::Rlimit);
@@ -88,14 +125,6 @@ impl Cgroups {
             by_group.unwrap_or(Enforcement::Unenforced)
         });
         Enforced { memory, cpu }
-    }
-
-    /// Takes away the groups of a replica whose processes are gone.
-    pub(crate) fn remove(&self, replica: EndpointId) {
-        for dir in self.dirs() {
-            // A process that is still being torn down keeps it; the last sweep gets it.
-            fs::remove_dir(dir.join(replica.to_string())).ok();
-        }
     }
 }
 

@@ -57,8 +57,7 @@ pub(crate) struct Output {
 pub(crate) struct LogThread {
     root: PathBuf,
     limits: LogLimits,
-    inbox: Arc<Inbox<LogEvent>>,
-    poller: Poller,
+    inbox: Arc<LogInbox>,
     outputs: HashMap<EndpointId, Open>,
     chunk: Box<[u8]>,
     entries: Vec<u8>,
@@ -89,6 +88,37 @@ struct Pipe {
     splitter: Splitter,
 }
 
+/// The way to the log thread.
+#[derive(Debug)]
+pub(crate) struct LogInbox {
+    events: Inbox<LogEvent>,
+    poller: Poller,
+}
+
+impl LogInbox {
+    pub(crate) fn new() -> std::io::Result<Self> {
+        let (events, poller) = (Inbox::new()?, Poller::new()?);
+        poller.watch_readable(&events, WAKE)?;
+        Ok(Self { events, poller })
+    }
+
+    /// Follows the output of a replica. A silent one does not wake the log thread.
+    pub(crate) fn open(&self, output: Output) -> std::io::Result<()> {
+        for (pipe, stream) in [&output.stdout, &output.stderr].into_iter().zip(0..) {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+            // Ready before the thread knows of it: then it looks again at once.
+            let token = (output.replica.0 << 1) | stream;
+            self.poller.watch_readable(pipe, token)?;
+        }
+        self.events.push_quietly(LogEvent::Open(Box::new(output)));
+        Ok(())
+    }
+
+    pub(crate) fn push(&self, event: LogEvent) {
+        self.events.push(event);
+    }
+}
+
 const WAKE: u64 = u64::MAX;
 const STREAMS: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
@@ -96,17 +126,14 @@ impl LogThread {
     pub(crate) fn new(
         root: PathBuf,
         limits: LogLimits,
-        inbox: Arc<Inbox<LogEvent>>,
+        inbox: Arc<LogInbox>,
         metrics: Arc<Metrics>,
         hooks: Hooks,
-    ) -> std::io::Result<Self> {
-        let poller = Poller::new()?;
-        poller.watch_readable(&*inbox, WAKE)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             root,
             limits,
             inbox,
-            poller,
             outputs: HashMap::new(),
             chunk: vec![0; CHUNK].into_boxed_slice(),
             entries: Vec::new(),
@@ -115,27 +142,28 @@ impl LogThread {
             has_warned: false,
             metrics,
             hooks,
-        })
+        }
     }
 
     /// Runs until [`LogEvent::Stop`].
     pub(crate) fn run(mut self) {
         let mut ready = Vec::new();
         loop {
-            self.poller.wait(None, &mut ready);
+            self.inbox.poller.wait(None, &mut ready);
+            // First: whatever writes may be new.
+            if !self.obey() {
+                return;
+            }
             for &token in ready.iter().filter(|token| **token != WAKE) {
                 let (replica, stream) = (EndpointId(token >> 1), usize::from(token & 1 == 1));
                 self.read(replica, stream, 1);
-            }
-            if ready.contains(&WAKE) && !self.obey() {
-                return;
             }
         }
     }
 
     /// `false`: it is time to end.
     fn obey(&mut self) -> bool {
-        for event in self.inbox.take() {
+        for event in self.inbox.events.take() {
             match event {
                 LogEvent::Open(output) => self.open(*output),
                 LogEvent::Finish(replica) => self.finish(replica),
@@ -151,20 +179,14 @@ impl LogThread {
     }
 
     fn open(&mut self, output: Output) {
-        let pipe = |reader: PipeReader, stream: u64| {
-            let token = output.replica.0 << 1 | stream;
-            let is_watched = rustix::io::ioctl_fionbio(&reader, true).is_ok()
-                && self.poller.watch_readable(&reader, token).is_ok();
-            Pipe {
-                // Without a watch nobody would read: the replica gets SIGPIPE rather than hang.
-                reader: is_watched.then_some(reader),
-                splitter: Splitter::default(),
-            }
+        let pipe = |reader| Pipe {
+            reader: Some(reader),
+            splitter: Splitter::default(),
         };
         let open = Open {
             file: LogFile::new(output.path.clone()),
             path: output.path,
-            pipes: [pipe(output.stdout, 0), pipe(output.stderr, 1)],
+            pipes: [pipe(output.stdout), pipe(output.stderr)],
             tail: output.tail,
         };
         self.outputs.insert(output.replica, open);

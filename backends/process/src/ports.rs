@@ -41,8 +41,6 @@ pub(crate) struct Ports {
     /// Where the search for the next block begins, different in each process.
     next_block: u16,
     held: HashMap<u16, EndpointId>,
-    /// Ports on which a stranger was found after our replica had ended.
-    lost: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -61,7 +59,6 @@ impl Ports {
             cursor: 0,
             next_block: u16::try_from(seed % blocks).unwrap_or(0),
             held: HashMap::new(),
-            lost: Vec::new(),
         }
     }
 
@@ -95,15 +92,11 @@ impl Ports {
         Ok(())
     }
 
-    /// Gives a port back once every process of the replica is gone. `true`: a stranger listens
-    /// there, so the replica had lost the race for it; the port is not given out again.
+    /// Gives a port back once every process of the replica is gone. `true`: somebody listens
+    /// there all the same, so a replica that never did had lost the race for it.
     pub(crate) fn release(&mut self, port: u16) -> bool {
         self.held.remove(&port);
-        let is_lost = has_listener(SocketAddr::new(self.ip, port));
-        if is_lost && !self.lost.contains(&port) && self.lost.len() < usize::from(BLOCK) {
-            self.lost.push(port);
-        }
-        is_lost
+        has_listener(SocketAddr::new(self.ip, port))
     }
 
     fn search(&mut self) -> Option<u16> {
@@ -113,7 +106,7 @@ impl Ports {
             let block = &self.blocks[self.cursor / usize::from(BLOCK)];
             let offset = u16::try_from(self.cursor % usize::from(BLOCK)).unwrap_or(0);
             let port = block.base + offset;
-            let is_ours = offset == 0 || self.held.contains_key(&port) || self.lost.contains(&port);
+            let is_ours = offset == 0 || self.held.contains_key(&port);
             if !is_ours && bind_everywhere(port).is_some() {
                 return Some(port);
             }
@@ -213,15 +206,15 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_a_stranger_took_is_told_and_not_given_out_again() {
+    fn a_port_that_a_stranger_took_is_told_and_given_to_nobody() {
         let mut ports = ports(13);
         let port = ports.assign(EndpointId(1)).unwrap();
         let stranger = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert!(ports.release(port));
-        drop(stranger);
         for n in 0..200 {
             assert_ne!(ports.assign(EndpointId(n)).unwrap(), port);
         }
+        drop(stranger);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::inbox::Inbox;
 use crate::keeper::Keeper;
 use crate::launch::Surroundings;
 use crate::limits::Cgroups;
-use crate::logs::{LogEvent, replica_file};
+use crate::logs::{LogInbox, replica_file};
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::spawner::LimitOrder;
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Mutex<Ports>,
     pub(crate) orders: Orders,
     pub(crate) supervisor: Inbox<Event>,
-    pub(crate) logs: Arc<Inbox<LogEvent>>,
+    pub(crate) logs: Arc<LogInbox>,
     /// `None` once closed.
     pub(crate) limits: Mutex<Option<SyncSender<LimitOrder>>>,
     pub(crate) keeper: Keeper,
@@ -44,10 +44,15 @@ pub(crate) struct Shared {
 impl Shared {
     /// Hands on what a decision led to. Orders go straight to the spawners: one hop.
     pub(crate) fn carry_out(&self, mut effects: Effects) {
+        let is_start = !effects.spawn.is_empty();
         self.orders.push(&mut effects.spawn);
-        let is_more =
-            !effects.drain.is_empty() || !effects.publish.is_empty() || effects.retry.is_some();
-        if is_more {
+        let is_urgent = !effects.drain.is_empty() || effects.retry.is_some();
+        if is_start && !is_urgent {
+            // That replicas are on their way is published with the first of them: until then the
+            // processor belongs to their start.
+            self.supervisor
+                .push_quietly(Event::Effects(Box::new(effects)));
+        } else if is_urgent || !effects.publish.is_empty() {
             self.supervisor.push(Event::Effects(Box::new(effects)));
         }
     }

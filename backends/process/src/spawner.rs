@@ -15,7 +15,7 @@ use crate::clock::Now;
 use crate::fleet::{Order, Process};
 use crate::keeper;
 use crate::launch::{LaunchError, Replica};
-use crate::logs::{LogEvent, Output, Tail};
+use crate::logs::{Output, Tail};
 use crate::shared::Shared;
 use crate::supervisor::Event;
 
@@ -112,24 +112,24 @@ fn spawn(shared: &Shared, order: Order, port: Option<u16>) -> Result<Spawned, La
     shared
         .keeper
         .announce(pid, keeper::start_time(pid).unwrap_or(0));
-    let pidfd = match pidfd_open(Pid::from_child(&child), PidfdFlags::empty()) {
+    let tail = Arc::new(Tail::default());
+    let output = Output {
+        replica: id,
+        path: shared.log_path(&function.id, id),
+        stdout,
+        stderr,
+        tail: Arc::clone(&tail),
+    };
+    let pidfd = match follow(shared, &child, output) {
         Ok(pidfd) => pidfd,
         Err(error) => {
             // Nobody could tell its end: it must not live.
             child.kill().ok();
             child.wait().ok();
             shared.keeper.retire(pid);
-            return Err(LaunchError::Pipes(error.into()));
+            return Err(LaunchError::Follow(error));
         }
     };
-    let tail = Arc::new(Tail::default());
-    shared.logs.push(LogEvent::Open(Box::new(Output {
-        replica: id,
-        path: shared.log_path(&function.id, id),
-        stdout,
-        stderr,
-        tail: Arc::clone(&tail),
-    })));
     let process = Process {
         pid,
         address: port.map(|port| shared.address(port)),
@@ -147,6 +147,12 @@ fn spawn(shared: &Shared, order: Order, port: Option<u16>) -> Result<Spawned, La
     })
 }
 
+fn follow(shared: &Shared, child: &Child, output: Output) -> std::io::Result<OwnedFd> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    shared.logs.open(output)?;
+    Ok(pidfd)
+}
+
 fn redirect(command: &mut Command) -> std::io::Result<(PipeReader, PipeReader)> {
     let (stdout, child_stdout) = pipe()?;
     let (stderr, child_stderr) = pipe()?;
@@ -159,7 +165,9 @@ pub(crate) fn run_limits(shared: &Shared, orders: &Receiver<LimitOrder>) {
     let mut has_warned = false;
     while let Ok(order) = orders.recv() {
         let limits = order.function.workload.limits;
-        let enforced = shared.cgroups.limit(order.id, order.pid, limits);
+        let enforced = shared.cgroups.limit(order.id, order.pid, limits, |dir| {
+            shared.keeper.add_cgroup(dir);
+        });
         let unenforced = Some(crate::limits::Enforcement::Unenforced);
         if !has_warned && (enforced.memory == unenforced || enforced.cpu == unenforced) {
             has_warned = true;

@@ -60,6 +60,8 @@ enum Timer {
     Output(EndpointId),
     /// A crash back-off ends.
     Retry(FunctionId),
+    /// Publish the function if that was not done meanwhile.
+    Publish(FunctionId),
     /// Start the keeper again.
     Keeper,
     /// Give up waiting for the end.
@@ -70,6 +72,9 @@ enum Timer {
 const OUTPUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two attempts to start a keeper that does not stay.
 const KEEPER_RETRY: Duration = Duration::from_millis(200);
+/// How long a replica that runs may stay unpublished: most are ready before, and whoever follows
+/// is woken once instead of twice.
+const LATE: Duration = Duration::from_millis(3);
 /// After the grace time of a shutdown, for what SIGKILL takes.
 const STOP_SLACK: Duration = Duration::from_secs(5);
 /// Timers as precise as the kernel has them: its default of 50 us is half a probe step.
@@ -92,6 +97,8 @@ pub(crate) struct Supervisor {
     sinks: Vec<Arc<dyn EndpointSink>>,
     /// Functions to publish before anything is stopped.
     dirty: HashSet<FunctionId>,
+    /// Functions to publish soon, unless more is to be told of them before.
+    late: HashSet<FunctionId>,
     draining: Vec<EndpointId>,
     keeper: Option<OwnedFd>,
     stopping: Option<Stopping>,
@@ -116,6 +123,7 @@ impl Supervisor {
             crowd: 0,
             sinks: Vec::new(),
             dirty: HashSet::new(),
+            late: HashSet::new(),
             draining: Vec::new(),
             keeper: Some(keeper),
             stopping: None,
@@ -172,6 +180,11 @@ impl Supervisor {
                 let effects = self.shared.fleet.lock().retry(&function, Now::read());
                 self.apply(effects);
             }
+            Timer::Publish(function) => {
+                if self.late.contains(&function) {
+                    self.publish(&function);
+                }
+            }
             Timer::Keeper => self.restart_keeper(),
             Timer::GiveUp => {
                 if let Some(stopping) = &mut self.stopping {
@@ -208,6 +221,7 @@ impl Supervisor {
     }
 
     fn publish(&mut self, function: &FunctionId) {
+        self.late.remove(function);
         let now = Now::read().timestamp;
         let snapshot = self.shared.fleet.lock().snapshot(function, now);
         for sink in &self.sinks {

@@ -79,6 +79,39 @@ fn nothing_is_left_after_the_back_end_was_killed() {
     });
 }
 
+/// Killed while processes are being started: some are not announced yet, some are not born.
+#[test]
+fn nothing_is_left_after_the_back_end_was_killed_in_the_middle_of_starts() {
+    for round in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let marker = dir.path().join("marker").display().to_string();
+        let mut parent = Command::new(CHILD)
+            .arg("parent")
+            .arg(dir.path())
+            .args(["burst", &marker])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ours = || running_with(&marker);
+        eventually("some run", || ours() > 2 + 2 * round);
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+        eventually("everything is gone", || ours() == 0);
+    }
+}
+
+/// Running processes that have `word` among their arguments.
+fn running_with(word: &str) -> usize {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0)
+            .any(|arg| arg == word.as_bytes())
+    };
+    pids.filter(|pid| has(pid) && is_running(*pid)).count()
+}
+
 #[test]
 fn replicas_that_ignore_sigterm_are_killed_after_the_back_end_was_killed() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Rig, eventually, function, get, is_running, named, read_pid, ready};
+use zeron_backend_process::Enforcement;
 use zeron_core::Backend;
 use zeron_core::workload::{EnvVar, Port, ProbeCheck, ReadinessProbe};
 
@@ -339,6 +340,8 @@ async fn shutdown_ends_everything_within_its_grace() {
     rig.backend.shutdown(Duration::from_millis(300)).await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!pids.iter().any(|pid| is_running(*pid)));
+    // Again, with nobody left to answer.
+    rig.backend.shutdown(Duration::ZERO).await;
     rig.backend.scale(&polite, 1, &[]);
     assert!(rig.replicas(&polite).is_empty());
 }
@@ -346,4 +349,26 @@ async fn shutdown_ends_everything_within_its_grace() {
 fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[test]
+fn limits_are_kept_by_what_the_status_names() {
+    let rig = Rig::new();
+    let mut limited = function(&["serve"]);
+    limited.workload.limits.memory_bytes = Some(256 << 20);
+    limited.workload.limits.cpu_millis = Some(500);
+    let (id, _) = rig.up(limited, 1);
+    let status = || rig.replicas(&id).remove(0);
+    eventually("limits are set", || status().enforced.memory.is_some());
+    let enforced = status().enforced;
+    let proc = |file: &str| {
+        let path = format!("/proc/{}/{file}", status().pid.unwrap());
+        std::fs::read_to_string(path).unwrap()
+    };
+    match enforced.memory.unwrap() {
+        Enforcement::Rlimit => assert!(proc("limits").contains(&(256 << 20).to_string())),
+        Enforcement::CgroupV1 | Enforcement::CgroupV2 => assert!(proc("cgroup").contains("zeron-")),
+        other => panic!("{other:?}"),
+    }
+    assert!(enforced.cpu.is_some());
 }

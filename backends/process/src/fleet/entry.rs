@@ -20,6 +20,8 @@ pub(crate) struct Entry {
     pub(crate) replicas: Vec<Replica>,
     /// Counts workloads: replicas of an older one are replaced.
     generation: u32,
+    /// The fleet's limit left no room for some.
+    is_starved: bool,
     crash: Option<Box<Crash>>,
 }
 
@@ -38,6 +40,7 @@ impl Entry {
             asked: 0,
             replicas: Vec::new(),
             generation: 0,
+            is_starved: false,
             crash: None,
         }
     }
@@ -74,11 +77,11 @@ impl Entry {
         self.drain_outdated(asked, victims, effects);
         let missing = asked.saturating_sub(self.current().count());
         let wanted = missing.min(self.startable(now));
-        let is_starved = wanted > room.free;
+        self.is_starved = wanted > room.free;
         for _ in 0..wanted.min(room.free) {
             self.order(room, now, effects);
         }
-        is_starved
+        self.is_starved
     }
 
     /// Replicas of an older workload go as their successors get ready; those that are not ready
@@ -232,16 +235,26 @@ impl Entry {
         }
     }
 
-    /// A fixed port allows one replica: more are refused, and this says so.
+    /// Why fewer replicas run than are asked for although none failed.
     fn refusal(&self, now: Timestamp) -> Option<StartFailure> {
-        let port = self.fixed_port().filter(|_| self.asked > 1)?;
-        Some(StartFailure {
-            reason: "FixedPort".to_owned(),
-            message: format!(
-                "port {port} is fixed and allows one replica, {} are asked for: \
-                 let the program listen on $(PORT)",
-                self.asked
+        let (reason, message) = match self.fixed_port() {
+            Some(port) if self.asked > 1 => (
+                "FixedPort",
+                format!(
+                    "port {port} is fixed and allows one replica, {} are asked for: \
+                     let the program listen on $(PORT)",
+                    self.asked
+                ),
             ),
+            _ if self.is_starved => (
+                "ReplicaLimit",
+                "this machine runs as many replicas as it may".to_owned(),
+            ),
+            _ => return None,
+        };
+        Some(StartFailure {
+            reason: reason.to_owned(),
+            message,
             at: now,
             retry_at: None,
             is_final: false,

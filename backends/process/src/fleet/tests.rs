@@ -321,6 +321,8 @@ fn what_the_limit_leaves_no_room_for_starts_when_another_ends() {
     let effects = rig.fleet.scale(&id, 1, &[], rig.now).unwrap();
     rig.take(effects);
     assert!(rig.spawned().is_empty());
+    let starved = rig.fleet.snapshot(&id, rig.now.timestamp).unwrap();
+    assert_eq!(starved.failure.as_ref().unwrap().reason, "ReplicaLimit");
     rig.scale(1, &[]);
     rig.exit(2);
     assert_eq!(rig.spawned(), [3]);

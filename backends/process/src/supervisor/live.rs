@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process_group};
 use zeron_core::{EndpointId, Function};
 
-use super::{EXIT, OUTPUT_TIMEOUT, Supervisor, Timer};
+use super::{EXIT, LATE, OUTPUT_TIMEOUT, Supervisor, Timer};
 use crate::clock::Now;
 use crate::exit;
 use crate::logs::{LogEvent, Tail};
@@ -35,6 +35,7 @@ pub(super) struct Live {
     pub(super) probing: Option<Attempt>,
     /// Its first readiness is being waited for.
     pub(super) is_in_crowd: bool,
+    pub(super) was_ready: bool,
     /// SIGTERM was sent.
     is_stopping: bool,
     exit: Option<ExitStatus>,
@@ -54,6 +55,7 @@ impl Live {
             attempt: 0,
             probing: None,
             is_in_crowd: false,
+            was_ready: false,
             is_stopping: false,
             exit: None,
         }
@@ -83,8 +85,10 @@ impl Supervisor {
         let wanted = self.shared.fleet.lock().started(id, process);
         match wanted {
             Some(function) if watch.is_ok() => {
-                self.dirty.insert(function);
                 self.timers.set(deadline, Timer::Deadline(id));
+                self.timers
+                    .set(Instant::now() + LATE, Timer::Publish(function.clone()));
+                self.late.insert(function);
                 self.begin_probing(id);
             }
             _ => self.draining.push(id),
@@ -124,14 +128,14 @@ impl Supervisor {
             return;
         };
         let port = live.port;
-        let is_port_lost = port.is_some_and(|port| self.shared.ports.lock().release(port));
+        let is_taken = port.is_some_and(|port| self.shared.ports.lock().release(port));
         let limits = live.function.workload.limits;
         if limits.memory_bytes.is_some() || limits.cpu_millis.is_some() {
             self.shared.cgroups.remove(id);
         }
         let mut happened = exit::describe(status);
         let mut reason = exit::reason(status);
-        if is_port_lost && !live.is_stopping {
+        if is_taken && !live.was_ready && !live.is_stopping {
             happened.push_str(", and another process listens on its port");
             "PortTaken".clone_into(&mut reason);
         }

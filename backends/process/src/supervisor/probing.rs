@@ -97,6 +97,7 @@ impl Supervisor {
             Verdict::Unchanged => return,
             Verdict::BecameUnready => self.shared.fleet.lock().unready(id),
             Verdict::BecameReady => {
+                live.was_ready = true;
                 if leave_crowd(live, &mut self.crowd) {
                     let took = now.instant.saturating_duration_since(live.begun);
                     let metric = &self.shared.metrics.start_seconds;

@@ -60,6 +60,8 @@ impl Supervisor {
             wait_readable(&keeper, self.shared.config.orphan_grace + STOP_SLACK);
             self.shared.keeper.reap();
         }
+        // Whoever still leaves something there learns that nobody comes.
+        self.shared.supervisor.close();
         for done in self.stopping.into_iter().flat_map(|s| s.done) {
             // Whoever waited may have gone.
             done.send(()).ok();

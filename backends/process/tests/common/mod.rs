@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use zeron_backend_process::{KeeperCommand, ProcessBackend, ProcessConfig, ReplicaStatus};
 use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
@@ -79,7 +80,9 @@ impl Rig {
         id: &FunctionId,
         until: impl Fn(&StartFailure) -> bool,
     ) -> StartFailure {
-        let snapshot = self.wait(id, |s| s.failure.as_ref().is_some_and(&until));
+        let snapshot = self
+            .followed
+            .find(id, |s| s.failure.as_ref().is_some_and(&until));
         snapshot.failure.clone().unwrap()
     }
 
@@ -112,7 +115,7 @@ struct State {
 
 impl EndpointSink for Followed {
     fn publish(&self, function: &FunctionId, snapshot: Option<Arc<EndpointSnapshot>>) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock();
         let entry = (function.clone(), snapshot.clone(), Instant::now());
         state.all.push(entry);
         match snapshot {
@@ -129,29 +132,47 @@ impl Followed {
         id: &FunctionId,
         until: impl Fn(&EndpointSnapshot) -> bool,
     ) -> Arc<EndpointSnapshot> {
-        let is_it = |state: &State| state.newest.get(id).is_some_and(|s| until(s));
-        let state = self.state.lock().unwrap();
-        let (state, _) = self
-            .changed
-            .wait_timeout_while(state, PATIENCE, |state| !is_it(state))
-            .unwrap();
-        assert!(is_it(&state), "still {:#?}", state.newest.get(id));
-        Arc::clone(&state.newest[id])
+        self.wait_for(|state| {
+            let newest = state.newest.get(id).ok_or("nothing yet")?;
+            let found = until(newest).then(|| Arc::clone(newest));
+            found.ok_or_else(|| format!("still {newest:#?}"))
+        })
+    }
+
+    /// Waits for something that was published at any time: it may have been for a moment only.
+    pub(crate) fn find(
+        &self,
+        id: &FunctionId,
+        until: impl Fn(&EndpointSnapshot) -> bool,
+    ) -> Arc<EndpointSnapshot> {
+        self.wait_for(|state| {
+            let published = state.all.iter().filter(|(function, _, _)| function == id);
+            let mut published = published.filter_map(|(_, snapshot, _)| snapshot.as_ref());
+            let found = published.find(|snapshot| until(snapshot)).map(Arc::clone);
+            found.ok_or_else(|| "never published".to_owned())
+        })
+    }
+
+    fn wait_for<T>(&self, look: impl Fn(&State) -> Result<T, String>) -> T {
+        let mut state = self.state.lock();
+        let is_missing = |state: &mut State| look(state).is_err();
+        self.changed
+            .wait_while_for(&mut state, is_missing, PATIENCE);
+        look(&state).unwrap()
     }
 
     pub(crate) fn wait_removed(&self, id: &FunctionId) {
-        let has = |state: &mut State| !state.all.iter().any(|(f, s, _)| f == id && s.is_none());
-        let state = self.state.lock().unwrap();
-        let (mut state, _) = self
-            .changed
-            .wait_timeout_while(state, PATIENCE, has)
-            .unwrap();
-        assert!(!has(&mut state));
+        self.wait_for(|state| {
+            let is_gone = state.all.iter().any(|(f, s, _)| f == id && s.is_none());
+            is_gone
+                .then_some(())
+                .ok_or_else(|| "not removed".to_owned())
+        });
     }
 
     /// Everything published of `id`, with its moment.
     pub(crate) fn all(&self, id: &FunctionId) -> Vec<(Arc<EndpointSnapshot>, Instant)> {
-        let state = self.state.lock().unwrap();
+        let state = self.state.lock();
         let of = |(f, s, at): &(FunctionId, Option<Arc<EndpointSnapshot>>, Instant)| {
             (f == id).then(|| Some((s.clone()?, *at))).flatten()
         };

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         // As above, but the leader ends and leaves its child behind.
         "leave" => family(&extra),
         "sleep" => forever(),
+        // As "serve"; its parent starts many and does not wait for them.
+        "burst" => serve(""),
         // Says the text on stderr and ends with status 3.
         "fail" => {
             eprintln!("{extra}");
@@ -164,7 +166,8 @@ fn parent(args: &[String]) {
         scale: ScalePolicy::default(),
         admission: AdmissionPolicy::default(),
     }));
-    backend.scale(&id, 3, &[]);
+    let replicas = if args[1] == "burst" { 60 } else { 3 };
+    backend.scale(&id, replicas, &[]);
     let is_ready = |r: &zeron_backend_process::ReplicaStatus| r.ready_at.is_some();
     loop {
         let replicas = backend.replicas(&id);
