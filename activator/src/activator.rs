@@ -153,7 +153,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.drain.cancel();
+        self.shared.begin_drain();
         self.shared.cut.cancel();
         self.shared.cut_late.cancel();
         self.shared.tasks.close();
@@ -193,7 +193,7 @@ impl ActivatorHandle {
     /// waiting requests with an answer. Called again with a shorter grace, the shorter one counts.
     pub async fn drain(&self, grace: Duration) {
         let shared = &self.inner.shared;
-        shared.drain.cancel();
+        shared.begin_drain();
         shared.tasks.close();
         if tokio::time::timeout(grace, shared.tasks.wait())
             .await

@@ -151,7 +151,8 @@ struct Upstream {
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) permit: Permit,
-    pub(crate) lease: Lease,
+    /// `None`: the connection is not used again.
+    pub(crate) lease: Option<Lease>,
 }
 
 impl AnswerBody {
@@ -198,7 +199,9 @@ impl Upstream {
 
     fn finish(&mut self) {
         if let Some(Hold { permit, lease }) = self.hold.take() {
-            lease.give_back();
+            if let Some(lease) = lease {
+                lease.give_back();
+            }
             drop(permit);
         }
     }

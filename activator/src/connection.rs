@@ -1,10 +1,12 @@
 //! One client connection: TLS, PROXY protocol, and which HTTP is spoken.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
@@ -18,7 +20,7 @@ use crate::config::Limits;
 use crate::framing::Checker;
 use crate::io::{Guarded, Socket};
 use crate::peer::{self, Peer};
-use crate::worker::{Open, Worker};
+use crate::worker::{Open, Shared, Worker};
 use crate::{proxy_protocol, stack};
 
 /// How an HTTP/2 connection begins. No HTTP/1 method does.
@@ -151,11 +153,10 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    tokio::select! {
-        // Whatever ended it, its requests are counted where they ended.
-        _ = connection.as_mut() => return,
-        () = worker.shared.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    if until_drain(connection.as_mut(), &worker.shared).await {
+        return;
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
         () = worker.shared.cut_late.cancelled() => {}
@@ -175,14 +176,32 @@ where
     });
     let connection = http2_builder(limits).serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = worker.shared.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+    if until_drain(connection.as_mut(), &worker.shared).await {
+        return;
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         _ = connection => {}
         () = worker.shared.cut_late.cancelled() => {}
     }
+}
+
+/// Polls `connection` until it ends (`true`) or the drain begins (`false`). Whatever ended it, its
+/// requests are counted where they ended.
+async fn until_drain<C: Future>(mut connection: Pin<&mut C>, shared: &Shared) -> bool {
+    let mut drain = pin!(shared.drain.cancelled());
+    let mut is_registered = false;
+    poll_fn(|cx| {
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        // The first poll leaves this task's waker; later ones need not ask again.
+        if !std::mem::replace(&mut is_registered, true) || shared.is_draining() {
+            return drain.as_mut().poll(cx).map(|()| false);
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 fn http1_builder(limits: &Limits) -> http1::Builder {

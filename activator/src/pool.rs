@@ -53,7 +53,18 @@ pub(crate) enum Connection {
     Http2 {
         sender: http2::SendRequest<RequestBody>,
         stream: Stream,
+        is_new: bool,
     },
+}
+
+impl Connection {
+    /// Nothing was ever sent over it.
+    pub(crate) fn is_new(&self) -> bool {
+        match self {
+            Self::Http1 { idle, .. } => idle.is_none(),
+            Self::Http2 { is_new, .. } => *is_new,
+        }
+    }
 }
 
 /// One stream of a shared connection.
@@ -121,7 +132,7 @@ impl Pool {
         let free = shared
             .iter()
             .find(|shared| shared.streams.load(Ordering::Relaxed) < MAX_STREAMS)?;
-        Some(free.stream())
+        Some(free.stream(false))
     }
 
     /// Shares a new HTTP/2 connection.
@@ -130,7 +141,7 @@ impl Pool {
             sender,
             streams: Arc::default(),
         };
-        let connection = shared.stream();
+        let connection = shared.stream(true);
         self.replicas
             .lock()
             .http2
@@ -169,11 +180,12 @@ impl Pool {
 }
 
 impl Shared {
-    fn stream(&self) -> Connection {
+    fn stream(&self, is_new: bool) -> Connection {
         self.streams.fetch_add(1, Ordering::Relaxed);
         Connection::Http2 {
             sender: self.sender.clone(),
             stream: Stream(Arc::clone(&self.streams)),
+            is_new,
         }
     }
 }

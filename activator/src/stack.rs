@@ -44,11 +44,13 @@ pub(crate) async fn serve(
     let mut outcome = Outcome::begin(&worker, busy.peer(), &request);
     let is_grpc = refusal::is_grpc(request.headers());
     let closes = head::closes(&request);
+    let is_http1 = request.version() < http::Version::HTTP_2;
     let mut answer = match respond(&worker, busy.peer(), request, &mut outcome).await {
         Ok(answer) => outcome.answered(answer),
         Err(refusal) => outcome.refused(refusal.cause, refusal.answer(is_grpc)),
     };
-    if closes || outcome.cause == Cause::BadRequest {
+    let is_last = outcome.cause == Cause::BadRequest || worker.shared.is_draining();
+    if closes || (is_http1 && is_last) {
         head::close(&mut answer);
     }
     answer.body_mut().keep_busy(busy);
@@ -67,7 +69,12 @@ async fn respond(
     let authority = head::authority(&parts).map_err(Refusal::new)?;
     let destination = {
         let table = worker.shared.routes.load();
-        let action = table.find(authority.name(), parts.uri.path(), &parts.headers);
+        // `OPTIONS *` asks about the whole server.
+        let path = match parts.uri.path() {
+            "*" => "/",
+            path => path,
+        };
+        let action = table.find(authority.name(), path, &parts.headers);
         match &**action.ok_or(Refusal::new(Cause::NoRoute))? {
             Action::Respond(response) => {
                 outcome.cause = Cause::Responded;
@@ -193,20 +200,29 @@ impl Attempt<'_> {
             let connection = match connected {
                 Ok(connection) => connection,
                 Err(error) => {
-                    permit = Box::pin(self.elsewhere(permit, &error)).await?;
+                    unreachable(&permit, &error);
+                    permit = Box::pin(self.elsewhere(permit)).await?;
                     continue;
                 }
             };
+            let is_new = connection.is_new();
             let spare = spare(&connection, is_repeatable, &request);
             let sent = Instant::now();
             let exchange = self.worker.upstream.exchange(&replica, connection, request);
             match exchange.await {
                 Ok((answer, lease)) => {
                     outcome.first_byte(sent);
+                    replica.forgive();
+                    let lease = Some(lease);
                     return Ok((answer, Hold { permit, lease }));
                 }
-                // The pooled connection died before: once more over another.
-                Err(Exchange::NotSent(unsent)) => request = *unsent,
+                Err(Exchange::NotSent(unsent)) => {
+                    request = *unsent;
+                    // A pooled connection may have died unseen; a new one means a sick replica.
+                    if is_new {
+                        permit = Box::pin(self.elsewhere(permit)).await?;
+                    }
+                }
                 Err(Exchange::Broken(error)) => match spare {
                     Some(spare) if is_lost_connection(&error) => request = *spare,
                     _ => return Err(broken(&error)),
@@ -233,13 +249,9 @@ impl Attempt<'_> {
     }
 
     /// The replica cannot be reached: another one, or the queue, at the old place.
-    async fn elsewhere(&self, permit: Permit, error: &ConnectError) -> Result<Permit, Refusal> {
+    async fn elsewhere(&self, permit: Permit) -> Result<Permit, Refusal> {
         let state = Arc::clone(permit.function());
         let replica = Arc::clone(&permit.replica);
-        tracing::debug!(
-            function = %state.id, endpoint = %replica.id, error = error as &dyn std::error::Error,
-            "replica cannot be reached"
-        );
         let (entry, pause) = state.fail_over(permit, Instant::now());
         if let Some(pause) = pause {
             tokio::spawn(async move {
@@ -398,6 +410,15 @@ fn head_bytes(parts: &Parts) -> usize {
     fields.fold(parts.uri.path().len(), |bytes, (name, value)| {
         bytes + name.as_str().len() + value.len()
     })
+}
+
+fn unreachable(permit: &Permit, error: &ConnectError) {
+    tracing::debug!(
+        function = %permit.function().id,
+        endpoint = %permit.replica.id,
+        error = error as &dyn std::error::Error,
+        "replica cannot be reached"
+    );
 }
 
 fn is_lost_connection(error: &hyper::Error) -> bool {

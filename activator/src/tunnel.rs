@@ -34,10 +34,12 @@ pub(crate) fn answer(
     worker: &Arc<Worker>,
     client: Option<OnUpgrade>,
     mut answer: Response<Incoming>,
-    hold: Hold,
+    mut hold: Hold,
     idle: Option<Duration>,
     outcome: &mut Outcome,
 ) -> Response<AnswerBody> {
+    // Whatever the replica makes of it, no other request follows on that connection.
+    hold.lease = None;
     let (true, Some(client)) = (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client) else {
         return stack::finish(answer, hold, idle);
     };

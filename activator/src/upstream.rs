@@ -87,7 +87,6 @@ impl Upstream {
             .map_err(|_| ConnectError::Timeout)?
             .map_err(ConnectError::Io)?;
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
-        replica.forgive();
         let connection = if protocol == Protocol::H2c {
             self.handshake_http2(replica, stream).await
         } else {
@@ -143,7 +142,9 @@ impl Upstream {
                 };
                 Ok((answer, lease))
             }
-            Connection::Http2 { mut sender, stream } => {
+            Connection::Http2 {
+                mut sender, stream, ..
+            } => {
                 let sent = sender.try_send_request(request).await;
                 Ok((
                     sent.map_err(Exchange::of)?,

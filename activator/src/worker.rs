@@ -1,7 +1,7 @@
 //! One thread of the data plane, and what all of them share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -32,6 +32,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// No new connections; those that are open end after their next answer.
     pub(crate) drain: CancellationToken,
+    /// Set before `drain` is: asked by every request and every poll of a connection, where the
+    /// token's own lock, shared by all workers, would be too much.
+    is_draining: AtomicBool,
     /// The grace time is over: tunnels end.
     pub(crate) cut: CancellationToken,
     /// Refusals had a moment to leave: connections end.
@@ -51,12 +54,22 @@ impl Shared {
             house,
             metrics: Metrics::default(),
             drain: CancellationToken::new(),
+            is_draining: AtomicBool::new(false),
             cut: CancellationToken::new(),
             cut_late: CancellationToken::new(),
             tasks: TaskTracker::new(),
             counts,
             connections: AtomicUsize::new(0),
         }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        self.drain.cancel();
     }
 
     pub(crate) fn counts(&self) -> &[Arc<Counts>] {

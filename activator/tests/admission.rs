@@ -54,6 +54,8 @@ async fn limit_holds_over_workers_and_nobody_is_lost() {
         answers.spawn(async move { stage.get("f.test").await });
     }
     stage.until_load(&id("f"), 4, 36).await;
+    gate.until_seen(2).await;
+    other.until_seen(2).await;
     gate.open(100);
     other.open(100);
     while let Some(answer) = soon(answers.join_next()).await {

@@ -84,6 +84,14 @@ impl State {
         !self.usable.is_empty()
     }
 
+    #[cfg(test)]
+    pub(super) fn has_free_slot(&self) -> bool {
+        let limit = self.limit.unwrap_or(u32::MAX);
+        self.usable
+            .iter()
+            .any(|replica| replica.in_flight() < limit)
+    }
+
     pub(super) fn enter(
         &mut self,
         function: &Arc<FunctionState>,

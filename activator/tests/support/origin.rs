@@ -86,6 +86,16 @@ impl Gate {
         self.most.load(Ordering::SeqCst)
     }
 
+    /// Waits until so many requests came.
+    pub async fn until_seen(&self, count: u32) {
+        super::soon(async {
+            while self.seen() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        })
+        .await;
+    }
+
     /// Requests that came.
     pub fn seen(&self) -> u32 {
         self.seen.load(Ordering::SeqCst)

@@ -1,0 +1,276 @@
+//! Answers that are made here: when, which, and with what reason.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::origin::{self, Gate};
+use support::{Stage, config, function, id, replica, rest, route, soon, until};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use zeron_core::endpoint::StartFailure;
+use zeron_core::function::{AdmissionPolicy, Timeouts};
+use zeron_core::route::{RouteAction, StaticResponse};
+use zeron_core::{Function, Timestamp};
+
+const GRPC: &str = "POST /s/m HTTP/1.1\r\nhost: f.test\r\ncontent-type: application/grpc\r\n\
+                    content-length: 0\r\nconnection: close\r\n\r\n";
+
+fn impatient(limit: u32, request: Duration) -> Function {
+    Function {
+        timeouts: Timeouts {
+            request: Some(request),
+            ..Timeouts::default()
+        },
+        ..function("f", limit)
+    }
+}
+
+#[tokio::test]
+async fn queue_full_is_refused_at_once_with_retry_after() {
+    let stage = Stage::new();
+    stage.declare(vec![Function {
+        admission: AdmissionPolicy {
+            max_queued: 0,
+            ..AdmissionPolicy::default()
+        },
+        ..function("f", 1)
+    }]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    assert!(
+        answer.contains("x-zeron-reason: queue-full\r\n"),
+        "{answer}"
+    );
+    let answer = stage.raw(GRPC).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("grpc-status: 8\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn waiting_too_long_is_504_in_knatives_words() {
+    let stage = Stage::new();
+    stage.declare(vec![impatient(1, Duration::from_millis(50))]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    assert!(answer.contains("activator request timeout"), "{answer}");
+    let answer = stage.raw(GRPC).await;
+    assert!(answer.contains("grpc-status: 4\r\n"), "{answer}");
+    stage.until_load(&id("f"), 0, 0).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_begin_in_time_is_504_and_frees_the_slot() {
+    let stage = Stage::new();
+    stage.declare(vec![impatient(1, Duration::from_millis(50))]);
+    let gate = Gate::new().await;
+    stage.replicas(&id("f"), &[replica(1, gate.address)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+    stage.until_load(&id("f"), 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_failed_start_is_told_in_the_platforms_words() {
+    let mut stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let mut stream = stage.connect().await;
+    let request = "GET / HTTP/1.1\r\nhost: f.test\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stage.woken().await;
+    stage.failure(
+        &id("f"),
+        StartFailure {
+            reason: "ExitCode3".to_owned(),
+            message: "no such table".to_owned(),
+            at: Timestamp::from_secs(1),
+            retry_at: None,
+            is_final: true,
+        },
+    );
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.contains("ExitCode3: no such table"), "{answer}");
+    assert!(answer.contains("x-zeron-reason: start-failed"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_the_queue_is_forgotten() {
+    let mut stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let bodies = ["", "content-length: 5\r\n", "content-length: 500000\r\n"];
+    for head in bodies {
+        let mut stream = stage.connect().await;
+        let request = format!("POST / HTTP/1.1\r\nhost: f.test\r\n{head}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        if !head.is_empty() {
+            stream.write_all(b"12345").await.unwrap();
+        }
+        stage.woken().await;
+        stage.until_load(&id("f"), 0, 1).await;
+        drop(stream);
+        stage.until_load(&id("f"), 0, 0).await;
+        tokio::time::sleep(Duration::from_millis(110)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_served_cancels_the_replica() {
+    let stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    stage.replicas(&id("f"), &[replica(1, address)]);
+    let mut client = stage.connect().await;
+    client
+        .write_all(b"GET / HTTP/1.1\r\nhost: f.test\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut origin, _) = soon(listener.accept()).await.unwrap();
+    until(&mut origin, "\r\n\r\n").await;
+    drop(client);
+    assert_eq!(rest(&mut origin).await, "", "the connection is closed");
+    stage.until_load(&id("f"), 0, 0).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_closes_without_an_answer_is_502_and_not_asked_again() {
+    let stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    stage.replicas(&id("f"), &[replica(1, address)]);
+    let origin = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        until(&mut stream, "\r\n\r\n").await;
+        drop(stream);
+        tokio::time::timeout(Duration::from_millis(200), listener.accept())
+            .await
+            .is_ok()
+    });
+    let answer = stage
+        .raw("POST / HTTP/1.1\r\nhost: f.test\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert!(
+        answer.contains("x-zeron-reason: upstream-failed"),
+        "{answer}"
+    );
+    assert!(!soon(origin).await.unwrap(), "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn a_refused_connect_waits_for_the_replica_that_comes() {
+    let stage = Arc::new(Stage::new());
+    stage.declare(vec![function("f", 1)]);
+    // Bound, so that nobody else gets it, but not listening: refused.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    stage.replicas(&id("f"), &[replica(1, address)]);
+    let asked = Arc::clone(&stage);
+    let answer = tokio::spawn(async move { asked.get("f.test").await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!answer.is_finished());
+    stage.replicas(
+        &id("f"),
+        &[replica(1, address), replica(2, origin::echo().await)],
+    );
+    let answer = soon(answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn static_answers_and_placeholders_need_no_replica() {
+    let mut stage = Stage::new();
+    let response = |body: &str| StaticResponse {
+        status: 202,
+        headers: vec![("x-a".to_owned(), "b".to_owned())],
+        body: body.to_owned(),
+    };
+    let mut fixed = route(&id("fixed"));
+    fixed.action = RouteAction::Respond(response("fixed"));
+    let mut held = route(&id("f"));
+    if let RouteAction::Forward(forward) = &mut held.action {
+        forward.placeholder = Some(response("soon"));
+    }
+    stage.publish(vec![fixed, held], vec![function("f", 1)]);
+    let answer = stage.get("fixed.test").await;
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    assert!(
+        answer.contains("x-a: b\r\n") && answer.ends_with("fixed"),
+        "{answer}"
+    );
+    let answer = stage.get("f.test").await;
+    assert!(answer.ends_with("soon"), "{answer}");
+    assert_eq!(stage.woken().await.function, id("f"));
+    stage.replicas(&id("f"), &[replica(1, origin::echo().await)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.contains("GET /\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_fallback_takes_what_waited_too_long() {
+    let stage = Stage::new();
+    let mut main = route(&id("f"));
+    if let RouteAction::Forward(forward) = &mut main.action {
+        forward.fallback = Some(id("spare"));
+    }
+    let patient = Function {
+        admission: AdmissionPolicy {
+            max_wait: Duration::from_millis(30),
+            ..AdmissionPolicy::default()
+        },
+        ..function("f", 1)
+    };
+    stage.publish(vec![main], vec![patient, function("spare", 1)]);
+    stage.replicas(&id("spare"), &[replica(1, origin::echo().await)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_slow_head_is_cut_off() {
+    let mut config = config();
+    config.limits.head_timeout = Duration::from_millis(50);
+    let stage = Stage::with(config);
+    let mut stream = stage.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost").await.unwrap();
+    assert!(!rest(&mut stream).await.contains("200"));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let mut config = config();
+    config.limits.keep_alive_timeout = Duration::from_millis(50);
+    let stage = Stage::with(config);
+    stage.declare(vec![function("f", 1)]);
+    let gate = Gate::new().await;
+    stage.replicas(&id("f"), &[replica(1, gate.address)]);
+    let mut stream = stage.connect().await;
+    stream
+        .write_all(b"GET /x HTTP/1.1\r\nhost: f.test\r\n\r\n")
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gate.open(1);
+    let answer = rest(&mut stream).await;
+    assert!(answer.ends_with("/x"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_silent_body_ends_the_request() {
+    let mut config = config();
+    config.limits.body_timeout = Duration::from_millis(50);
+    let stage = Stage::with(config);
+    stage.declare(vec![function("f", 1)]);
+    stage.replicas(&id("f"), &[replica(1, origin::echo().await)]);
+    let answer = stage
+        .raw("POST / HTTP/1.1\r\nhost: f.test\r\ncontent-length: 9\r\n\r\nx")
+        .await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+    stage.until_load(&id("f"), 0, 0).await;
+}
