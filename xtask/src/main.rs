@@ -1,9 +1,10 @@
-//! Repository tasks: test dependencies, the whole test run, a local broker.
+//! Repository tasks: test dependencies, the whole test run, soak, a local broker.
 
 mod broker;
 mod cargo;
 mod java;
 mod skipped;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,14 @@ enum Task {
     },
     /// Everything that must pass: format, lints, docs, then `test`.
     Ci,
+    /// Runs the whole-system tests with faults over and over; the first failure ends it.
+    Soak {
+        /// How long, such as 10m. The test file that runs when the time is up is finished.
+        #[arg(long = "for", value_parser = humantime::parse_duration)]
+        time: std::time::Duration,
+        /// Only these test files of `zeron-tests`.
+        tests: Vec<String>,
+    },
     /// Starts a local Kafka broker for the examples and runs it until Ctrl-C.
     Broker {
         /// Where clients reach it.
@@ -38,6 +47,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Test { arguments } => test::run(&arguments),
         Task::Ci => ci(),
+        Task::Soak { time, tests } => soak::run(time, &tests),
         Task::Broker { address } => broker::run(address),
     }
 }
