@@ -1,29 +1,24 @@
 //! The local Kafka broker: its jars, kept in `target/test-deps/kafka`, and running one.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::{cargo, java};
 
-const BINARY: [&str; 6] = [
-    "run",
-    "--quiet",
-    "--package",
-    "zeron-tests",
-    "--bin",
-    "kafka-broker",
-];
-
-/// Fetches what the tests' broker needs. Where that is impossible its tests are skipped, by name.
+/// Fetches what the tests' broker needs, with the `kafka-broker` that is built already. Where that is
+/// impossible the tests skip themselves, by name.
 pub(crate) fn prepare() -> anyhow::Result<()> {
-    if !java::prepare() {
-        println!("== the tests with a Kafka broker will be skipped");
-        return Ok(());
-    }
-    println!("== Kafka's jars: from Maven once, then kept in target/test-deps/kafka");
-    if let Err(error) = broker(&["prepare"]) {
-        println!("== the tests with a Kafka broker will be skipped: {error:#}");
+    java::prepare();
+    println!("== Kafka's jars: fetched through Maven once, then kept in target/test-deps/kafka");
+    let program = cargo::target().join("debug/kafka-broker");
+    let status = Command::new(&program)
+        .arg("prepare")
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !status.success() {
+        println!("== without them the tests that need a Kafka broker are skipped");
     }
     Ok(())
 }
@@ -31,9 +26,14 @@ pub(crate) fn prepare() -> anyhow::Result<()> {
 /// Runs a broker at `address` until Ctrl-C.
 pub(crate) fn run(address: SocketAddr) -> anyhow::Result<()> {
     ensure!(java::prepare(), "a Kafka broker needs java and mvn");
-    broker(&["run", &address.to_string()])
-}
-
-fn broker(arguments: &[&str]) -> anyhow::Result<()> {
-    cargo::run(&[&BINARY[..], &["--"], arguments].concat())
+    let binary = [
+        "run",
+        "--quiet",
+        "--package",
+        "zeron-tests",
+        "--bin",
+        "kafka-broker",
+        "--",
+    ];
+    cargo::run(&[&binary[..], &["run", &address.to_string()]].concat())
 }

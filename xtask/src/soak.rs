@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{broker, cargo};
+use crate::{broker, cargo, test};
 
 /// Test files of `zeron-tests` in which processes, clients or brokers fail.
 const FAULTS: [&str; 9] = [
@@ -23,28 +23,16 @@ pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
         [] => FAULTS.to_vec(),
         named => named.iter().map(String::as_str).collect(),
     };
+    test::build()?;
     broker::prepare()?;
-    cargo::run(&[
-        "build",
-        "--package",
-        "zeron",
-        "--package",
-        "zeron-example-function",
-    ])?;
     let deadline = Instant::now() + time;
     let mut runs = 0;
-    for test in tests.iter().cycle() {
+    for file in tests.iter().cycle() {
         if Instant::now() >= deadline {
             break;
         }
-        cargo::run(&[
-            "test",
-            "--quiet",
-            "--package",
-            "zeron-tests",
-            "--test",
-            test,
-        ])?;
+        // The whole workspace, as it was built: another choice of packages builds anew.
+        cargo::run(&["test", "--quiet", "--workspace", "--test", file])?;
         runs += 1;
     }
     println!(

@@ -7,15 +7,8 @@ use crate::{broker, cargo};
 
 /// Runs all tests; `arguments` go to `cargo test --workspace`.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    build()?;
     broker::prepare()?;
-    // Whole-system tests run these as processes of their own.
-    cargo::run(&[
-        "build",
-        "--package",
-        "zeron",
-        "--package",
-        "zeron-example-function",
-    ])?;
 
     let report = Report::begin(&cargo::target()).context("cannot write the report of skips")?;
     let mut command = vec!["test", "--workspace", "--no-fail-fast"];
@@ -28,4 +21,10 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
             .context("cannot read the report of skips")?
     );
     result
+}
+
+/// Builds everything that is tested, and the programs that whole-system tests run: with one set of
+/// features, so that nothing is built twice.
+pub(crate) fn build() -> anyhow::Result<()> {
+    cargo::run(&["build", "--workspace", "--all-targets"])
 }
