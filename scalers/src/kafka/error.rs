@@ -136,10 +136,14 @@ impl ReadError {
 
     fn kind(&self) -> UnknownKind {
         match self {
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::NoLeader { .. } => {
+            Self::Refused { code, .. } => match code {
+                Code::UnknownTopicOrPartition | Code::UnknownPartition => UnknownKind::Missing,
+                _ => UnknownKind::Transport,
+            },
+            Self::Unreachable { .. } | Self::NoLeader { .. } | Self::Thread(_) => {
                 UnknownKind::Transport
             }
-            Self::Timeout { .. } | Self::Busy { .. } | Self::Thread(_) => UnknownKind::Timeout,
+            Self::Timeout { .. } | Self::Busy { .. } => UnknownKind::Timeout,
             Self::Authentication { .. } => UnknownKind::Authentication,
             Self::NoTopic { .. } => UnknownKind::Missing,
             Self::Client { .. } => UnknownKind::Configuration,
@@ -161,5 +165,52 @@ impl From<&ReadError> for Unknown {
             kind: error.kind(),
             message: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(code: Code) -> UnknownKind {
+        ReadError::from_code(&"broker:9092".into(), code).kind()
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_told_from_the_others() {
+        assert_eq!(kind(Code::OperationTimedOut), UnknownKind::Timeout);
+        assert_eq!(kind(Code::BrokerTransportFailure), UnknownKind::Transport);
+        assert_eq!(kind(Code::Resolve), UnknownKind::Transport);
+        assert_eq!(kind(Code::Authentication), UnknownKind::Authentication);
+        assert_eq!(
+            kind(Code::GroupAuthorizationFailed),
+            UnknownKind::Authentication
+        );
+        assert_eq!(kind(Code::UnknownTopicOrPartition), UnknownKind::Missing);
+        assert_eq!(kind(Code::InvalidRequest), UnknownKind::Transport);
+    }
+
+    #[test]
+    fn only_what_may_pass_within_a_reading_is_tried_again() {
+        let is_passing = |code| ReadError::from_code(&"broker:9092".into(), code).is_passing();
+        assert!(is_passing(Code::OperationTimedOut));
+        assert!(is_passing(Code::NotCoordinator));
+        assert!(!is_passing(Code::TopicAuthorizationFailed));
+        assert!(!is_passing(Code::InvalidRequest));
+    }
+
+    #[test]
+    fn error_names_the_address_and_never_the_value_of_a_setting() {
+        let error = rdkafka::ClientConfig::new()
+            .set("sasl.passwrod", "hunter2")
+            .create::<rdkafka::consumer::BaseConsumer>()
+            .err()
+            .expect("there is no such setting");
+        let unknown = Unknown::from(&ReadError::from_kafka(&"broker:9092".into(), &error));
+        assert_eq!(unknown.kind, UnknownKind::Configuration);
+        assert_eq!(
+            unknown.message,
+            "no client for broker broker:9092: sasl.passwrod is not accepted"
+        );
     }
 }
