@@ -79,8 +79,14 @@ mod tests {
         assert_eq!("http://127.0.0.1:8081".parse(), Ok(tcp.clone()));
         assert_eq!("http://127.0.0.1:8081/".parse(), Ok(tcp.clone()));
         assert_eq!("127.0.0.1:8081".parse(), Ok(tcp));
-        assert_eq!("[::1]:1".parse(), Ok(AdminAddress::Tcp("[::1]:1".to_owned())));
-        assert_eq!("unix:/run/z".parse(), Ok(AdminAddress::Unix(PathBuf::from("/run/z"))));
+        assert_eq!(
+            "[::1]:1".parse(),
+            Ok(AdminAddress::Tcp("[::1]:1".to_owned()))
+        );
+        assert_eq!(
+            "unix:/run/z".parse(),
+            Ok(AdminAddress::Unix(PathBuf::from("/run/z")))
+        );
     }
 
     #[test]
@@ -88,6 +94,9 @@ mod tests {
         let parse = |text: &str| text.parse::<AdminAddress>().unwrap_err();
         assert_eq!(parse("localhost"), AddressError::NoPort);
         assert_eq!(parse("unix:"), AddressError::NoPath);
-        assert_eq!(parse("https://a:1"), AddressError::Scheme("https".to_owned()));
+        assert_eq!(
+            parse("https://a:1"),
+            AddressError::Scheme("https".to_owned())
+        );
     }
 }

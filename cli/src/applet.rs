@@ -12,13 +12,6 @@ pub(crate) const EXAMPLE_FUNCTION: &str = "zeron-example-function";
 #[cfg(feature = "kafka")]
 pub(crate) const EXAMPLE_CONSUMER: &str = "zeron-example-consumer";
 
-/// Example functions that manifests may name, as programs.
-#[cfg(feature = "kafka")]
-pub(crate) const NAMES: [&str; 2] = [EXAMPLE_FUNCTION, EXAMPLE_CONSUMER];
-/// Example functions that manifests may name, as programs.
-#[cfg(not(feature = "kafka"))]
-pub(crate) const NAMES: [&str; 1] = [EXAMPLE_FUNCTION];
-
 /// Names of the example programs, each of which this binary is under that name.
 pub(crate) const NAMES: &[&str] = &[
     EXAMPLE_FUNCTION,
@@ -45,9 +38,9 @@ type Applet = fn(std::env::ArgsOs) -> ExitCode;
 fn find(name: &OsStr) -> Option<Applet> {
     match name.to_str()? {
         KEEPER => Some(|_| zeron_backend_process::keeper_main()),
-        EXAMPLE_FUNCTION => Some(|args| zeron_example_function::function_main(args)),
+        EXAMPLE_FUNCTION => Some(zeron_example_function::function_main),
         #[cfg(feature = "kafka")]
-        EXAMPLE_CONSUMER => Some(|args| zeron_example_function::consumer_main(args)),
+        EXAMPLE_CONSUMER => Some(zeron_example_function::consumer_main),
         _ => None,
     }
 }

@@ -14,7 +14,13 @@ pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
 
 /// Functions that wake from zero and follow the load.
 #[derive(Debug, Parser)]
-#[command(name = "zeron", version, about, max_term_width = 100, subcommand_required = true)]
+#[command(
+    name = "zeron",
+    version,
+    about,
+    max_term_width = 100,
+    subcommand_required = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -38,7 +44,13 @@ pub(crate) struct GlobalArgs {
     #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Format,
     /// When to use colour; never in pipes or with NO_COLOR, unless `always`
-    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
     pub(crate) color: ColorChoice,
 }
 
@@ -223,7 +235,11 @@ pub(crate) struct ApplyArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DeleteArgs {
     /// Such as `service` or `scaledobject`
-    #[arg(value_name = "KIND", required_unless_present = "filenames", requires = "name")]
+    #[arg(
+        value_name = "KIND",
+        required_unless_present = "filenames",
+        requires = "name"
+    )]
     pub(crate) kind: Option<String>,
     /// The object's name
     #[arg(value_name = "NAME")]
@@ -258,7 +274,12 @@ pub(crate) struct SimulateArgs {
     pub(crate) function: Option<String>,
     /// Synthetic load: steps such as `0rps:30s,50rps:2m,0rps:3m`, or a shape such as
     /// `sine:mean=20,amplitude=15,period=5m,for=1h` (constant, step, sine, poisson)
-    #[arg(long, value_name = "SPEC", required_unless_present = "trace", conflicts_with = "trace")]
+    #[arg(
+        long,
+        value_name = "SPEC",
+        required_unless_present = "trace",
+        conflicts_with = "trace"
+    )]
     pub(crate) load: Option<String>,
     /// Recorded load, CSV: `arrival_s,duration_s` or `t_seconds,in_flight[,METRIC=VALUE...]`
     #[arg(long, value_name = "FILE")]
@@ -361,6 +382,9 @@ mod tests {
         let cli = parse("zeron ls -n shop -o json --admin unix:/tmp/z").unwrap();
         assert_eq!(cli.global.namespace.as_deref(), Some("shop"));
         assert_eq!(cli.global.output, Format::Json);
-        assert_eq!(cli.global.admin, AdminAddress::Unix(PathBuf::from("/tmp/z")));
+        assert_eq!(
+            cli.global.admin,
+            AdminAddress::Unix(PathBuf::from("/tmp/z"))
+        );
     }
 }

@@ -69,9 +69,15 @@ impl Client {
     ///
     /// # Errors
     /// When the token file cannot be used.
-    pub(crate) fn new(address: AdminAddress, token_file: Option<&Path>) -> Result<Self, ClientError> {
+    pub(crate) fn new(
+        address: AdminAddress,
+        token_file: Option<&Path>,
+    ) -> Result<Self, ClientError> {
         let read = |path: &Path| Token::read(path).map_err(|e| ClientError::Token(path.into(), e));
-        Ok(Self { address, token: token_file.map(read).transpose()? })
+        Ok(Self {
+            address,
+            token: token_file.map(read).transpose()?,
+        })
     }
 
     /// Every function, or those of one namespace.
@@ -161,14 +167,19 @@ impl Client {
             AdminAddress::Tcp(authority) => authority.as_str(),
             AdminAddress::Unix(_) => "localhost",
         };
-        let mut builder = Request::builder().method(method).uri(path).header(header::HOST, host);
+        let mut builder = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host);
         if let Some(token) = &self.token {
             builder = builder.header(header::AUTHORIZATION, token.authorization());
         }
         let mut bytes = Bytes::new();
         if let Some(body) = body {
             let encoded = serde_json::to_vec(body);
-            bytes = encoded.map_err(|e| ClientError::Decode(self.address.clone(), e))?.into();
+            bytes = encoded
+                .map_err(|e| ClientError::Decode(self.address.clone(), e))?
+                .into();
             builder = builder.header(header::CONTENT_TYPE, "application/json");
         }
         builder.body(Full::new(bytes)).map_err(ClientError::Request)
@@ -187,7 +198,9 @@ impl Client {
             _ => ClientError::Connect(self.address.clone(), error),
         })?;
         let failed = |e| ClientError::Http(self.address.clone(), e);
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(failed)?;
         tokio::spawn(async move {
             // What went wrong shows in the answer, or in its body.
             connection.await.ok();
@@ -214,7 +227,9 @@ impl Client {
         let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
         let whole = tokio::time::timeout(ANSWER_TIMEOUT, body.collect()).await;
         let whole = whole.map_err(|_| ClientError::Timeout(self.address.clone()))?;
-        Ok(whole.map_err(|_| ClientError::Body(self.address.clone()))?.to_bytes())
+        Ok(whole
+            .map_err(|_| ClientError::Body(self.address.clone()))?
+            .to_bytes())
     }
 
     async fn refusal(&self, response: Response<Incoming>) -> ClientError {
@@ -230,7 +245,10 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 fn unexplained(status: StatusCode) -> ApiProblem {
-    ApiProblem::new(status, format!("the answer was {status}: is this zeron's admin address?"))
+    ApiProblem::new(
+        status,
+        format!("the answer was {status}: is this zeron's admin address?"),
+    )
 }
 
 /// The path of one function by its own kind and name, which nothing else has.

@@ -213,7 +213,11 @@ pub(crate) enum Severity {
 impl From<&zeron_manifest::Problem> for Problem {
     fn from(problem: &zeron_manifest::Problem) -> Self {
         Self {
-            severity: if problem.is_error() { Severity::Error } else { Severity::Warning },
+            severity: if problem.is_error() {
+                Severity::Error
+            } else {
+                Severity::Warning
+            },
             file: Some(problem.location.file.to_string()),
             line: Some(problem.location.line.into()),
             column: Some(problem.location.column.into()),

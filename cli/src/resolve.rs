@@ -38,7 +38,11 @@ impl FunctionName {
             Some((kind, name)) => (Some(kind.to_owned()), name),
             None => (None, text),
         };
-        Self { kind, name: name.to_owned(), namespace: namespace.map(str::to_owned) }
+        Self {
+            kind,
+            name: name.to_owned(),
+            namespace: namespace.map(str::to_owned),
+        }
     }
 
     /// Finds the one function that is meant.
@@ -52,8 +56,11 @@ impl FunctionName {
         views: &'a [FunctionView],
     ) -> Result<&'a FunctionView, ResolveError> {
         let named: Vec<&FunctionView> = views.iter().filter(|v| self.matches(v)).collect();
-        let exact: Vec<&FunctionView> =
-            named.iter().copied().filter(|v| self.is_exact(&v.status.id)).collect();
+        let exact: Vec<&FunctionView> = named
+            .iter()
+            .copied()
+            .filter(|v| self.is_exact(&v.status.id))
+            .collect();
         let found = match exact.len() {
             0 => current(named),
             // A Service may be called like a Deployment: neither is meant more than the other.
@@ -70,7 +77,10 @@ impl FunctionName {
     fn matches(&self, view: &FunctionView) -> bool {
         let owner = &view.status.owner;
         let is_owner = owner.name == self.name && self.is_kind(&owner.kind);
-        let is_here = self.namespace.as_deref().is_none_or(|n| n == view.status.id.namespace());
+        let is_here = self
+            .namespace
+            .as_deref()
+            .is_none_or(|n| n == view.status.id.namespace());
         is_here && (is_owner || self.is_exact(&view.status.id))
     }
 
@@ -79,7 +89,9 @@ impl FunctionName {
     }
 
     fn is_kind(&self, kind: &str) -> bool {
-        self.kind.as_deref().is_none_or(|k| k.eq_ignore_ascii_case(kind))
+        self.kind
+            .as_deref()
+            .is_none_or(|k| k.eq_ignore_ascii_case(kind))
     }
 
     fn not_found(&self, views: &[FunctionView]) -> ResolveError {
@@ -95,8 +107,9 @@ impl FunctionName {
     }
 
     fn ambiguous(&self, several: &[&FunctionView]) -> ResolveError {
-        let same_namespace =
-            several.windows(2).all(|v| v[0].status.id.namespace() == v[1].status.id.namespace());
+        let same_namespace = several
+            .windows(2)
+            .all(|v| v[0].status.id.namespace() == v[1].status.id.namespace());
         let candidate = |view: &&FunctionView| {
             let id = &view.status.id;
             let share = match view.traffic_percent {
@@ -111,7 +124,10 @@ impl FunctionName {
             }
         };
         let candidates = several.iter().map(candidate).collect();
-        ResolveError::Ambiguous { name: self.name.clone(), candidates }
+        ResolveError::Ambiguous {
+            name: self.name.clone(),
+            candidates,
+        }
     }
 }
 
@@ -144,7 +160,11 @@ mod tests {
 
     #[test]
     fn a_service_means_its_revision_with_traffic() {
-        let views = [revision("hello", 1, 0), revision("hello", 2, 100), revision("hello", 3, 0)];
+        let views = [
+            revision("hello", 1, 0),
+            revision("hello", 2, 100),
+            revision("hello", 3, 0),
+        ];
         assert_eq!(resolve("hello", &views), Ok("hello-00002"));
         assert_eq!(resolve("service/hello", &views), Ok("hello-00002"));
         assert_eq!(resolve("hello-00001", &views), Ok("hello-00001"));
@@ -163,14 +183,20 @@ mod tests {
         let candidates = ["revision/hello-00001 (80 %)", "revision/hello-00002 (20 %)"];
         assert_eq!(
             error.to_string(),
-            format!("\"hello\" means several functions: {}", candidates.join(", "))
+            format!(
+                "\"hello\" means several functions: {}",
+                candidates.join(", ")
+            )
         );
     }
 
     #[test]
     fn a_kind_tells_a_service_from_a_deployment() {
         let views = [revision("hello", 1, 100), deployment("hello")];
-        assert!(matches!(resolve("hello", &views), Err(ResolveError::Ambiguous { .. })));
+        assert!(matches!(
+            resolve("hello", &views),
+            Err(ResolveError::Ambiguous { .. })
+        ));
         assert_eq!(resolve("Deployment/hello", &views), Ok("hello"));
         assert_eq!(resolve("service/hello", &views), Ok("hello-00001"));
     }
@@ -178,6 +204,9 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_what_there_is() {
         let error = resolve("helo", &[deployment("hello")]).unwrap_err();
-        assert_eq!(error.to_string(), "no function is called \"helo\"; there are: hello");
+        assert_eq!(
+            error.to_string(),
+            "no function is called \"helo\"; there are: hello"
+        );
     }
 }

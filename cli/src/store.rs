@@ -89,7 +89,9 @@ impl Store {
     pub(crate) fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(state_dir).map_err(|e| StoreError::Folder(state_dir.to_owned(), e))?;
+        builder
+            .create(state_dir)
+            .map_err(|e| StoreError::Folder(state_dir.to_owned(), e))?;
         let path = state_dir.join(FILE);
         let database = Database::builder()
             .set_cache_size(CACHE_BYTES)
@@ -145,36 +147,20 @@ impl Store {
         self.write(SERVICES, &entries).map_err(|e| self.fail(e))
     }
 
-    /// Keeps the records of several Services, given as `(namespace, service, record)`.
-    pub(crate) fn put_services<T: Serialize>(
-        &self,
-        records: &[(&str, &str, &T)],
-    ) -> Result<(), StoreError> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let mut entries = Vec::with_capacity(records.len());
-        for (namespace, service, record) in records {
-            let key = service_key(namespace, service);
-            let value = self.encode(&key, record)?;
-            entries.push((key, value));
-        }
-        self.write(SERVICES, &entries).map_err(|e| self.fail(e))
-    }
-
     /// Forgets a Service's record. `false`: it was not there.
     pub(crate) fn delete_service(
         &self,
         namespace: &str,
         service: &str,
     ) -> Result<bool, StoreError> {
-        self.remove(SERVICES, &service_key(namespace, service)).map_err(|e| self.fail(e))
+        self.remove(SERVICES, &service_key(namespace, service))
+            .map_err(|e| self.fail(e))
     }
 
     /// Every Service's record as `((namespace, service), record)`.
     pub(crate) fn services<T: DeserializeOwned>(
         &self,
-    ) -> Result<Vec<((String, String), T)>, StoreError> {
+    ) -> Result<Vec<ServiceRecord<T>>, StoreError> {
         let mut records = Vec::new();
         for (key, value) in self.entries(SERVICES).map_err(|e| self.fail(e))? {
             let (namespace, service) = key.split_once('/').unwrap_or(("default", &key));
@@ -237,13 +223,20 @@ impl Store {
     }
 
     fn entry_error(&self, key: &str, source: serde_json::Error) -> StoreError {
-        StoreError::Entry { path: self.path.clone(), key: key.to_owned(), source }
+        StoreError::Entry {
+            path: self.path.clone(),
+            key: key.to_owned(),
+            source,
+        }
     }
 
     fn fail(&self, error: redb::Error) -> StoreError {
         storage_error(&self.path, error)
     }
 }
+
+/// `((namespace, service), record)`.
+type ServiceRecord<T> = ((String, String), T);
 
 type Table = TableDefinition<'static, &'static str, &'static [u8]>;
 
@@ -262,7 +255,10 @@ fn storage_error(path: &Path, error: redb::Error) -> StoreError {
     let is_damaged = match &error {
         redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) => true,
         redb::Error::Io(e) => {
-            matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+            matches!(
+                e.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            )
         }
         _ => false,
     };
@@ -301,21 +297,31 @@ mod tests {
     fn what_was_applied_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        let both = [(object("a"), manifest("one")), (object("b"), manifest("two"))];
+        let both = [
+            (object("a"), manifest("one")),
+            (object("b"), manifest("two")),
+        ];
         store.put_manifests(&both).unwrap();
-        store.put_services(&[("default", "a", &vec![1, 2])]).unwrap();
+        store
+            .put_services(&[("default", "a", &vec![1, 2])])
+            .unwrap();
         drop(store);
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(store.manifests().unwrap(), both);
         let name = ("default".to_owned(), "a".to_owned());
-        assert_eq!(store.services::<Vec<u8>>().unwrap(), vec![(name, vec![1, 2])]);
+        assert_eq!(
+            store.services::<Vec<u8>>().unwrap(),
+            vec![(name, vec![1, 2])]
+        );
     }
 
     #[test]
     fn deleting_tells_whether_it_was_there() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
-        store.put_manifests(&[(object("a"), manifest("one"))]).unwrap();
+        store
+            .put_manifests(&[(object("a"), manifest("one"))])
+            .unwrap();
         assert!(store.delete_manifest(&object("a")).unwrap());
         assert!(!store.delete_manifest(&object("a")).unwrap());
         assert!(store.manifests().unwrap().is_empty());
@@ -327,7 +333,10 @@ mod tests {
         let _first = Store::open(folder.path()).unwrap();
         let error = Store::open(folder.path()).unwrap_err();
         assert!(matches!(error, StoreError::InUse(_)), "{error:?}");
-        assert!(error.to_string().starts_with("another zeron uses "), "{error}");
+        assert!(
+            error.to_string().starts_with("another zeron uses "),
+            "{error}"
+        );
     }
 
     #[test]

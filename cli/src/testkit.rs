@@ -95,13 +95,22 @@ impl ControlPlane for FakeControl {
                 return Err(ChangeError::Invalid(vec![problem()]));
             }
             let object = object("serving.knative.dev/v1", "Service", "hello");
-            let objects = vec![AppliedObject { object, action: ApplyAction::Created }];
-            Ok(ApplyReport { objects, warnings: Vec::new() })
+            let objects = vec![AppliedObject {
+                object,
+                action: ApplyAction::Created,
+            }];
+            Ok(ApplyReport {
+                objects,
+                warnings: Vec::new(),
+            })
         })
     }
 
     fn delete(&self, object: ObjectName) -> BoxFuture<'_, Result<(), ChangeError>> {
-        let is_there = self.views.iter().any(|v| v.status.owner.name == object.name);
+        let is_there = self
+            .views
+            .iter()
+            .any(|v| v.status.owner.name == object.name);
         Box::pin(async move {
             if !is_there {
                 return Err(ChangeError::NotFound(object));
@@ -116,8 +125,15 @@ impl ControlPlane for FakeControl {
     }
 
     fn readiness(&self) -> Readiness {
-        let reasons = if self.is_unready { vec!["draining".to_owned()] } else { Vec::new() };
-        Readiness { is_ready: !self.is_unready, reasons }
+        let reasons = if self.is_unready {
+            vec!["draining".to_owned()]
+        } else {
+            Vec::new()
+        };
+        Readiness {
+            is_ready: !self.is_unready,
+            reasons,
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{Config, ErrorKind, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{
+    Config, ErrorKind, EventKind, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -42,7 +44,7 @@ impl Watch {
     /// When a folder cannot be watched, not even by looking at it again and again.
     pub(crate) fn start(paths: &[PathBuf]) -> Result<Self, WatchError> {
         let scope = Scope::new(paths);
-        match Self::watch::<RecommendedWatcher>(&scope, Config::default()) {
+        match Self::with::<RecommendedWatcher>(&scope, Config::default()) {
             Err(error) if is_exhausted(&error.source.kind) => {
                 tracing::warn!(
                     interval = ?POLL,
@@ -56,11 +58,17 @@ impl Watch {
 
     fn poll(scope: &Scope) -> Result<Self, WatchError> {
         let config = Config::default().with_poll_interval(POLL);
-        let watch = Self::watch::<PollWatcher>(scope, config)?;
-        Ok(Self { is_polling: true, ..watch })
+        let watch = Self::with::<PollWatcher>(scope, config)?;
+        Ok(Self {
+            is_polling: true,
+            ..watch
+        })
     }
 
-    fn watch<W: Watcher + Send + 'static>(scope: &Scope, config: Config) -> Result<Self, WatchError> {
+    fn with<W: Watcher + Send + 'static>(
+        scope: &Scope,
+        config: Config,
+    ) -> Result<Self, WatchError> {
         // One place is enough: a change that nobody has looked at yet stands for all later ones.
         let (sender, changes) = mpsc::channel(1);
         let seen = scope.clone();
@@ -75,12 +83,20 @@ impl Watch {
         };
         let mut watcher = W::new(on_event, config).map_err(failed(Path::new("manifests")))?;
         for folder in &scope.folders {
-            watcher.watch(folder, RecursiveMode::Recursive).map_err(failed(folder))?;
+            watcher
+                .watch(folder, RecursiveMode::Recursive)
+                .map_err(failed(folder))?;
         }
         for folder in scope.parents() {
-            watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed(&folder))?;
+            watcher
+                .watch(&folder, RecursiveMode::NonRecursive)
+                .map_err(failed(&folder))?;
         }
-        Ok(Self { changes, watcher: Box::new(watcher), is_polling: false })
+        Ok(Self {
+            changes,
+            watcher: Box::new(watcher),
+            is_polling: false,
+        })
     }
 
     /// Resolves when something changed and has been quiet since. `None`: no change can come any
@@ -96,17 +112,14 @@ impl Watch {
             }
         }
     }
-
-    /// Whether files are looked at every two seconds rather than watched by the kernel.
-    pub(crate) fn is_polling(&self) -> bool {
-        self.is_polling
-    }
 }
 
 impl std::fmt::Debug for Watch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let _ = &self.watcher;
-        f.debug_struct("Watch").field("is_polling", &self.is_polling).finish_non_exhaustive()
+        f.debug_struct("Watch")
+            .field("is_polling", &self.is_polling)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +135,9 @@ impl Scope {
         let mut scope = Self::default();
         for path in paths.iter().filter(|p| p.as_os_str() != "-") {
             if path.is_dir() {
-                scope.folders.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
+                scope
+                    .folders
+                    .insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
             } else if let Some(name) = path.file_name() {
                 let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
                 let parent = parent.unwrap_or(Path::new("."));
@@ -136,7 +151,9 @@ impl Scope {
     /// Folders of single files that no watched folder covers.
     fn parents(&self) -> BTreeSet<PathBuf> {
         let parents = self.files.iter().map(|(folder, _)| folder.clone());
-        parents.filter(|p| !self.folders.iter().any(|f| p.starts_with(f))).collect()
+        parents
+            .filter(|p| !self.folders.iter().any(|f| p.starts_with(f)))
+            .collect()
     }
 
     /// Reading a file is an event too, but not a change.
@@ -178,7 +195,9 @@ mod tests {
     use super::*;
 
     async fn change(watch: &mut Watch) -> Option<()> {
-        tokio::time::timeout(Duration::from_secs(20), watch.changed()).await.unwrap()
+        tokio::time::timeout(Duration::from_secs(20), watch.changed())
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -210,7 +229,7 @@ mod tests {
         let file = folder.path().join("a.yaml");
         fs::write(&file, "a: 1").unwrap();
         let mut watch = Watch::poll(&Scope::new(std::slice::from_ref(&file))).unwrap();
-        assert!(watch.is_polling());
+        assert!(watch.is_polling);
         fs::remove_file(&file).unwrap();
         assert_eq!(change(&mut watch).await, Some(()));
     }

@@ -109,13 +109,19 @@ fn check_bearer(token: &Token, headers: &HeaderMap) -> Option<ApiProblem> {
     if candidate.is_some_and(|c| token.matches(c)) {
         return None;
     }
-    Some(ApiProblem::new(StatusCode::UNAUTHORIZED, "a valid bearer token is needed: --token-file"))
+    Some(ApiProblem::new(
+        StatusCode::UNAUTHORIZED,
+        "a valid bearer token is needed: --token-file",
+    ))
 }
 
 /// A page of another site can make a browser send requests here: either with an `Origin`, or,
 /// after its own name was made to resolve to this machine, with that name as the host.
 fn check_local(method: &Method, headers: &HeaderMap) -> Option<ApiProblem> {
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let host = headers
+        .get(header::HOST)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     if !is_local_host(host) {
         let message = "unexpected Host header: use an address or `localhost`";
         return Some(ApiProblem::new(StatusCode::FORBIDDEN, message));
@@ -167,10 +173,21 @@ mod tests {
 
     #[test]
     fn local_hosts_are_addresses_and_localhost() {
-        for host in ["localhost:8081", "127.0.0.1:8081", "[::1]:8081", "LOCALHOST", "127.0.0.1"] {
+        for host in [
+            "localhost:8081",
+            "127.0.0.1:8081",
+            "[::1]:8081",
+            "LOCALHOST",
+            "127.0.0.1",
+        ] {
             assert!(is_local_host(host), "{host}");
         }
-        for host in ["", "evil.example:8081", "localhost.evil.example", "127.0.0.1.nip.io"] {
+        for host in [
+            "",
+            "evil.example:8081",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+        ] {
             assert!(!is_local_host(host), "{host}");
         }
     }

@@ -16,7 +16,9 @@ use crate::address::AdminAddress;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
     /// Anybody could reach it.
-    #[error("the admin API on {0} needs --admin-token-file: without one it listens on loopback only")]
+    #[error(
+        "the admin API on {0} needs --admin-token-file: without one it listens on loopback only"
+    )]
     NeedsToken(SocketAddr),
     /// A name that does not resolve.
     #[error("admin address {0} does not resolve")]
@@ -71,7 +73,9 @@ impl Listener {
                     return Err(AdminError::NeedsToken(socket));
                 }
                 let bound = TcpListener::bind(socket).await;
-                Ok(Self::Tcp(bound.map_err(|e| AdminError::Bind(address.clone(), e))?))
+                Ok(Self::Tcp(
+                    bound.map_err(|e| AdminError::Bind(address.clone(), e))?,
+                ))
             }
         }
     }

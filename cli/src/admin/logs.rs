@@ -71,17 +71,25 @@ async fn read(
     query: LogQuery,
     sender: &mpsc::Sender<io::Result<Bytes>>,
 ) {
-    let mut tails = Tails { query, open: Vec::new(), is_begun: false };
+    let mut tails = Tails {
+        query,
+        open: Vec::new(),
+        is_begun: false,
+    };
     loop {
         let files = control.log_files(&id);
-        let Some(mut next) = blocking(move || tails.refresh(files)).await else { return };
+        let Some(mut next) = blocking(move || tails.refresh(files)).await else {
+            return;
+        };
         for index in 0..next.open.len() {
             loop {
                 let read = move || {
                     let lines = next.read(index);
                     (next, lines)
                 };
-                let Some((back, lines)) = blocking(read).await else { return };
+                let Some((back, lines)) = blocking(read).await else {
+                    return;
+                };
                 next = back;
                 let Some(lines) = lines else { break };
                 if sender.send(Ok(Bytes::from(lines))).await.is_err() {
@@ -114,13 +122,17 @@ impl Tails {
     /// rotation gives it another name while it is read.
     fn refresh(mut self, files: Vec<LogFile>) -> Self {
         let mut found = Vec::new();
-        for file in files.into_iter().filter(|f| self.query.is_wanted(&f.replica)) {
+        for file in files
+            .into_iter()
+            .filter(|f| self.query.is_wanted(&f.replica))
+        {
             match inode(&file.path) {
                 Ok(inode) => found.push((inode, file)),
                 Err(error) => tracing::debug!(%error, path = %file.path.display(), "log is gone"),
             }
         }
-        self.open.retain(|tail| found.iter().any(|(inode, _)| *inode == tail.inode));
+        self.open
+            .retain(|tail| found.iter().any(|(inode, _)| *inode == tail.inode));
         // Lines still to be skipped to, by replica, counted from the newest file back.
         let mut wanted: HashMap<String, u32> = HashMap::new();
         let mut new = Vec::new();
@@ -133,7 +145,9 @@ impl Tails {
             let left = limit.map(|limit| wanted.entry(file.replica.clone()).or_insert(limit));
             match Tail::open(&file, inode, left) {
                 Ok(tail) => new.push(tail),
-                Err(error) => tracing::warn!(%error, path = %file.path.display(), "log cannot be read"),
+                Err(error) => {
+                    tracing::warn!(%error, path = %file.path.display(), "log cannot be read")
+                }
             }
         }
         new.reverse();
@@ -160,7 +174,9 @@ impl LogQuery {
     fn is_wanted(&self, replica: &str) -> bool {
         self.replica.as_deref().is_none_or(|wanted| {
             replica == wanted
-                || replica.strip_suffix(wanted).is_some_and(|rest| rest.ends_with('-'))
+                || replica
+                    .strip_suffix(wanted)
+                    .is_some_and(|rest| rest.ends_with('-'))
         })
     }
 
@@ -200,7 +216,12 @@ impl Tail {
             *left -= found;
             open.seek(SeekFrom::Start(start))?;
         }
-        Ok(Self { replica: file.replica.clone(), inode, file: open, partial: Vec::new() })
+        Ok(Self {
+            replica: file.replica.clone(),
+            inode,
+            file: open,
+            partial: Vec::new(),
+        })
     }
 
     /// The next whole lines. `None`: no more for now.
@@ -277,14 +298,26 @@ mod tests {
 
     use super::*;
 
-    const ALL: LogQuery = LogQuery { follow: false, tail: None, replica: None, timestamps: false };
+    const ALL: LogQuery = LogQuery {
+        follow: false,
+        tail: None,
+        replica: None,
+        timestamps: false,
+    };
 
     fn files(folder: &Path, names: &[&str]) -> Vec<LogFile> {
-        names.iter().filter_map(|name| LogFile::from_path(folder.join(name))).collect()
+        names
+            .iter()
+            .filter_map(|name| LogFile::from_path(folder.join(name)))
+            .collect()
     }
 
     fn begin(query: LogQuery) -> Tails {
-        Tails { query, open: Vec::new(), is_begun: false }
+        Tails {
+            query,
+            open: Vec::new(),
+            is_begun: false,
+        }
     }
 
     fn text(tails: &mut Tails) -> String {
@@ -311,7 +344,10 @@ mod tests {
             text(&mut begin(LogQuery { tail, ..ALL }).refresh(files))
         };
         assert_eq!(read(Some(1)), "[a] line 50001\n");
-        assert_eq!(read(Some(3)), "[a] line 49999\n[a] line 50000\n[a] line 50001\n");
+        assert_eq!(
+            read(Some(3)),
+            "[a] line 49999\n[a] line 50000\n[a] line 50001\n"
+        );
         assert_eq!(read(Some(0)), "");
         assert_eq!(read(None).lines().count(), 50_002);
         assert_eq!(read(Some(60_000)).lines().count(), 50_002);
@@ -324,9 +360,19 @@ mod tests {
         fs::write(folder.path().join("a-3.log"), entry).unwrap();
         let read = |query| text(&mut begin(query).refresh(files(folder.path(), &["a-3.log"])));
         assert_eq!(read(ALL), "[a-3]  two words\n");
-        let one = LogQuery { replica: Some("3".to_owned()), timestamps: true, ..ALL };
+        let one = LogQuery {
+            replica: Some("3".to_owned()),
+            timestamps: true,
+            ..ALL
+        };
         assert_eq!(read(one), "2026-01-02T03:04:05.000006Z  two words\n");
-        assert_eq!(read(LogQuery { replica: Some("a-4".to_owned()), ..ALL }), "");
+        assert_eq!(
+            read(LogQuery {
+                replica: Some("a-4".to_owned()),
+                ..ALL
+            }),
+            ""
+        );
     }
 
     #[test]
@@ -335,7 +381,11 @@ mod tests {
         let path = folder.path().join("a.log");
         fs::write(&path, "one\ntw").unwrap();
         let list = || files(folder.path(), &["a.log"]);
-        let mut tails = begin(LogQuery { follow: true, ..ALL }).refresh(list());
+        let mut tails = begin(LogQuery {
+            follow: true,
+            ..ALL
+        })
+        .refresh(list());
         assert_eq!(text(&mut tails), "[a] one\n");
         fs::write(&path, "one\ntwo\n").unwrap();
         let mut tails = tails.refresh(list());
@@ -348,7 +398,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         fs::write(&path, "old\n").unwrap();
-        let query = LogQuery { follow: true, tail: Some(5), ..ALL };
+        let query = LogQuery {
+            follow: true,
+            tail: Some(5),
+            ..ALL
+        };
         let mut tails = begin(query).refresh(files(folder.path(), &["a.log"]));
         assert_eq!(text(&mut tails), "[a] old\n");
         fs::rename(&path, folder.path().join("a.log.1")).unwrap();

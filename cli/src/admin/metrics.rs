@@ -16,8 +16,11 @@ pub(super) async fn metrics(State(parts): State<AdminParts>) -> Response {
         Ok(()) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be encoded");
-            ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be encoded")
-                .into_response()
+            ApiProblem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics cannot be encoded",
+            )
+            .into_response()
         }
     }
 }

@@ -40,7 +40,9 @@ impl IntoResponse for ApiProblem {
         let mut response = (status, content_type, body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = header::HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -63,6 +65,9 @@ impl From<ChangeError> for ApiProblem {
             | ChangeError::Store(_)
             | ChangeError::Stopping => Vec::new(),
         };
-        Self { problems, ..Self::new(status, detail) }
+        Self {
+            problems,
+            ..Self::new(status, detail)
+        }
     }
 }

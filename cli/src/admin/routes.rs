@@ -13,7 +13,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router, middleware};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use zeron_core::Decision;
+use zeron_core::{Decision, FunctionId};
 
 use super::auth::{Guard, check};
 use super::logs::{LogQuery, stream};
@@ -114,7 +114,9 @@ async fn decisions(
     Query(selection): Query<Selection>,
 ) -> Answer<DecisionList> {
     let id = find(&parts, path, selection)?.status.id;
-    Ok(Json(DecisionList { decisions: parts.control.decisions(&id) }))
+    Ok(Json(DecisionList {
+        decisions: parts.control.decisions(&id),
+    }))
 }
 
 async fn logs(
@@ -130,7 +132,9 @@ async fn logs(
 }
 
 async fn problems(State(parts): State<AdminParts>) -> Json<ProblemList> {
-    Json(ProblemList { problems: parts.control.problems() })
+    Json(ProblemList {
+        problems: parts.control.problems(),
+    })
 }
 
 async fn apply(
@@ -139,14 +143,21 @@ async fn apply(
     body: Body,
 ) -> Answer<ApplyReport> {
     let too_large = || {
-        let message = format!("the body was cut off, or is larger than {} MiB", MAX_BODY >> 20);
+        let message = format!(
+            "the body was cut off, or is larger than {} MiB",
+            MAX_BODY >> 20
+        );
         ApiProblem::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     };
     // A length that is declared is believed at once.
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_large());
     }
-    let bytes = limited(BODY_TIMEOUT, "the body did not arrive in time", to_bytes(body, MAX_BODY));
+    let bytes = limited(
+        BODY_TIMEOUT,
+        "the body did not arrive in time",
+        to_bytes(body, MAX_BODY),
+    );
     let bytes = bytes.await?.map_err(|_| too_large())?;
     let request = read_apply(&headers, &bytes)?;
     let change = parts.control.apply(request);
@@ -157,14 +168,29 @@ async fn apply(
 /// Reads manifests: as an [`ApplyRequest`], or as plain YAML.
 fn read_apply(headers: &HeaderMap, body: &[u8]) -> Result<ApplyRequest, ApiProblem> {
     let bad = |message: String| ApiProblem::new(StatusCode::BAD_REQUEST, message);
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
+    let media_type = content_type
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
     match media_type.trim() {
         "application/json" => serde_json::from_slice(body).map_err(|e| bad(e.to_string())),
         "application/yaml" | "application/x-yaml" | "text/yaml" => {
-            let text = std::str::from_utf8(body).map_err(|e| bad(e.to_string()))?.to_owned();
-            let source = SourceText { name: "request".to_owned(), folder: PathBuf::from("/"), text };
-            Ok(ApplyRequest { sources: vec![source], is_strict: false })
+            let text = std::str::from_utf8(body)
+                .map_err(|e| bad(e.to_string()))?
+                .to_owned();
+            let source = SourceText {
+                name: "request".to_owned(),
+                folder: PathBuf::from("/"),
+                text,
+            };
+            Ok(ApplyRequest {
+                sources: vec![source],
+                is_strict: false,
+            })
         }
         _ => Err(ApiProblem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -177,7 +203,11 @@ async fn remove(
     State(parts): State<AdminParts>,
     Path((namespace, kind, name)): Path<(String, String, String)>,
 ) -> Result<StatusCode, ApiProblem> {
-    let change = parts.control.delete(ObjectName { kind, namespace, name });
+    let change = parts.control.delete(ObjectName {
+        kind,
+        namespace,
+        name,
+    });
     limited(CHANGE_TIMEOUT, "the change is taking too long", change).await??;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -188,7 +218,17 @@ fn find(
     (namespace, name): (String, String),
     selection: Selection,
 ) -> Result<FunctionView, ApiProblem> {
-    let wanted = FunctionName { kind: selection.kind, name, namespace: Some(namespace) };
+    // With its own kind it is named exactly: no need to look through all of them.
+    if let Some(kind) = &selection.kind
+        && let Some(view) = parts.control.get(&FunctionId::new(&namespace, kind, &name))
+    {
+        return Ok(view);
+    }
+    let wanted = FunctionName {
+        kind: selection.kind,
+        name,
+        namespace: Some(namespace),
+    };
     let found = wanted.resolve(&parts.control.list()).cloned();
     found.map_err(|error| {
         let status = match error {

@@ -54,8 +54,14 @@ impl AdminServer {
         token: Option<Token>,
     ) -> Result<Self, AdminError> {
         let listener = Listener::bind(address, token.is_some()).await?;
-        let bound = listener.address().map_err(|e| AdminError::Bind(address.clone(), e))?;
-        Ok(Self { listener, address: bound, token })
+        let bound = listener
+            .address()
+            .map_err(|e| AdminError::Bind(address.clone(), e))?;
+        Ok(Self {
+            listener,
+            address: bound,
+            token,
+        })
     }
 
     /// Where it is reached.
@@ -89,7 +95,10 @@ impl AdminServer {
             }
         }
         connections.close();
-        if tokio::time::timeout(STOP_GRACE, connections.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_GRACE, connections.wait())
+            .await
+            .is_err()
+        {
             tracing::debug!(open = connections.len(), "admin connections were cut");
         }
     }
@@ -102,8 +111,11 @@ async fn pause(error: &io::Error) {
 
 async fn serve(stream: Box<dyn Connection>, service: axum::Router, stop: CancellationToken) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT);
+    let connection =
+        builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
@@ -116,4 +128,3 @@ async fn serve(stream: Box<dyn Connection>, service: axum::Router, stop: Cancell
         tracing::debug!(%error, "admin connection failed");
     }
 }
-

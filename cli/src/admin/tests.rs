@@ -31,15 +31,25 @@ struct Running {
 }
 
 async fn start(control: FakeControl, address: &str, token: Option<Token>) -> Running {
-    let server = AdminServer::bind(&address.parse().unwrap(), token).await.unwrap();
+    let server = AdminServer::bind(&address.parse().unwrap(), token)
+        .await
+        .unwrap();
     let address = server.address().clone();
     let control = Arc::new(control);
     let mut registry = Registry::default();
     registry.register("zeron_test_things", "Things", Counter::<u64>::default());
-    let parts = AdminParts { control: Arc::clone(&control) as _, metrics: Arc::new(registry) };
+    let parts = AdminParts {
+        control: Arc::clone(&control) as _,
+        metrics: Arc::new(registry),
+    };
     let stop = CancellationToken::new();
     let task = tokio::spawn(server.run(parts, stop.clone()));
-    Running { address, control, stop, task }
+    Running {
+        address,
+        control,
+        stop,
+        task,
+    }
 }
 
 async fn on_loopback(control: FakeControl) -> Running {
@@ -52,30 +62,55 @@ fn client(running: &Running) -> Client {
 
 /// Sends one raw request and gives the whole answer.
 async fn raw(running: &Running, request: &str) -> String {
-    let AdminAddress::Tcp(authority) = &running.address else { panic!("not TCP") };
+    let AdminAddress::Tcp(authority) = &running.address else {
+        panic!("not TCP")
+    };
     let mut stream = TcpStream::connect(authority).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    tokio::time::timeout(LIMIT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    tokio::time::timeout(LIMIT, stream.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
     answer
 }
 
 async fn get(running: &Running, path: &str) -> String {
-    raw(running, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
+    raw(
+        running,
+        &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"),
+    )
+    .await
 }
 
 fn source(text: &str) -> ApplyRequest {
-    let source =
-        SourceText { name: "a.yaml".to_owned(), folder: PathBuf::from("/srv"), text: text.to_owned() };
-    ApplyRequest { sources: vec![source], is_strict: false }
+    let source = SourceText {
+        name: "a.yaml".to_owned(),
+        folder: PathBuf::from("/srv"),
+        text: text.to_owned(),
+    };
+    ApplyRequest {
+        sources: vec![source],
+        is_strict: false,
+    }
 }
 
 #[tokio::test]
 async fn functions_come_over_tcp_as_the_node_has_them() {
     let views = vec![revision("hello", 1, 100), deployment("worker")];
-    let running = on_loopback(FakeControl { views: views.clone(), ..Default::default() }).await;
+    let running = on_loopback(FakeControl {
+        views: views.clone(),
+        ..Default::default()
+    })
+    .await;
     assert_eq!(client(&running).functions(None).await.unwrap(), views);
-    assert!(client(&running).functions(Some("shop")).await.unwrap().is_empty());
+    assert!(
+        client(&running)
+            .functions(Some("shop"))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -84,12 +119,21 @@ async fn functions_come_over_a_unix_socket_that_only_its_owner_may_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
     let views = vec![deployment("worker")];
-    let control = FakeControl { views: views.clone(), ..Default::default() };
+    let control = FakeControl {
+        views: views.clone(),
+        ..Default::default()
+    };
     let running = start(control, &format!("unix:{}", path.display()), None).await;
     assert_eq!(client(&running).functions(None).await.unwrap(), views);
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     running.stop.cancel();
-    tokio::time::timeout(LIMIT, running.task).await.unwrap().unwrap();
+    tokio::time::timeout(LIMIT, running.task)
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!path.exists());
 }
 
@@ -123,7 +167,9 @@ async fn with_a_token_only_its_holders_are_let_in() {
     let token = Token::read(&path).unwrap();
     let running = start(FakeControl::default(), "127.0.0.1:0", Some(token)).await;
     let error = client(&running).functions(None).await.unwrap_err();
-    let ClientError::Refused(problem) = error else { panic!("{error:?}") };
+    let ClientError::Refused(problem) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(problem.status, 401);
     assert!(get(&running, "/metrics").await.starts_with("HTTP/1.1 401 "));
     assert!(get(&running, "/healthz").await.starts_with("HTTP/1.1 200 "));
@@ -144,10 +190,17 @@ async fn web_pages_are_kept_out() {
 
 #[tokio::test]
 async fn readiness_is_told_with_its_reasons() {
-    let running = on_loopback(FakeControl { is_unready: true, ..Default::default() }).await;
+    let running = on_loopback(FakeControl {
+        is_unready: true,
+        ..Default::default()
+    })
+    .await;
     let answer = get(&running, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.ends_with(r#"{"isReady":false,"reasons":["draining"]}"#), "{answer}");
+    assert!(
+        answer.ends_with(r#"{"isReady":false,"reasons":["draining"]}"#),
+        "{answer}"
+    );
     assert!(get(&running, "/healthz").await.starts_with("HTTP/1.1 200 "));
 }
 
@@ -155,7 +208,10 @@ async fn readiness_is_told_with_its_reasons() {
 async fn metrics_are_openmetrics_text() {
     let running = on_loopback(FakeControl::default()).await;
     let answer = get(&running, "/metrics").await;
-    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"), "{answer}");
+    assert!(
+        answer.contains("content-type: application/openmetrics-text; version=1.0.0"),
+        "{answer}"
+    );
     assert!(answer.contains("zeron_test_things_total 0"), "{answer}");
     assert!(answer.contains("# EOF"), "{answer}");
 }
@@ -172,10 +228,15 @@ async fn manifests_are_handed_over_with_their_folder() {
 async fn wrong_manifests_come_back_with_every_problem() {
     let running = on_loopback(FakeControl::default()).await;
     let error = client(&running).apply(&source("bad")).await.unwrap_err();
-    let ClientError::Refused(problem) = error else { panic!("{error:?}") };
+    let ClientError::Refused(problem) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(problem.status, 422);
     let line = problem.problems[0].to_string();
-    assert_eq!(line, "a.yaml:3:5: error: Service default/hello: spec.template: missing");
+    assert_eq!(
+        line,
+        "a.yaml:3:5: error: Service default/hello: spec.template: missing"
+    );
 }
 
 #[tokio::test]
@@ -187,8 +248,16 @@ async fn plain_yaml_is_taken_and_other_types_are_not() {
              content-length: 4\r\nconnection: close\r\n\r\ngood"
         )
     };
-    assert!(raw(&running, &post("application/yaml")).await.starts_with("HTTP/1.1 200 "));
-    assert!(raw(&running, &post("text/plain")).await.starts_with("HTTP/1.1 415 "));
+    assert!(
+        raw(&running, &post("application/yaml"))
+            .await
+            .starts_with("HTTP/1.1 200 ")
+    );
+    assert!(
+        raw(&running, &post("text/plain"))
+            .await
+            .starts_with("HTTP/1.1 415 ")
+    );
     assert_eq!(running.control.applied.lock().len(), 1);
 }
 
@@ -202,7 +271,10 @@ async fn a_body_above_the_limit_is_refused() {
 
 #[tokio::test]
 async fn deleting_what_is_not_there_is_told() {
-    let control = FakeControl { views: vec![deployment("worker")], ..Default::default() };
+    let control = FakeControl {
+        views: vec![deployment("worker")],
+        ..Default::default()
+    };
     let running = on_loopback(control).await;
     let name = |name: &str| ObjectName {
         kind: "Deployment".to_owned(),
@@ -223,7 +295,10 @@ async fn followed_logs_go_on_until_the_reader_leaves() {
     let view = deployment("worker");
     let control = FakeControl {
         views: vec![view.clone()],
-        logs: Mutex::new(vec![LogFile { replica: "worker-7".to_owned(), path: path.clone() }]),
+        logs: Mutex::new(vec![LogFile {
+            replica: "worker-7".to_owned(),
+            path: path.clone(),
+        }]),
         ..Default::default()
     };
     let running = on_loopback(control).await;
@@ -247,7 +322,11 @@ async fn nobody_there_says_what_to_do() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = AdminAddress::from(listener.local_addr().unwrap());
     drop(listener);
-    let error = Client::new(address.clone(), None).unwrap().functions(None).await.unwrap_err();
+    let error = Client::new(address.clone(), None)
+        .unwrap()
+        .functions(None)
+        .await
+        .unwrap_err();
     let text = format!("no zeron is running at {address}: start one with `zeron up PATH`");
     assert_eq!(error.to_string(), text);
 }
@@ -258,6 +337,9 @@ async fn unknown_functions_and_paths_are_problems_in_json() {
     for path in ["/v1/functions/default/nobody", "/nothing"] {
         let answer = get(&running, path).await;
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-        assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+        assert!(
+            answer.contains("content-type: application/problem+json"),
+            "{answer}"
+        );
     }
 }

@@ -18,7 +18,10 @@ const MAX_STDIN: u64 = 8 << 20;
 
 pub(super) async fn apply(global: &GlobalArgs, args: &ApplyArgs) -> Result<(), Failure> {
     let (sources, _) = read(&args.filenames)?;
-    let request = ApplyRequest { sources, is_strict: args.strict };
+    let request = ApplyRequest {
+        sources,
+        is_strict: args.strict,
+    };
     let report = match client(global)?.apply(&request).await {
         Ok(report) => report,
         Err(error) => {
@@ -52,7 +55,10 @@ pub(super) async fn delete(global: &GlobalArgs, args: &DeleteArgs) -> Result<(),
     let objects = match (&args.kind, &args.name) {
         (Some(kind), Some(name)) => vec![ObjectName {
             kind: kind_of(kind),
-            namespace: global.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            namespace: global
+                .namespace
+                .clone()
+                .unwrap_or_else(|| "default".to_owned()),
             name: name.clone(),
         }],
         _ => read(&args.filenames)?.1,
@@ -103,8 +109,10 @@ fn kind_of(text: &str) -> String {
 
 /// Reads manifests: their texts, and the objects that they declare.
 fn read(paths: &[PathBuf]) -> Result<(Vec<SourceText>, Vec<ObjectName>), Failure> {
-    let (stdin, files): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.iter().cloned().partition(|path| path.as_os_str() == "-");
+    let (stdin, files): (Vec<PathBuf>, Vec<PathBuf>) = paths
+        .iter()
+        .cloned()
+        .partition(|path| path.as_os_str() == "-");
     let read = zeron_manifest::read_paths(&files);
     let problems = Problems::new(false);
     let mut objects = objects(&read, &problems);
@@ -119,21 +127,36 @@ fn read(paths: &[PathBuf]) -> Result<(Vec<SourceText>, Vec<ObjectName>), Failure
             &source.folder.clone().into(),
             &source.text,
         );
-        let parsed = Sources { documents, problems: faults, files: Vec::new() };
+        let parsed = Sources {
+            documents,
+            problems: faults,
+            files: Vec::new(),
+        };
         objects.extend(self::objects(&parsed, &problems));
         texts.push(source);
     }
     let problems: Vec<Problem> = problems.into_sorted().iter().map(Problem::from).collect();
     show(&problems);
-    if problems.iter().any(|p| p.severity == crate::control::Severity::Error) {
-        return Err(Failure::usage(anyhow::anyhow!("the manifests have problems")));
+    if problems
+        .iter()
+        .any(|p| p.severity == crate::control::Severity::Error)
+    {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "the manifests have problems"
+        )));
     }
     Ok((texts, objects))
 }
 
 fn objects(sources: &Sources, problems: &Problems) -> Vec<ObjectName> {
-    sources.problems.iter().for_each(|problem| problems.push(problem.clone()));
-    let headers = sources.documents.iter().filter_map(|d| Header::read(d, problems));
+    sources
+        .problems
+        .iter()
+        .for_each(|problem| problems.push(problem.clone()));
+    let headers = sources
+        .documents
+        .iter()
+        .filter_map(|d| Header::read(d, problems));
     headers
         .map(|header| ObjectName {
             kind: header.object.kind,
@@ -145,21 +168,39 @@ fn objects(sources: &Sources, problems: &Problems) -> Vec<ObjectName> {
 
 fn file_text(path: &Path) -> Result<SourceText, Failure> {
     let cannot_read = || format!("{} cannot be read", path.display());
-    let text = std::fs::read_to_string(path).with_context(cannot_read).map_err(Failure::Usage)?;
-    let whole = std::fs::canonicalize(path).with_context(cannot_read).map_err(Failure::Usage)?;
+    let text = std::fs::read_to_string(path)
+        .with_context(cannot_read)
+        .map_err(Failure::Usage)?;
+    let whole = std::fs::canonicalize(path)
+        .with_context(cannot_read)
+        .map_err(Failure::Usage)?;
     let folder = whole.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(SourceText { name: path.to_string_lossy().into_owned(), folder, text })
+    Ok(SourceText {
+        name: path.to_string_lossy().into_owned(),
+        folder,
+        text,
+    })
 }
 
 fn stdin_text() -> Result<SourceText, Failure> {
     let mut text = String::new();
-    let read = std::io::stdin().lock().take(MAX_STDIN + 1).read_to_string(&mut text);
-    read.context("standard input cannot be read").map_err(Failure::Usage)?;
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_STDIN + 1)
+        .read_to_string(&mut text);
+    read.context("standard input cannot be read")
+        .map_err(Failure::Usage)?;
     if text.len() as u64 > MAX_STDIN {
-        return Err(Failure::usage(anyhow::anyhow!("standard input is larger than 8 MiB")));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "standard input is larger than 8 MiB"
+        )));
     }
     let folder = std::env::current_dir().context("the current folder is gone")?;
-    Ok(SourceText { name: "stdin".to_owned(), folder, text })
+    Ok(SourceText {
+        name: "stdin".to_owned(),
+        folder,
+        text,
+    })
 }
 
 /// Problems go to standard error: standard output is for what was asked for.

@@ -65,6 +65,10 @@ impl From<ClientError> for Failure {
             | ClientError::Decode(..)
             | ClientError::Body(_) => false,
         };
-        if is_usage { Self::usage(error) } else { Self::runtime(error) }
+        if is_usage {
+            Self::usage(error)
+        } else {
+            Self::runtime(error)
+        }
     }
 }

@@ -50,9 +50,8 @@ pub(super) async fn why(global: &GlobalArgs, args: &NameArgs) -> Result<(), Fail
     let view = find(&client, global, args).await?;
     let decisions = client.decisions(&view).await?.decisions;
     let newest = decisions.last();
-    let text = structured(global.output, &newest)?.unwrap_or_else(|| {
-        explain::why(&view, newest.map(AsRef::as_ref), style(global), now())
-    });
+    let text = structured(global.output, &newest)?
+        .unwrap_or_else(|| explain::why(&view, newest.map(AsRef::as_ref), style(global), now()));
     print(&text).map_err(Failure::runtime)
 }
 

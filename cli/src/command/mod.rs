@@ -25,7 +25,11 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Nowhere to write it to: the code tells all the same.
             error.print().ok();
-            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     match execute(cli) {
@@ -58,12 +62,17 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
 
 /// Runs a command that asks a running zeron.
 fn ask(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.map_err(Failure::runtime)?.block_on(work)
 }
 
 fn client(global: &GlobalArgs) -> Result<Client, Failure> {
-    Ok(Client::new(global.admin.clone(), global.token_file.as_deref())?)
+    Ok(Client::new(
+        global.admin.clone(),
+        global.token_file.as_deref(),
+    )?)
 }
 
 fn style(global: &GlobalArgs) -> Style {

@@ -63,13 +63,18 @@ fn load(args: &SimulateArgs) -> anyhow::Result<Load> {
 fn read(path: &Path) -> anyhow::Result<String> {
     let cannot = || format!("{} cannot be read", path.display());
     let size = std::fs::metadata(path).with_context(cannot)?.len();
-    anyhow::ensure!(size <= MAX_TRACE, "{} is larger than 256 MiB", path.display());
+    anyhow::ensure!(
+        size <= MAX_TRACE,
+        "{} is larger than 256 MiB",
+        path.display()
+    );
     std::fs::read_to_string(path).with_context(cannot)
 }
 
 /// Steps begin with a number, shapes with their name.
 fn is_steps(spec: &str) -> bool {
-    spec.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    spec.trim_start()
+        .starts_with(|c: char| c.is_ascii_digit() || c == '.')
 }
 
 /// Requests at even distances, step after step.
@@ -90,11 +95,18 @@ fn steps(spec: &str, service: Duration) -> Result<Load, StepError> {
         let arrivals = (0_u32..).map(|n| Duration::from_secs_f64(f64::from(n) / rate));
         if rate > 0.0 {
             let within = arrivals.take_while(|arrival| *arrival < length);
-            requests.extend(within.map(|arrival| Request { arrival: begin + arrival, service }));
+            requests.extend(within.map(|arrival| Request {
+                arrival: begin + arrival,
+                service,
+            }));
         }
         begin += length;
     }
-    if requests.is_empty() { Err(StepError::Empty) } else { Ok(Load::Requests(requests)) }
+    if requests.is_empty() {
+        Err(StepError::Empty)
+    } else {
+        Ok(Load::Requests(requests))
+    }
 }
 
 /// The function that is meant: the only one, or the one that is named.
@@ -109,7 +121,9 @@ fn function(global: &GlobalArgs, args: &SimulateArgs) -> Result<Function, Failur
         for problem in errors {
             eprintln!("{}", Problem::from(problem));
         }
-        return Err(Failure::usage(anyhow::anyhow!("the manifests have problems")));
+        return Err(Failure::usage(anyhow::anyhow!(
+            "the manifests have problems"
+        )));
     }
     let mut functions = functions(&catalog);
     functions.retain(|function| {
@@ -119,11 +133,15 @@ fn function(global: &GlobalArgs, args: &SimulateArgs) -> Result<Function, Failur
     });
     match functions.len() {
         1 => Ok(functions.remove(0)),
-        0 => Err(Failure::usage(anyhow::anyhow!("the manifests hold no such function"))),
+        0 => Err(Failure::usage(anyhow::anyhow!(
+            "the manifests hold no such function"
+        ))),
         _ => {
             let names: Vec<&str> = functions.iter().map(|f| f.owner.name.as_str()).collect();
             let names = names.join(", ");
-            Err(Failure::usage(anyhow::anyhow!("name one with --function: {names}")))
+            Err(Failure::usage(anyhow::anyhow!(
+                "name one with --function: {names}"
+            )))
         }
     }
 }
@@ -133,10 +151,14 @@ fn functions(catalog: &Catalog) -> Vec<Function> {
     let mut functions = catalog.functions.clone();
     for service in &catalog.services {
         let name = format!("{}-00001", service.object.name);
-        let mut function = service.template.function(&service.object, &name, &catalog.config);
+        let mut function = service
+            .template
+            .function(&service.object, &name, &catalog.config);
         catalog.bind_triggers(&service.object, &mut function);
         // A later document of the same Service replaces the earlier one.
-        functions.retain(|f: &Function| f.id != FunctionId::new(&service.object.namespace, "Revision", &name));
+        functions.retain(|f: &Function| {
+            f.id != FunctionId::new(&service.object.namespace, "Revision", &name)
+        });
         functions.push(function);
     }
     functions
@@ -165,9 +187,18 @@ mod tests {
     #[test]
     fn wrong_steps_are_named() {
         let error = steps("5rps:1m,5rps", Duration::ZERO).unwrap_err();
-        assert!(error.to_string().starts_with("\"5rps\" is not a step"), "{error}");
-        assert!(matches!(steps("0rps:1m", Duration::ZERO), Err(StepError::Empty)));
-        assert!(matches!(steps("1e9rps:1h", Duration::ZERO), Err(StepError::TooLarge)));
+        assert!(
+            error.to_string().starts_with("\"5rps\" is not a step"),
+            "{error}"
+        );
+        assert!(matches!(
+            steps("0rps:1m", Duration::ZERO),
+            Err(StepError::Empty)
+        ));
+        assert!(matches!(
+            steps("1e9rps:1h", Duration::ZERO),
+            Err(StepError::TooLarge)
+        ));
     }
 
     #[test]

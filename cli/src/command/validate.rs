@@ -24,7 +24,11 @@ pub(super) fn run(global: &GlobalArgs, args: &ValidateArgs) -> Result<ExitCode, 
     let findings = check(args);
     let text = structured(global.output, &findings)?.unwrap_or_else(|| findings.text());
     print(&text).map_err(Failure::runtime)?;
-    Ok(if findings.is_valid { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
+    Ok(if findings.is_valid {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(USAGE)
+    })
 }
 
 fn check(args: &ValidateArgs) -> Findings {
@@ -32,12 +36,15 @@ fn check(args: &ValidateArgs) -> Findings {
     let options = CompileOptions {
         domain: args.domain.clone(),
         is_strict: args.strict,
-        ..CompileOptions::default()
     };
     let registry = zeron_scalers::Registry::builtin();
     let (_, compiled) = catalog::compile(&sources.documents, &registry, &options);
-    let problems: Vec<Problem> =
-        sources.problems.iter().chain(&compiled).map(Problem::from).collect();
+    let problems: Vec<Problem> = sources
+        .problems
+        .iter()
+        .chain(&compiled)
+        .map(Problem::from)
+        .collect();
     let refuses = |p: &Problem| args.strict || p.severity == Severity::Error;
     Findings {
         is_valid: !problems.iter().any(refuses),
@@ -50,7 +57,12 @@ fn check(args: &ValidateArgs) -> Findings {
 impl Findings {
     fn text(&self) -> String {
         let mut text: String = self.problems.iter().map(|p| format!("{p}\n")).collect();
-        let count = |severity| self.problems.iter().filter(|p| p.severity == severity).count();
+        let count = |severity| {
+            self.problems
+                .iter()
+                .filter(|p| p.severity == severity)
+                .count()
+        };
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let verdict = if self.is_valid { "valid" } else { "not valid" };
         text.push_str(&format!(

@@ -13,7 +13,10 @@ pub(crate) use why::why;
 /// A measured number as short as it can be without being wrong to the eye.
 pub(crate) fn number(value: f64) -> String {
     let rounded = format!("{value:.2}");
-    rounded.trim_end_matches('0').trim_end_matches('.').to_owned()
+    rounded
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// `1 request`, `2 requests`.

@@ -67,7 +67,10 @@ pub(super) fn sentence(rule: &Rule, now: Timestamp) -> String {
         Rule::Behavior { limit } => format!("a behavior policy clipped it to {limit}"),
         Rule::Tolerance => "the change is within the tolerance, so nothing changes".to_owned(),
         Rule::Idle { replicas: count } => {
-            format!("nothing is active: idleReplicaCount keeps {}", replicas(*count))
+            format!(
+                "nothing is active: idleReplicaCount keeps {}",
+                replicas(*count)
+            )
         }
         Rule::ZeroNotBefore { wait, until } => format!(
             "not to zero before {} ({}): {}",
@@ -77,13 +80,26 @@ pub(super) fn sentence(rule: &Rule, now: Timestamp) -> String {
         ),
         Rule::ScaleToZeroDisabled => "not to zero: enable-scale-to-zero is off".to_owned(),
         Rule::Busy { in_flight, queued } => {
-            format!("not to zero: {} in flight, {queued} waiting", requests(*in_flight))
+            format!(
+                "not to zero: {} in flight, {queued} waiting",
+                requests(*in_flight)
+            )
         }
         Rule::Unknown { metric } => {
-            format!("not down: {} is unknown, and unknown is never zero", clean(metric))
+            format!(
+                "not down: {} is unknown, and unknown is never zero",
+                clean(metric)
+            )
         }
-        Rule::Fallback { metric, replicas: count } => {
-            format!("the fallback of {} replaced the unknown {}", replicas(*count), clean(metric))
+        Rule::Fallback {
+            metric,
+            replicas: count,
+        } => {
+            format!(
+                "the fallback of {} replaced the unknown {}",
+                replicas(*count),
+                clean(metric)
+            )
         }
         Rule::Formula { result } => format!("the formula gave {}", number(*result)),
         Rule::FormulaFailed { message } => format!("the formula failed: {}", clean(message)),
@@ -93,7 +109,10 @@ pub(super) fn sentence(rule: &Rule, now: Timestamp) -> String {
         Rule::Unreachable => "no route leads here any more: its minimum does not hold".to_owned(),
         Rule::ExternalWriter => "somebody else writes the count: it is only followed".to_owned(),
         Rule::Fixed { replicas: count } => {
-            format!("it has no trigger: the declared count of {} holds", replicas(*count))
+            format!(
+                "it has no trigger: the declared count of {} holds",
+                replicas(*count)
+            )
         }
     }
 }
@@ -156,5 +175,9 @@ fn zero_word(wait: ZeroWait) -> &'static str {
 
 /// `in 43s`, or `now due`.
 pub(super) fn ahead(now: Timestamp, at: Timestamp) -> String {
-    if at > now { format!("in {}", duration(at.since(now))) } else { "now due".to_owned() }
+    if at > now {
+        format!("in {}", duration(at.since(now)))
+    } else {
+        "now due".to_owned()
+    }
 }

@@ -46,7 +46,11 @@ fn ask(metric: &str, value: f64, target: f64, replicas: u32) -> Ask {
 
 fn hello() -> FunctionView {
     let mut view = revision("hello", 1, 100);
-    (view.status.desired, view.status.ready, view.status.in_flight) = (1, 1, 1);
+    (
+        view.status.desired,
+        view.status.ready,
+        view.status.in_flight,
+    ) = (1, 1, 1);
     view
 }
 
@@ -58,9 +62,15 @@ fn explained(view: &FunctionView, decision: &Decision) -> String {
 fn why_names_every_input_and_the_winner() {
     let view = hello();
     let mut decision = decision(&view.status.id);
-    decision.asks = vec![ask("concurrency", 0.016_6, 70.0, 0), ask("backlog", 1.0, 100.0, 1)];
+    decision.asks = vec![
+        ask("concurrency", 0.016_6, 70.0, 0),
+        ask("backlog", 1.0, 100.0, 1),
+    ];
     decision.winner = Some(1);
-    decision.rules = vec![Rule::ZeroNotBefore { wait: ZeroWait::StableWindow, until: at(158) }];
+    decision.rules = vec![Rule::ZeroNotBefore {
+        wait: ZeroWait::StableWindow,
+        until: at(158),
+    }];
     insta::assert_snapshot!(explained(&view, &decision), @r"
     hello (default/Revision/hello-00001) has 1 replica ready and 1 wanted; 1 request in flight, 0 waiting.
     Decided 2s ago, at 2025-10-09T08:54:58.000Z, because a request found no replica: up from 0 to 1.
@@ -87,16 +97,26 @@ fn why_says_that_an_unknown_source_holds_the_replicas() {
         kind: UnknownKind::Transport,
         message: "waiting for broker 127.0.0.1:9092: connection refused".to_owned(),
     };
-    (decision.cause, decision.current, decision.ready, decision.desired) = (Cause::Poll, 3, 3, 3);
+    (
+        decision.cause,
+        decision.current,
+        decision.ready,
+        decision.desired,
+    ) = (Cause::Poll, 3, 3, 3);
     decision.asks = vec![Ask {
         source: object("keda.sh/v1alpha1", "ScaledObject", "worker"),
         metric: "kafka-orders".to_owned(),
-        value: MetricValue::Unknown { reason, since: at(40) },
+        value: MetricValue::Unknown {
+            reason,
+            since: at(40),
+        },
         target: 10.0,
         replicas: None,
         is_active: false,
     }];
-    decision.rules = vec![Rule::Unknown { metric: "kafka-orders".to_owned() }];
+    decision.rules = vec![Rule::Unknown {
+        metric: "kafka-orders".to_owned(),
+    }];
     insta::assert_snapshot!(explained(&view, &decision), @r"
     worker (default/Deployment/worker) has 3 replicas ready and 3 wanted; 0 requests in flight, 0 waiting.
     waiting for broker 127.0.0.1:9092: connection refused
@@ -123,7 +143,10 @@ fn why_says_what_clipped_the_number() {
     decision.asks = vec![ask("concurrency", 1_234.5, 70.0, 18)];
     decision.winner = Some(0);
     decision.rules = vec![
-        Rule::Panic { since: at(80), count: 18 },
+        Rule::Panic {
+            since: at(80),
+            count: 18,
+        },
         Rule::Max { max: 10, from: 18 },
     ];
     insta::assert_snapshot!(explained(&view, &decision), @r"
@@ -145,7 +168,10 @@ fn why_says_what_clipped_the_number() {
 #[test]
 fn why_without_a_decision_says_so() {
     let text = why(&hello(), None, Style::default(), NOW);
-    assert!(text.ends_with("Nothing has been decided for it yet.\n"), "{text}");
+    assert!(
+        text.ends_with("Nothing has been decided for it yet.\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -156,7 +182,10 @@ fn timeline_has_one_line_per_change() {
     up.winner = Some(0);
     let mut stay = decision(&id);
     (stay.cause, stay.current, stay.at) = (Cause::Grid, 1, at(99));
-    stay.rules = vec![Rule::ZeroNotBefore { wait: ZeroWait::StableWindow, until: at(158) }];
+    stay.rules = vec![Rule::ZeroNotBefore {
+        wait: ZeroWait::StableWindow,
+        until: at(158),
+    }];
     let mut down = decision(&id);
     (down.cause, down.current, down.desired, down.ready) = (Cause::Timer, 1, 0, 1);
     down.at = at(158);

@@ -55,7 +55,11 @@ fn reason(decision: &Decision) -> String {
         let metric = clean(&ask.metric);
         parts.push(match &ask.value {
             MetricValue::Known { value, .. } => {
-                format!("{metric} {} at {} per replica", number(*value), number(ask.target))
+                format!(
+                    "{metric} {} at {} per replica",
+                    number(*value),
+                    number(ask.target)
+                )
             }
             MetricValue::Unknown { .. } => format!("{metric} unknown"),
         });

@@ -30,14 +30,23 @@ pub(crate) fn why(
         writeln!(text, "  nothing: no input asked for replicas").ok();
     }
     for (index, ask) in decision.asks.iter().enumerate() {
-        let mark = if decision.winner == Some(index) { style.strong(" <- this won") } else { String::new() };
+        let mark = if decision.winner == Some(index) {
+            style.strong(" <- this won")
+        } else {
+            String::new()
+        };
         writeln!(text, "  {}{mark}", ask_line(ask, now)).ok();
     }
     if decision.winner.is_none() && !decision.asks.is_empty() {
         writeln!(text, "  No input won: a rule decided.").ok();
     }
     if !decision.rules.is_empty() {
-        writeln!(text, "\n{}", style.strong("Rules that applied, in their order")).ok();
+        writeln!(
+            text,
+            "\n{}",
+            style.strong("Rules that applied, in their order")
+        )
+        .ok();
     }
     for rule in &decision.rules {
         writeln!(text, "  {}", sentence(rule, now)).ok();
@@ -97,7 +106,11 @@ fn ask_line(ask: &Ask, now: Timestamp) -> String {
                 Some(count) => format!("; asks for {} all the same", replicas(count)),
                 None => String::new(),
             };
-            format!("{of}: unknown for {}: {}{wish}", age(now, *since), clean(&reason.message))
+            format!(
+                "{of}: unknown for {}: {}{wish}",
+                age(now, *since),
+                clean(&reason.message)
+            )
         }
     }
 }
@@ -126,7 +139,9 @@ fn zero(view: &FunctionView, decision: &Decision, now: Timestamp) -> String {
     let keeps = decision.rules.iter().find(|rule| keeps_up(rule));
     if let Some(rule) = keeps {
         let reason = sentence(rule, now);
-        let reason = reason.trim_start_matches("not down: ").trim_start_matches("not to zero: ");
+        let reason = reason
+            .trim_start_matches("not down: ")
+            .trim_start_matches("not to zero: ");
         return format!("It does not go to zero now: {reason}.");
     }
     let active: Vec<String> = decision
@@ -137,7 +152,10 @@ fn zero(view: &FunctionView, decision: &Decision, now: Timestamp) -> String {
         .collect();
     match active.as_slice() {
         [] => "It can go to zero once every window and cooldown has passed.".to_owned(),
-        some => format!("It does not go to zero while this is active: {}.", some.join(", ")),
+        some => format!(
+            "It does not go to zero while this is active: {}.",
+            some.join(", ")
+        ),
     }
 }
 

@@ -28,16 +28,30 @@ pub(crate) fn describe(
     };
     field("Name", &style.strong(&status.owner.name));
     field("Namespace", status.id.namespace());
-    field("Function", &format!("{} {}", status.id.kind(), status.id.name()));
+    field(
+        "Function",
+        &format!("{} {}", status.id.kind(), status.id.name()),
+    );
     field("Declared by", &status.owner.to_string());
-    field("State", &style.paint(tone(status.phase), phase_name(status.phase)));
+    field(
+        "State",
+        &style.paint(tone(status.phase), phase_name(status.phase)),
+    );
     if let Some(message) = &status.message {
         field("Reason", &clean(message));
     }
-    let max = status.max.map_or_else(|| "no limit".to_owned(), |max| format!("at most {max}"));
-    let counts = format!("{} ready, {} starting, {} wanted", status.ready, status.starting, status.desired);
+    let max = status
+        .max
+        .map_or_else(|| "no limit".to_owned(), |max| format!("at most {max}"));
+    let counts = format!(
+        "{} ready, {} starting, {} wanted",
+        status.ready, status.starting, status.desired
+    );
     field("Replicas", &format!("{counts}, {max}"));
-    field("Requests", &format!("{} in flight, {} waiting", status.in_flight, status.queued));
+    field(
+        "Requests",
+        &format!("{} in flight, {} waiting", status.in_flight, status.queued),
+    );
     if let Some(percent) = view.traffic_percent {
         field("Traffic", &format!("{percent} %"));
     }
@@ -62,7 +76,11 @@ fn failure(view: &FunctionView, now: Timestamp, text: &mut String) {
     let retry = failure.retry_at.map_or_else(String::new, |at| {
         format!(", next attempt in {}", super::duration(at.since(now)))
     });
-    let head = format!("{} ({} ago{retry})", clean(&failure.reason), age(now, failure.at));
+    let head = format!(
+        "{} ({} ago{retry})",
+        clean(&failure.reason),
+        age(now, failure.at)
+    );
     writeln!(text, "{:<13} {head}", "Failure:").ok();
     for line in failure.message.lines() {
         writeln!(text, "{:<13} {}", "", clean(line)).ok();
@@ -87,10 +105,23 @@ fn sections(
             };
             let active = if trigger.is_active { "yes" } else { "no" };
             let target = explain::number(trigger.target);
-            let cells = [trigger.kind.as_str(), &trigger.metric, &value, &target, active, &age(now, at)];
+            let cells = [
+                trigger.kind.as_str(),
+                &trigger.metric,
+                &value,
+                &target,
+                active,
+                &age(now, at),
+            ];
             table.push(cells.map(Cell::from).to_vec());
         }
-        write!(text, "\n{}\n{}", style.strong("Triggers"), table.render(style)).ok();
+        write!(
+            text,
+            "\n{}\n{}",
+            style.strong("Triggers"),
+            table.render(style)
+        )
+        .ok();
     }
     if !view.replicas.is_empty() {
         let mut table = Table::new(&["REPLICA", "STATE", "PID", "ADDRESS", "AGE"]);
@@ -104,7 +135,13 @@ fn sections(
                 or_dash(replica.started_at.map(|at| age(now, at))),
             ]);
         }
-        write!(text, "\n{}\n{}", style.strong("Replicas"), table.render(style)).ok();
+        write!(
+            text,
+            "\n{}\n{}",
+            style.strong("Replicas"),
+            table.render(style)
+        )
+        .ok();
     }
     let newest = &decisions[decisions.len().saturating_sub(DECISIONS)..];
     if !newest.is_empty() {

@@ -25,18 +25,28 @@ pub(crate) struct ListView {
 
 /// The table of `ls`.
 pub(crate) fn list(views: &[FunctionView], how: ListView) -> String {
-    let shown: Vec<&FunctionView> =
-        views.iter().filter(|view| how.is_complete || is_current(view)).collect();
+    let shown: Vec<&FunctionView> = views
+        .iter()
+        .filter(|view| how.is_complete || is_current(view))
+        .collect();
     if shown.is_empty() {
         return "No functions.\n".to_owned();
     }
-    let namespaces = shown.windows(2).any(|v| v[0].status.id.namespace() != v[1].status.id.namespace());
+    let namespaces = shown
+        .windows(2)
+        .any(|v| v[0].status.id.namespace() != v[1].status.id.namespace());
     let is_wide = how.format == Format::Wide;
     let siblings = count_siblings(&shown);
     let mut table = Table::new(&headings(namespaces, is_wide));
     for view in shown {
-        let is_only = siblings.get(&view.status.owner).is_none_or(|count| *count == 1);
-        let name = if is_only { &view.status.owner.name } else { view.status.id.name() };
+        let is_only = siblings
+            .get(&view.status.owner)
+            .is_none_or(|count| *count == 1);
+        let name = if is_only {
+            &view.status.owner.name
+        } else {
+            view.status.id.name()
+        };
         table.push(row(view, name, namespaces, how));
     }
     table.render(how.style)
@@ -47,7 +57,17 @@ fn headings(namespaces: bool, is_wide: bool) -> Vec<&'static str> {
     if namespaces {
         headings.push("NAMESPACE");
     }
-    headings.extend(["NAME", "READY", "DESIRED", "MAX", "STATE", "REASON", "QUEUED", "IN-FLIGHT", "AGE"]);
+    headings.extend([
+        "NAME",
+        "READY",
+        "DESIRED",
+        "MAX",
+        "STATE",
+        "REASON",
+        "QUEUED",
+        "IN-FLIGHT",
+        "AGE",
+    ]);
     if is_wide {
         headings.extend(["TRAFFIC", "LAST-COLD", "OBJECT", "URL"]);
     }
@@ -57,7 +77,9 @@ fn headings(namespaces: bool, is_wide: bool) -> Vec<&'static str> {
 fn row(view: &FunctionView, name: &str, namespaces: bool, how: ListView) -> Vec<Cell> {
     let status = &view.status;
     let is_wide = how.format == Format::Wide;
-    let max = status.max.map_or_else(|| "-".to_owned(), |max| max.to_string());
+    let max = status
+        .max
+        .map_or_else(|| "-".to_owned(), |max| max.to_string());
     let mut cells = Vec::new();
     if namespaces {
         cells.push(status.id.namespace().into());

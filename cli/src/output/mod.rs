@@ -26,7 +26,10 @@ use crate::args::Format;
 ///
 /// # Errors
 /// When the value has no such form.
-pub(crate) fn structured<T: Serialize>(format: Format, value: &T) -> anyhow::Result<Option<String>> {
+pub(crate) fn structured<T: Serialize>(
+    format: Format,
+    value: &T,
+) -> anyhow::Result<Option<String>> {
     match format {
         Format::Json => Ok(Some(serde_json::to_string_pretty(value)? + "\n")),
         Format::Yaml => Ok(Some(serde_saphyr::to_string(value)?)),

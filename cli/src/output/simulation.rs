@@ -17,7 +17,11 @@ const LINES: u32 = 40;
 
 /// The text of `simulate`.
 pub(crate) fn simulation(name: &str, report: &SimulationReport, style: Style) -> String {
-    let mut text = format!("{} over {}\n", style.strong(name), seconds(report.duration_s));
+    let mut text = format!(
+        "{} over {}\n",
+        style.strong(name),
+        seconds(report.duration_s)
+    );
     let mut field = |name: &str, value: String| {
         // Writing to a string cannot fail.
         writeln!(text, "  {name:<22} {value}").ok();
@@ -31,18 +35,39 @@ pub(crate) fn simulation(name: &str, report: &SimulationReport, style: Style) ->
     if report.requests > 0 {
         let waits = &report.waits;
         let [p50, p99, max] = [waits.p50_s, waits.p99_s, waits.max_s].map(seconds);
-        field("waited for a replica", format!("p50 {p50}, p99 {p99}, longest {max}"));
+        field(
+            "waited for a replica",
+            format!("p50 {p50}, p99 {p99}, longest {max}"),
+        );
         field("unfinished", report.unfinished.to_string());
     }
-    write!(text, "\n{}\n{}", style.strong("Replicas over time"), chart(report, style)).ok();
-    write!(text, "\n{}\n{}", style.strong("Changes"), changes(&report.changes, style)).ok();
+    write!(
+        text,
+        "\n{}\n{}",
+        style.strong("Replicas over time"),
+        chart(report, style)
+    )
+    .ok();
+    write!(
+        text,
+        "\n{}\n{}",
+        style.strong("Changes"),
+        changes(&report.changes, style)
+    )
+    .ok();
     text
 }
 
 /// One line per stretch of time: the most replicas that were wanted in it.
 fn chart(report: &SimulationReport, style: Style) -> String {
     let step = (report.duration_s / f64::from(LINES)).max(1.0);
-    let highest = report.points.iter().map(|p| p.desired).max().unwrap_or(0).max(1);
+    let highest = report
+        .points
+        .iter()
+        .map(|p| p.desired)
+        .max()
+        .unwrap_or(0)
+        .max(1);
     let mut table = Table::new(&["TIME", "WANTED", "READY", "REQUESTS", ""]);
     let mut points = report.points.iter().peekable();
     let mut held = (0, 0, 0);
@@ -86,7 +111,10 @@ fn changes(changes: &[Change], style: Style) -> String {
     }
     let mut text = table.render(style);
     if changes.len() > CHANGES {
-        text.push_str(&format!("... and {} more: -o json\n", changes.len() - CHANGES));
+        text.push_str(&format!(
+            "... and {} more: -o json\n",
+            changes.len() - CHANGES
+        ));
     }
     text
 }

@@ -50,10 +50,6 @@ impl Style {
     pub(crate) fn strong(self, text: &str) -> String {
         self.paint(Tone::Strong, text)
     }
-
-    pub(crate) fn faint(self, text: &str) -> String {
-        self.paint(Tone::Faint, text)
-    }
 }
 
 /// Text of others on one line, without what could steer a terminal.

@@ -11,13 +11,19 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone: Some(tone) }
+        Self {
+            text: text.into(),
+            tone: Some(tone),
+        }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), tone: None }
+        Self {
+            text: text.into(),
+            tone: None,
+        }
     }
 }
 
@@ -32,7 +38,10 @@ const GAP: usize = 3;
 
 impl Table {
     pub(crate) fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new() }
+        Self {
+            headings: headings.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row with as many cells as there are headings.
@@ -45,7 +54,11 @@ impl Table {
         let width = |text: &str| text.chars().count();
         let columns = self.headings.iter().enumerate().map(|(column, heading)| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| width(&cell.text)).max().unwrap_or(0).max(width(heading))
+            cells
+                .map(|cell| width(&cell.text))
+                .max()
+                .unwrap_or(0)
+                .max(width(heading))
         });
         let widths: Vec<usize> = columns.collect();
         let headings = self.headings.iter().map(|h| Cell::from(*h)).collect();

@@ -16,7 +16,12 @@ use crate::testkit::{deployment, object, revision};
 const NOW: Timestamp = Timestamp::from_secs(1_100);
 
 fn how(format: Format) -> ListView {
-    ListView { format, style: Style::default(), now: NOW, is_complete: false }
+    ListView {
+        format,
+        style: Style::default(),
+        now: NOW,
+        is_complete: false,
+    }
 }
 
 fn worker() -> FunctionView {
@@ -30,7 +35,10 @@ fn worker() -> FunctionView {
         kind: "kafka".to_owned(),
         metric: "kafka-orders".to_owned(),
         value: MetricValue::Unknown {
-            reason: Unknown { kind: UnknownKind::Transport, message: message.to_owned() },
+            reason: Unknown {
+                kind: UnknownKind::Transport,
+                message: message.to_owned(),
+            },
             since: Timestamp::from_secs(1_088),
         },
         target: 10.0,
@@ -42,7 +50,11 @@ fn worker() -> FunctionView {
 fn hello() -> FunctionView {
     let mut view = revision("hello", 2, 100);
     view.status.phase = Phase::Active;
-    (view.status.desired, view.status.ready, view.status.in_flight) = (2, 1, 3);
+    (
+        view.status.desired,
+        view.status.ready,
+        view.status.in_flight,
+    ) = (2, 1, 3);
     view.status.starting = 1;
     view.last_cold_start_ms = Some(4.25);
     view.replicas = vec![ReplicaView {
@@ -138,16 +150,34 @@ fn describe_shows_everything() {
 #[test]
 fn json_and_yaml_say_the_same_as_the_admin_api() {
     let json = structured(Format::Json, &hello()).unwrap().unwrap();
-    assert_eq!(serde_json::from_str::<FunctionView>(&json).unwrap(), hello());
+    assert_eq!(
+        serde_json::from_str::<FunctionView>(&json).unwrap(),
+        hello()
+    );
     let yaml = structured(Format::Yaml, &hello()).unwrap().unwrap();
-    assert_eq!(serde_saphyr::from_str::<serde_json::Value>(&yaml).unwrap(), serde_json::to_value(hello()).unwrap());
+    assert_eq!(
+        serde_saphyr::from_str::<serde_json::Value>(&yaml).unwrap(),
+        serde_json::to_value(hello()).unwrap()
+    );
 }
 
 #[test]
 fn colour_is_only_used_where_it_is_wanted() {
-    let coloured = list(&[hello()], ListView { style: Style::new(ColorChoice::Always), ..how(Format::Table) });
+    let coloured = list(
+        &[hello()],
+        ListView {
+            style: Style::new(ColorChoice::Always),
+            ..how(Format::Table)
+        },
+    );
     assert!(coloured.contains("\u{1b}[32mActive\u{1b}[0m"), "{coloured}");
-    let plain = list(&[hello()], ListView { style: Style::new(ColorChoice::Never), ..how(Format::Table) });
+    let plain = list(
+        &[hello()],
+        ListView {
+            style: Style::new(ColorChoice::Never),
+            ..how(Format::Table)
+        },
+    );
     assert!(!plain.contains('\u{1b}'), "{plain}");
 }
 
