@@ -88,9 +88,7 @@ impl Zeron {
     fn wait_until_ready(&mut self) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
-            if http1::get(self.admin, "admin", "/readyz", ADMIN_TIMEOUT)
-                .is_ok_and(|answer| answer.status == 200)
-            {
+            if self.ask("/readyz").is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
             if let Some(status) = self.process.try_wait()? {
@@ -103,9 +101,14 @@ impl Zeron {
         }
     }
 
+    /// Asks the admin API, which refuses names that are not its own address.
+    fn ask(&self, path: &str) -> Result<http1::Answer> {
+        http1::get(self.admin, &self.admin.to_string(), path, ADMIN_TIMEOUT)
+    }
+
     /// An answer of the admin API.
     pub(crate) fn admin(&self, path: &str) -> Result<Value> {
-        let answer = http1::get(self.admin, "admin", path, ADMIN_TIMEOUT)?;
+        let answer = self.ask(path)?;
         anyhow::ensure!(answer.status == 200, "{path}: status {}", answer.status);
         serde_json::from_slice(&answer.body).with_context(|| format!("{path} is not JSON"))
     }

@@ -127,6 +127,7 @@ impl Racer {
 
     /// Sends a request; the function is idle from the returned moment on.
     async fn settle(&mut self, sent: Sent) -> Instant {
+        while self.signals.try_recv().is_ok() {} // of a probe whose answer came long before
         let sample = self.client.send(self.function).await;
         self.note(sent, None, None, &sample);
         Instant::now()
