@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         return code;
     }
     // An error: it was installed already, which nothing before this does.
-    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
     command::run(std::env::args_os())
 }

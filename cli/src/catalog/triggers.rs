@@ -1,0 +1,192 @@
+//! Which triggers scale what.
+
+use std::collections::BTreeMap;
+
+use zeron_core::ScalerRegistry;
+use zeron_core::policy::{Scaling, TriggerGroup, TriggerSource};
+use zeron_frontend_keda::{Bindings, Environment, ScaledObject};
+use zeron_manifest::Scope;
+
+use super::inventory::{Inventory, Read};
+use super::{Scaled, joined};
+
+/// Namespace and name.
+type Name = (String, String);
+
+/// What scales each target.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    pub(super) deployments: BTreeMap<Name, Scaled>,
+    pub(super) services: BTreeMap<Name, Scaled>,
+}
+
+/// Binds all ScaledObjects and HTTPScaledObjects to their targets.
+pub(super) fn groups(inventory: &Inventory<'_>, scalers: &dyn ScalerRegistry) -> Targets {
+    let mut targets = Targets::default();
+    let http_targets = inventory.http_targets();
+    let mut owners: BTreeMap<(bool, Name), &Read<'_, ScaledObject>> = BTreeMap::new();
+    for read in &inventory.scaled_objects {
+        let scope = read.scope(inventory.problems);
+        let scaled = &read.value;
+        let Some(environments) = environments(inventory, read) else {
+            scope.error("spec.scaleTargetRef", missing_target(read));
+            continue;
+        };
+        let bindings = Bindings {
+            authentications: &inventory.authentications,
+            environments: &environments,
+            http_targets: &http_targets,
+        };
+        let group = scaled.bind(&scope, &bindings);
+        validate(&scope, &group, scalers);
+        let is_service = scaled.target.is_knative_service();
+        let name = (read.object.namespace.clone(), scaled.target.name.clone());
+        if let Some(other) = owners.insert((is_service, name.clone()), read) {
+            let message = format!(
+                "{} {} is scaled by {} already",
+                scaled.target.kind, name.1, other.object
+            );
+            scope.error("spec.scaleTargetRef", message);
+        }
+        let of_kind = if is_service {
+            &mut targets.services
+        } else {
+            &mut targets.deployments
+        };
+        let target = of_kind.entry(name).or_default();
+        target.groups.push(group);
+        target.pause = joined(target.pause, scaled.pause);
+    }
+    add_http(inventory, &mut targets.deployments);
+    warn_of_conflicts(inventory, &targets);
+    targets
+}
+
+/// The containers of the target; `None` when there is no such target.
+fn environments(
+    inventory: &Inventory<'_>,
+    read: &Read<'_, ScaledObject>,
+) -> Option<Vec<Environment>> {
+    let (namespace, target) = (&read.object.namespace, &read.value.target);
+    if inventory.is_broken(&target.kind, namespace, &target.name) {
+        return Some(Vec::new());
+    }
+    if target.is_knative_service() {
+        let service = inventory.service(namespace, &target.name)?;
+        let variables = service.template.workload.env.clone();
+        let container = target.container.clone().unwrap_or_default();
+        return Some(vec![Environment {
+            container,
+            variables,
+        }]);
+    }
+    let deployment = inventory.deployment(namespace, &target.name)?;
+    let containers = deployment.pod.containers.iter();
+    Some(
+        containers
+            .map(|c| Environment {
+                container: c.name.clone(),
+                variables: c.env.clone(),
+            })
+            .collect(),
+    )
+}
+
+fn missing_target(read: &Read<'_, ScaledObject>) -> String {
+    let target = &read.value.target;
+    format!(
+        "{} {}/{} is not among the manifests",
+        target.kind, read.object.namespace, target.name
+    )
+}
+
+/// Lets the sources check the parameters of their triggers.
+fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistry) {
+    let Scaling::Metric(metric) = &group.scaling else {
+        return;
+    };
+    for trigger in &metric.triggers {
+        let TriggerSource::Scaler(spec) = &trigger.source else {
+            continue;
+        };
+        let path = format!("spec.triggers[{}]", spec.index);
+        for problem in scalers.validate(spec) {
+            let path = match &problem.parameter {
+                Some(name) if spec.metadata.contains_key(name) => format!("{path}.metadata.{name}"),
+                Some(name) if spec.auth.contains_key(name) => format!("{path}.authenticationRef"),
+                Some(name) => format!("{path}.metadata.{name}"),
+                None => format!("{path}.type"),
+            };
+            match problem.is_warning {
+                true => scope.without_effect(&path, problem.message),
+                false => scope.error(&path, problem.message),
+            }
+        }
+    }
+}
+
+/// HTTPScaledObjects scale by themselves unless a ScaledObject of their target names them.
+fn add_http(inventory: &Inventory<'_>, deployments: &mut BTreeMap<Name, Scaled>) {
+    let mut owners: BTreeMap<Name, &zeron_core::ObjectRef> = BTreeMap::new();
+    for read in &inventory.http_scaled_objects {
+        let http = &read.value;
+        let name = (read.object.namespace.clone(), http.deployment.clone());
+        if !http.is_scaling
+            || names_it(inventory, read.object.namespace.as_str(), &read.object.name)
+        {
+            continue;
+        }
+        if let Some(other) = owners.insert(name.clone(), &read.object) {
+            let message = format!("Deployment {} is scaled by {other} already", name.1);
+            read.scope(inventory.problems)
+                .error("spec.scaleTargetRef", message);
+        }
+        deployments
+            .entry(name)
+            .or_default()
+            .groups
+            .push(http.group());
+    }
+}
+
+/// Whether a ScaledObject has a trigger that names the HTTPScaledObject.
+fn names_it(inventory: &Inventory<'_>, namespace: &str, name: &str) -> bool {
+    let in_namespace = inventory
+        .scaled_objects
+        .iter()
+        .filter(|s| s.object.namespace == namespace);
+    in_namespace
+        .into_iter()
+        .any(|s| s.value.http_scaled_objects().any(|named| named == name))
+}
+
+/// The largest minimum of a target may lie above its smallest maximum: the maximum holds.
+fn warn_of_conflicts(inventory: &Inventory<'_>, targets: &Targets) {
+    let scaled = targets
+        .deployments
+        .values()
+        .chain(targets.services.values());
+    for target in scaled.filter(|t| t.groups.len() > 1) {
+        let Some(max) = target.max() else { continue };
+        for group in target.groups.iter().filter(|g| g.min > max) {
+            let declares = |object: &zeron_core::ObjectRef| *object == group.source;
+            let found = inventory
+                .scaled_objects
+                .iter()
+                .find(|s| declares(&s.object))
+                .map(|s| s.document);
+            let found = found.or(inventory
+                .http_scaled_objects
+                .iter()
+                .find(|h| declares(&h.object))
+                .map(|h| h.document));
+            let Some(document) = found else { continue };
+            let scope = Scope::new(document, inventory.problems, Some(group.source.clone()));
+            let message = format!(
+                "minimum {} lies above the maximum {max} of another object: the maximum holds",
+                group.min
+            );
+            scope.warn("spec", message);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! What people asked for: documents from files and from `apply`, and the last catalog that was good.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use zeron_core::{ObjectRef, ScalerRegistry};
+use zeron_manifest::{Document, Header, Problems, Sources};
+
+use crate::catalog::{self, Catalog, CompileOptions};
+use crate::control::{
+    AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ObjectName, Problem,
+};
+use crate::requires;
+use crate::store::{Store, StoreError, StoredManifest};
+
+/// Documents and what they compile to.
+#[derive(Debug)]
+pub(crate) struct Desired {
+    /// Files and folders that are read again and again.
+    paths: Vec<PathBuf>,
+    options: CompileOptions,
+    scalers: Arc<dyn ScalerRegistry>,
+    store: Arc<Store>,
+    /// Standard input can be read once.
+    stdin: Sources,
+    files: Vec<Document>,
+    applied: BTreeMap<ObjectRef, Document>,
+    catalog: Catalog,
+    problems: Vec<Problem>,
+}
+
+/// Why the first reading failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FirstReadError {
+    /// What was applied earlier cannot be read.
+    #[error("what was applied earlier cannot be read")]
+    Store(#[from] StoreError),
+    /// The manifests are wrong.
+    #[error("the manifests have problems")]
+    Invalid(Vec<Problem>),
+}
+
+impl Desired {
+    /// Reads everything for the first time.
+    ///
+    /// # Errors
+    /// All problems, when any of them is an error.
+    pub(crate) fn read(
+        paths: &[PathBuf],
+        options: CompileOptions,
+        scalers: Arc<dyn ScalerRegistry>,
+        store: Arc<Store>,
+    ) -> Result<Self, FirstReadError> {
+        let (stdin, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            paths.iter().cloned().partition(|p| p.as_os_str() == "-");
+        let mut desired = Self {
+            paths,
+            options,
+            scalers,
+            stdin: zeron_manifest::read_paths(&stdin),
+            files: Vec::new(),
+            applied: read_store(&store)?,
+            store,
+            catalog: Catalog::default(),
+            problems: Vec::new(),
+        };
+        desired.load().map_err(FirstReadError::Invalid)?;
+        Ok(desired)
+    }
+
+    /// The last catalog that was good.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// What is wrong with the documents as they are now.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        self.problems.clone()
+    }
+
+    /// Reads the files again. A broken file changes nothing but the problems.
+    pub(crate) fn reload(&mut self) {
+        match self.load() {
+            Ok(()) => tracing::info!(objects = self.catalog.objects.len(), "manifests read"),
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!("the manifests have problems: what runs stays as it is");
+                self.problems = problems;
+            }
+        }
+    }
+
+    fn load(&mut self) -> Result<(), Vec<Problem>> {
+        let read = zeron_manifest::read_paths(&self.paths);
+        let unreadable: Vec<Problem> = read
+            .problems
+            .iter()
+            .chain(&self.stdin.problems)
+            .map(Problem::from)
+            .collect();
+        let mut files = self.stdin.documents.clone();
+        files.extend(read.documents);
+        let compiled = self.compile(
+            files.iter().chain(self.applied.values()),
+            self.options.is_strict,
+        );
+        let (catalog, warnings) = match compiled {
+            Ok(compiled) if unreadable.is_empty() => compiled,
+            Ok((_, warnings)) => return Err([unreadable, warnings].concat()),
+            Err(problems) => return Err([unreadable, problems].concat()),
+        };
+        self.files = files;
+        self.catalog = catalog;
+        self.problems = warnings;
+        Ok(())
+    }
+
+    /// Adds or replaces objects: all of them or none.
+    pub(crate) fn apply(&mut self, request: &ApplyRequest) -> Result<ApplyReport, ChangeError> {
+        let (documents, problems) = parse(request);
+        if !problems.is_empty() {
+            return Err(ChangeError::Invalid(problems));
+        }
+        let mut applied = self.applied.clone();
+        let mut report = ApplyReport::default();
+        let mut manifests = Vec::with_capacity(documents.len());
+        for (object, document) in documents {
+            self.refuse_if_from_file(&object)?;
+            let action = action_of(applied.get(&object), &document);
+            manifests.push((object.clone(), stored(&document)));
+            applied.insert(object.clone(), document);
+            report.objects.push(AppliedObject { object, action });
+        }
+        let is_strict = self.options.is_strict || request.is_strict;
+        let documents = self.files.iter().chain(applied.values());
+        let (catalog, warnings) = self
+            .compile(documents, is_strict)
+            .map_err(ChangeError::Invalid)?;
+        self.store
+            .put_manifests(&manifests)
+            .map_err(ChangeError::Store)?;
+        self.applied = applied;
+        self.catalog = catalog;
+        report.warnings.clone_from(&warnings);
+        self.problems = warnings;
+        Ok(report)
+    }
+
+    /// Takes an applied object away.
+    pub(crate) fn delete(&mut self, name: &ObjectName) -> Result<(), ChangeError> {
+        let Some(object) = self.applied.keys().find(|o| is_named(o, name)).cloned() else {
+            return Err(self.not_applied(name));
+        };
+        let mut applied = self.applied.clone();
+        applied.remove(&object);
+        let documents = self.files.iter().chain(applied.values());
+        let (catalog, warnings) = self
+            .compile(documents, self.options.is_strict)
+            .map_err(ChangeError::Invalid)?;
+        self.store
+            .delete_manifest(&object)
+            .map_err(ChangeError::Store)?;
+        self.applied = applied;
+        self.catalog = catalog;
+        self.problems = warnings;
+        Ok(())
+    }
+
+    fn compile<'a>(
+        &self,
+        documents: impl Iterator<Item = &'a Document>,
+        is_strict: bool,
+    ) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+        let (documents, mut problems) = requires::without_missing(documents.cloned().collect());
+        let options = CompileOptions {
+            is_strict,
+            ..self.options.clone()
+        };
+        let (catalog, found) = catalog::compile(&documents, self.scalers.as_ref(), &options);
+        problems.extend(found);
+        let has_errors = problems.iter().any(zeron_manifest::Problem::is_error);
+        let problems = problems.iter().map(Problem::from).collect();
+        if has_errors {
+            Err(problems)
+        } else {
+            Ok((catalog, problems))
+        }
+    }
+
+    fn refuse_if_from_file(&self, object: &ObjectRef) -> Result<(), ChangeError> {
+        let name = ObjectName {
+            kind: object.kind.clone(),
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        self.file_of(&name).map_or(Ok(()), |file| {
+            Err(ChangeError::FromFile {
+                object: name.clone(),
+                file,
+            })
+        })
+    }
+
+    fn not_applied(&self, name: &ObjectName) -> ChangeError {
+        match self.file_of(name) {
+            Some(file) => ChangeError::FromFile {
+                object: name.clone(),
+                file,
+            },
+            None => ChangeError::NotFound(name.clone()),
+        }
+    }
+
+    /// The watched file that declares an object.
+    fn file_of(&self, name: &ObjectName) -> Option<String> {
+        let quiet = Problems::new(false);
+        let declares = |document: &&Document| {
+            Header::read(document, &quiet).is_some_and(|header| is_named(&header.object, name))
+        };
+        self.files
+            .iter()
+            .find(declares)
+            .map(|document| document.file.to_string())
+    }
+}
+
+fn is_named(object: &ObjectRef, name: &ObjectName) -> bool {
+    object.kind.eq_ignore_ascii_case(&name.kind)
+        && object.namespace == name.namespace
+        && object.name == name.name
+}
+
+fn read_store(store: &Store) -> Result<BTreeMap<ObjectRef, Document>, StoreError> {
+    let mut applied = BTreeMap::new();
+    for (object, manifest) in store.manifests()? {
+        let (documents, _) = zeron_manifest::parse(
+            &Arc::from(manifest.name.as_str()),
+            &Arc::new(manifest.folder),
+            &manifest.text,
+        );
+        applied.extend(
+            documents
+                .into_iter()
+                .next()
+                .map(|document| (object, document)),
+        );
+    }
+    Ok(applied)
+}
+
+/// The documents of a request with the objects that they declare.
+fn parse(request: &ApplyRequest) -> (Vec<(ObjectRef, Document)>, Vec<Problem>) {
+    let problems = Problems::new(request.is_strict);
+    let mut objects = Vec::new();
+    for source in &request.sources {
+        let folder = Arc::new(source.folder.clone());
+        let (documents, faults) =
+            zeron_manifest::parse(&Arc::from(source.name.as_str()), &folder, &source.text);
+        faults.into_iter().for_each(|fault| problems.push(fault));
+        for document in documents {
+            let header = Header::read(&document, &problems);
+            objects.extend(header.map(|header| (header.object, document)));
+        }
+    }
+    let errors = problems.into_sorted();
+    (
+        objects,
+        errors
+            .iter()
+            .filter(|p| p.is_error())
+            .map(Problem::from)
+            .collect(),
+    )
+}
+
+fn action_of(known: Option<&Document>, new: &Document) -> ApplyAction {
+    match known {
+        None => ApplyAction::Created,
+        Some(known) if known.value == new.value => ApplyAction::Unchanged,
+        Some(_) => ApplyAction::Configured,
+    }
+}
+
+/// JSON is YAML too, and keeps what was meant without the comments.
+fn stored(document: &Document) -> StoredManifest {
+    StoredManifest {
+        name: document.file.to_string(),
+        folder: document.folder.as_ref().clone(),
+        text: document.value.to_string(),
+    }
+}
