@@ -156,7 +156,7 @@ impl Backend for ProcessBackend {
     }
 
     fn remove(&self, function: &FunctionId) {
-        let effects = self.shared.fleet.lock().remove(function);
+        let effects = self.shared.fleet.lock().remove(function, Now::read());
         self.shared.carry_out(effects);
         self.shared.logs.push(LogEvent::Removed);
     }

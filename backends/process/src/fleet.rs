@@ -83,7 +83,7 @@ impl Fleet {
         }
     }
 
-    pub(crate) fn remove(&mut self, id: &FunctionId) -> Effects {
+    pub(crate) fn remove(&mut self, id: &FunctionId, now: Now) -> Effects {
         let mut effects = Effects::default();
         let Some(entry) = self.functions.remove(id) else {
             return effects;
@@ -95,6 +95,7 @@ impl Fleet {
             }
         }
         effects.publish.push(id.clone());
+        self.feed_starved(now.instant, &mut effects);
         effects
     }
 
@@ -232,12 +233,17 @@ impl Fleet {
         self.owners.remove(&replica);
         let mut effects = self.reconcile(&id, &[], now.instant);
         effects.retry = retry.map(|at| (at, id));
+        self.feed_starved(now.instant, &mut effects);
+        effects
+    }
+
+    /// Gives the room that became free to those that wait for it.
+    fn feed_starved(&mut self, now: Instant, effects: &mut Effects) {
         for starved in std::mem::take(&mut self.starved) {
-            let more = self.reconcile(&starved, &[], now.instant);
+            let more = self.reconcile(&starved, &[], now);
             effects.spawn.extend(more.spawn);
             effects.publish.extend(more.publish);
         }
-        effects
     }
 
     /// It had long enough to become ready.

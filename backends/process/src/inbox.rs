@@ -38,12 +38,10 @@ impl<T> Inbox<T> {
 
     /// Leaves `item` and wakes the reader, unless it is on its way already.
     pub(crate) fn push(&self, item: T) {
-        let is_asleep = {
-            let mut state = self.state.lock();
-            state.leave(item);
-            !std::mem::replace(&mut state.is_signalled, true)
-        };
-        if is_asleep {
+        let mut state = self.state.lock();
+        state.leave(item);
+        // Under the lock: the flag and the descriptor say the same to every reader.
+        if !std::mem::replace(&mut state.is_signalled, true) {
             // Fails only when the counter is full, and then the reader is awake anyhow.
             rustix::io::write(&self.wake, &1u64.to_ne_bytes()).ok();
         }
@@ -83,5 +81,45 @@ impl<T> State<T> {
 impl<T> AsFd for Inbox<T> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use super::*;
+    use crate::poller::Poller;
+
+    fn is_awake(poller: &Poller) -> bool {
+        let mut ready = Vec::new();
+        poller.wait(Some(Duration::ZERO), &mut ready);
+        !ready.is_empty()
+    }
+
+    #[test]
+    fn a_reader_is_woken_once_for_all_and_never_for_quiet_messages() {
+        let (inbox, poller) = (Inbox::new().unwrap(), Poller::new().unwrap());
+        poller.watch_readable(&inbox, 0).unwrap();
+        inbox.push_quietly(1);
+        assert!(!is_awake(&poller));
+        inbox.push(2);
+        inbox.push(3);
+        assert!(is_awake(&poller));
+        assert_eq!(inbox.take(), [1, 2, 3]);
+        assert!(!is_awake(&poller));
+        inbox.push(4);
+        assert!(is_awake(&poller));
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_dropped() {
+        let inbox = Inbox::new().unwrap();
+        inbox.push(1);
+        inbox.close();
+        inbox.push(2);
+        assert!(inbox.take().is_empty());
     }
 }

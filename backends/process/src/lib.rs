@@ -1,6 +1,6 @@
 //! Replicas are child processes of this machine.
 //!
-//! Modules in the order in which a start meets them: [`backend`] takes the wish, `fleet` decides,
+//! Modules in the order in which a start meets them: `backend` takes the wish, `fleet` decides,
 //! `spawner` starts (`launch`, `ports`), `supervisor` follows (`probe`, `limits`), `logs` keeps the
 //! output, `keeper` ends what outlives us. A wish crosses one thread border to the start of the
 //! process, and one from there to the probes; readiness is published from the probing thread.

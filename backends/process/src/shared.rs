@@ -87,7 +87,7 @@ struct Queue {
 }
 
 impl Orders {
-    fn push(&self, orders: &mut Vec<Order>) {
+    pub(crate) fn push(&self, orders: &mut Vec<Order>) {
         if orders.is_empty() {
             return;
         }

@@ -110,6 +110,18 @@ struct Stopping {
     is_given_up: bool,
 }
 
+/// Whether anything may come of a timer. Deadlines are minutes away when replicas live for seconds.
+fn matters(timer: &Timer, live: &HashMap<EndpointId, Live>) -> bool {
+    match timer {
+        Timer::Deadline(id) => live.get(id).is_some_and(|live| live.is_in_crowd),
+        Timer::Probe(id, attempt) | Timer::ProbeTimeout(id, attempt) => {
+            live.get(id).is_some_and(|live| live.attempt == *attempt)
+        }
+        Timer::Kill(id) | Timer::Output(id) => live.contains_key(id),
+        Timer::Retry(_) | Timer::Publish(_) | Timer::Keeper | Timer::GiveUp => true,
+    }
+}
+
 impl Supervisor {
     pub(crate) fn new(shared: Arc<Shared>, keeper: OwnedFd) -> io::Result<Self> {
         let poller = Poller::new()?;
@@ -152,6 +164,8 @@ impl Supervisor {
                 self.fire(timer);
             }
             self.settle();
+            let live = &self.live;
+            self.timers.compact(|timer| matters(timer, live));
         }
         self.finish();
     }
@@ -201,12 +215,7 @@ impl Supervisor {
         if let Some((at, function)) = effects.retry.take() {
             self.timers.set(at, Timer::Retry(function));
         }
-        if !effects.spawn.is_empty() {
-            self.shared.carry_out(Effects {
-                spawn: effects.spawn,
-                ..Effects::default()
-            });
-        }
+        self.shared.orders.push(&mut effects.spawn);
     }
 
     /// Publishes what changed, then stops what is to stop: nobody is sent to a replica that knows

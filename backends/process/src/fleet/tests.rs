@@ -350,7 +350,7 @@ fn a_removed_function_is_forgotten_and_its_processes_are_stopped() {
     rig.ready(1);
     assert!(rig.fleet.begin(EndpointId(2)));
     let id = rig.id.clone();
-    let effects = rig.fleet.remove(&id);
+    let effects = rig.fleet.remove(&id, rig.now);
     rig.take(effects);
     assert_eq!(rig.drained(), [1]);
     assert!(rig.fleet.snapshot(&id, rig.now.timestamp).is_none());
@@ -377,4 +377,19 @@ fn after_the_end_nothing_is_started() {
     rig.scale(5, &[]);
     rig.exit(1);
     assert!(rig.spawned().is_empty());
+}
+
+#[test]
+fn a_function_at_rest_costs_little() {
+    let per_function = size_of::<(FunctionId, Entry)>();
+    assert!(per_function <= 72, "{per_function} bytes");
+    // No replica, no failure: nothing more on the heap than its definition.
+    let mut rig = Rig::new(100);
+    rig.scale(3, &[]);
+    (1..=3).for_each(|replica| rig.ready(replica));
+    rig.scale(0, &[]);
+    (1..=3).for_each(|replica| rig.exit(replica));
+    let id = rig.id.clone();
+    assert_eq!(rig.fleet.entry(&id).unwrap().replicas.capacity(), 0);
+    assert!(rig.fleet.owners.is_empty());
 }

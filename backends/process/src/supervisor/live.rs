@@ -7,6 +7,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process_group};
 use zeron_core::{EndpointId, Function};
 
@@ -59,6 +60,12 @@ impl Live {
             is_stopping: false,
             exit: None,
         }
+    }
+
+    /// Its process ended, even if nobody has noticed yet.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut set = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        self.exit.is_some() || !matches!(poll(&mut set, Some(&Timespec::default())), Ok(0))
     }
 
     /// Signals all processes of the replica. Only before its leader is reaped: until then the

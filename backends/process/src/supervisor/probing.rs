@@ -85,6 +85,10 @@ impl Supervisor {
         let Some(live) = self.live.get_mut(&id) else {
             return;
         };
+        if outcome == Outcome::Yes && live.has_ended() {
+            // Whoever answered took the port before our replica could. Its exit is next.
+            return;
+        }
         let probe = &live.function.workload.readiness;
         let verdict = live.schedule.record(outcome, probe);
         let wait = live.schedule.next(outcome, probe, now.instant, self.crowd);
