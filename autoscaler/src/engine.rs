@@ -11,6 +11,7 @@ mod metrics;
 mod outbox;
 mod poll;
 mod replicas;
+mod sources;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -81,12 +81,6 @@ impl KnativeState {
         if load.is_ok() && (now >= self.next_tick || self.is_poked) {
             self.tick(scaling, scene);
         }
-        let decided = self.decider.status().desired;
-        // A waiting request wants a replica as much as the algorithm will once it is counted.
-        let want = match decided {
-            None if scene.raise == 0 => None,
-            decided => Some(decided.unwrap_or(0).max(scene.raise)),
-        };
         let bounds = Bounds {
             min: scene.min,
             max: scene.max,
@@ -95,6 +89,12 @@ impl KnativeState {
         let replicas = Replicas {
             current: observation.current,
             ready: observation.ready,
+        };
+        // A waiting request wants a replica as much as the algorithm will once it is counted.
+        let want = match self.decider.status().desired {
+            Some(decided) => Some(decided.max(scene.raise)),
+            None if scene.raise == 0 => None,
+            None => Some(self.zero.first(scaling, bounds, replicas).max(scene.raise)),
         };
         let step = self.zero.step(scaling, bounds, want, replicas, now);
         if want.is_some_and(|want| want > 0) {

@@ -114,18 +114,32 @@ impl ZeroPath {
         step
     }
 
-    /// Before the first decision: the initial scale for what was just declared, else what runs.
+    /// The count before the first decision: the initial scale for what was just declared, else what
+    /// runs.
+    pub(crate) fn first(
+        &self,
+        scaling: &KnativeScaling,
+        bounds: Bounds,
+        replicas: Replicas,
+    ) -> u32 {
+        let least = if self.is_initialized {
+            bounds.min
+        } else {
+            bounds.min.max(scaling.initial_scale)
+        };
+        replicas.current.max(least).min(bounds.max)
+    }
+
     fn before_first(&self, scaling: &KnativeScaling, bounds: Bounds, replicas: Replicas) -> Step {
-        if self.is_initialized {
-            return Step {
-                replicas: replicas.current.max(bounds.min).min(bounds.max),
-                ..Step::default()
-            };
-        }
-        let initial = scaling.initial_scale.max(bounds.min).min(bounds.max);
+        let initial = scaling.initial_scale;
+        let is_initial = !self.is_initialized && initial > 0;
         Step {
-            replicas: initial.max(replicas.current.min(bounds.max)),
-            rules: vec![Rule::InitialScale { initial }],
+            replicas: self.first(scaling, bounds, replicas),
+            rules: if is_initial {
+                vec![Rule::InitialScale { initial }]
+            } else {
+                Vec::new()
+            },
             due: None,
         }
     }

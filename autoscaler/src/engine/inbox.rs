@@ -17,6 +17,8 @@ pub(crate) type Endpoints = Option<Arc<EndpointSnapshot>>;
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     Apply(Arc<Function>),
+    /// Removed, and declared again before the engine looked: nothing of before counts.
+    Replace(Arc<Function>),
     Remove,
 }
 
@@ -36,16 +38,20 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn apply(&self, function: Arc<Function>) {
+        let mut mail = self.mail.lock();
+        let before = mail.commands.remove(&function.id);
         let id = function.id.clone();
-        self.command(id, Command::Apply(function));
+        let command = match before {
+            Some(Command::Remove | Command::Replace(_)) => Command::Replace(function),
+            Some(Command::Apply(_)) | None => Command::Apply(function),
+        };
+        mail.commands.insert(id, command);
+        drop(mail);
+        self.arrived.notify_one();
     }
 
     pub(crate) fn remove(&self, function: FunctionId) {
-        self.command(function, Command::Remove);
-    }
-
-    fn command(&self, function: FunctionId, command: Command) {
-        self.mail.lock().commands.insert(function, command);
+        self.mail.lock().commands.insert(function, Command::Remove);
         self.arrived.notify_one();
     }
 

@@ -1,48 +1,52 @@
 //! The task that owns every function: one event at a time, each answered within its turn.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use zeron_core::decision::{Cause, Decision};
 use zeron_core::metric::{Unknown, UnknownKind};
-use zeron_core::policy::{Scaling, TriggerSource};
-use zeron_core::roles::TriggerHandle;
 use zeron_core::{
     Backend, EndpointSnapshot, Function, FunctionId, ScalerRegistry, Stat, Timestamp,
 };
 use zeron_wire::{AutoscalerLink, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
 
 use super::clock::Clock;
-use super::entry::{Binding, Circumstances, Entry};
+use super::entry::{Circumstances, Entry};
 use super::inbox::{Command, Endpoints, Mail};
 use super::outbox::Outbox;
-use super::poll::{Answer, Member, PollKey, Polls};
+use super::poll::{Answer, Polls};
 use super::replicas::Step;
+use super::sources::{Lesson, triggers_of};
 use super::timers::{TimerKey, Timers};
 use super::{EngineConfig, EngineHandle};
 use crate::collector::LoadSample;
-use crate::state::TriggerKey;
 
 /// Messages of the activator taken in one turn.
 const BATCH: usize = 256;
+/// Timers and answers taken in one turn: what arrives meanwhile waits no longer than for these.
+const TURN: usize = 64;
 /// Answers of sources that may wait for the engine.
 const ANSWERS: usize = 1_024;
+/// A function's timer is never nearer than this.
+const SOONEST: Duration = Duration::from_millis(1);
 /// How long to wait for room on a full link to the activator.
 const FLUSH_AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Task {
-    handle: EngineHandle,
+    pub(super) handle: EngineHandle,
     backend: Arc<dyn Backend>,
-    registry: Arc<dyn ScalerRegistry>,
-    clock: Arc<dyn Clock>,
+    pub(super) registry: Arc<dyn ScalerRegistry>,
+    pub(super) clock: Arc<dyn Clock>,
     from_activator: mpsc::Receiver<ToAutoscaler>,
     outbox: Outbox,
     answers: mpsc::Receiver<Answer>,
-    polls: Polls,
-    timers: Timers,
-    entries: HashMap<FunctionId, Entry>,
+    /// Answers not yet looked at; a large batch is taken in turns, between wake-ups.
+    pub(super) lessons: VecDeque<Lesson>,
+    pub(super) polls: Polls,
+    pub(super) timers: Timers,
+    pub(super) entries: HashMap<FunctionId, Entry>,
     /// Of every function that a back end published, known to us or not yet.
     endpoints: HashMap<FunctionId, Arc<EndpointSnapshot>>,
     /// Functions whose load was not zero in the last report.
@@ -72,6 +76,7 @@ impl Task {
             from_activator: link.receiver,
             outbox: Outbox::new(link.sender),
             answers,
+            lessons: VecDeque::new(),
             polls: Polls::new(sender, config.poll_runtime.clone()),
             timers: Timers::default(),
             entries: HashMap::new(),
@@ -103,10 +108,14 @@ impl Task {
                     self.hear(&mut batch);
                 }
                 () = inbox.arrived() => self.open(inbox.take()),
-                Some(answer) = self.answers.recv() => self.learn(answer),
+                Some(answer) = self.answers.recv() => self.take_answer(answer),
+                () = std::future::ready(()), if !self.lessons.is_empty() => self.learn(TURN),
                 () = tokio::time::sleep(until_due.unwrap_or_default()), if until_due.is_some() => {}
             }
             self.fire();
+            if !self.lessons.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -120,10 +129,13 @@ impl Task {
         Some(due.since(self.clock.now()))
     }
 
-    /// Whatever is due now.
+    /// What is due now, a turn's worth of it.
     fn fire(&mut self) {
         let now = self.clock.now();
-        while let Some(key) = self.timers.pop(now) {
+        for _ in 0..TURN {
+            let Some(key) = self.timers.pop(now) else {
+                break;
+            };
             match key {
                 TimerKey::Decide(function) => self.decide(&function, Cause::Timer),
                 TimerKey::Rebind(function) => self.rebind(&function),
@@ -236,6 +248,10 @@ impl Task {
         for (function, command) in mail.commands {
             match command {
                 Command::Apply(definition) => self.apply(definition),
+                Command::Replace(definition) => {
+                    self.remove(&function);
+                    self.apply(definition);
+                }
                 Command::Remove => self.remove(&function),
             }
         }
@@ -248,6 +264,9 @@ impl Task {
     fn observe_endpoints(&mut self, function: &FunctionId, snapshot: Endpoints) {
         let Some(snapshot) = snapshot else {
             self.endpoints.remove(function);
+            if let Some(entry) = self.entries.get_mut(function) {
+                entry.endpoints = None;
+            }
             return;
         };
         self.endpoints
@@ -300,149 +319,10 @@ impl Task {
         self.announce(function);
     }
 
-    fn push(&mut self, function: &FunctionId, key: TriggerKey) {
-        let now = self.clock.now();
-        let Some(entry) = self.entries.get_mut(function) else {
-            return;
-        };
-        entry.state.observe_push(key);
-        let binding = entry.bindings.iter().find(|binding| binding.key == key);
-        if let Some(bound) = binding.and_then(|binding| binding.bound.as_ref().ok())
-            && let Some((_, interval)) = trigger_at(&entry.function, key)
-        {
-            let poll = PollKey {
-                source: Arc::clone(&bound.source),
-                interval,
-            };
-            let member = Member {
-                function: function.clone(),
-                key,
-                handle: bound.handle,
-            };
-            self.polls.read_pushed(&poll, member, now);
-        }
-        self.decide(function, Cause::Push);
-    }
-
-    // === metric sources ===
-
-    /// Binds every trigger of a scaler; what cannot be bound is unknown and tried again.
-    fn bind(&mut self, entry: &mut Entry, now: Timestamp) {
-        for (key, source, interval) in triggers_of(&entry.function) {
-            let bound = self.registry.bind(source);
-            match &bound {
-                Ok(bound) => {
-                    self.follow(&entry.function.id, key, interval, bound, now);
-                }
-                Err(unknown) => {
-                    entry.state.observe_metric(key, Err(unknown.clone()), now);
-                    let rebind = TimerKey::Rebind(entry.function.id.clone());
-                    self.timers.set(rebind, Some(now + interval));
-                }
-            }
-            entry.bindings.push(Binding { key, bound });
-        }
-    }
-
-    fn follow(
-        &mut self,
-        function: &FunctionId,
-        key: TriggerKey,
-        interval: Duration,
-        bound: &zeron_core::roles::BoundTrigger,
-        now: Timestamp,
-    ) {
-        let member = Member {
-            function: function.clone(),
-            key,
-            handle: bound.handle,
-        };
-        let (poll, next) = self.polls.add(interval, bound, member, now);
-        self.timers.set(TimerKey::Poll(poll), Some(next));
-        let (inbox, function) = (Arc::clone(&self.handle.inbox), function.clone());
-        let on_change = move |_: TriggerHandle| inbox.push(&function, key);
-        bound.scaler.watch(bound.handle, Arc::new(on_change));
-    }
-
-    fn unbind(&mut self, entry: &mut Entry) {
-        let id = &entry.function.id;
-        self.timers.set(TimerKey::Rebind(id.clone()), None);
-        for binding in std::mem::take(&mut entry.bindings) {
-            let Ok(bound) = binding.bound else {
-                continue;
-            };
-            if let Some((_, interval)) = trigger_at(&entry.function, binding.key)
-                && let Some(empty) = self.polls.remove(interval, &bound, id, binding.key)
-            {
-                self.timers.set(TimerKey::Poll(empty), None);
-            }
-            bound.scaler.release(bound.handle);
-        }
-    }
-
-    /// Tries again what could not be bound; each try counts as one failed poll.
-    fn rebind(&mut self, function: &FunctionId) {
-        let now = self.clock.now();
-        let Some(mut entry) = self.entries.remove(function) else {
-            return;
-        };
-        let mut bindings = std::mem::take(&mut entry.bindings);
-        for binding in bindings.iter_mut().filter(|binding| binding.bound.is_err()) {
-            let Some((source, interval)) = trigger_at(&entry.function, binding.key) else {
-                continue;
-            };
-            binding.bound = self.registry.bind(source);
-            match &binding.bound {
-                Ok(bound) => self.follow(function, binding.key, interval, bound, now),
-                Err(unknown) => {
-                    let unknown = Err(unknown.clone());
-                    entry.state.observe_metric(binding.key, unknown, now);
-                    let rebind = TimerKey::Rebind(function.clone());
-                    self.timers.set(rebind, Some(now + interval));
-                }
-            }
-        }
-        entry.bindings = bindings;
-        self.entries.insert(function.clone(), entry);
-        self.polls.read_fresh();
-        self.refresh(function, now);
-        self.decide(function, Cause::Poll);
-    }
-
-    fn learn(&mut self, answer: Answer) {
-        let now = self.clock.now();
-        self.polls.answered(&answer);
-        let mut functions = BTreeSet::new();
-        for (member, result) in answer.results {
-            let Some(entry) = self.entries.get_mut(&member.function) else {
-                continue;
-            };
-            // The trigger may have been bound anew since this read began.
-            let is_current = entry.bindings.iter().any(|binding| {
-                let bound = binding.bound.as_ref();
-                binding.key == member.key && bound.is_ok_and(|it| it.handle == member.handle)
-            });
-            if is_current {
-                entry.state.observe_metric(member.key, result, now);
-                functions.insert(member.function);
-            }
-        }
-        for function in functions {
-            self.refresh(&function, now);
-            self.decide(&function, Cause::Poll);
-        }
-    }
-
     // === decisions ===
 
-    fn refresh(&mut self, function: &FunctionId, now: Timestamp) {
-        if let Some(entry) = self.entries.get_mut(function) {
-            entry.refresh_triggers(now);
-        }
-    }
-
     /// Decides for one function and takes the steps, before anything else happens.
-    fn decide(&mut self, function: &FunctionId, cause: Cause) {
+    pub(super) fn decide(&mut self, function: &FunctionId, cause: Cause) {
         let around = Circumstances {
             lost: self.lost.clone(),
             cap: self.replica_cap,
@@ -484,7 +364,7 @@ impl Task {
         };
         let desired = decision.desired;
         if desired != decision.current {
-            tracing::info!(
+            tracing::debug!(
                 %function,
                 cause = ?decision.cause,
                 from = decision.current,
@@ -493,7 +373,9 @@ impl Task {
             );
         }
         entry.view.remember(Arc::new(decision), self.history);
-        let due = entry.state.due();
+        // Never at once again, whatever a decision says: other events come first.
+        let soonest = self.clock.now() + SOONEST;
+        let due = entry.state.due().map(|due| due.max(soonest));
         let is_changed = entry.publish(desired);
         self.timers.set(TimerKey::Decide(function.clone()), due);
         if is_changed {
@@ -505,36 +387,4 @@ impl Task {
         // Nobody listens: nobody misses it.
         drop(self.handle.changes.send(function.clone()));
     }
-}
-
-/// Every trigger of a scaler, with its place and interval.
-fn triggers_of(
-    function: &Function,
-) -> Vec<(TriggerKey, &zeron_core::policy::TriggerSpec, Duration)> {
-    let groups = function.scale.groups.iter().enumerate();
-    let metric = groups.filter_map(|(at, group)| match &group.scaling {
-        Scaling::Metric(metric) => Some((at, metric)),
-        Scaling::Knative(_) | Scaling::Http(_) => None,
-    });
-    let triggers = metric.flat_map(|(group, metric)| {
-        let each = metric.triggers.iter().enumerate();
-        each.filter_map(move |(at, trigger)| match &trigger.source {
-            TriggerSource::Scaler(source) => {
-                let key = TriggerKey { group, trigger: at };
-                Some((key, source, metric.polling_interval))
-            }
-            TriggerSource::Http(_) => None,
-        })
-    });
-    triggers.collect()
-}
-
-/// The trigger at one place, with its interval.
-fn trigger_at(
-    function: &Function,
-    key: TriggerKey,
-) -> Option<(&zeron_core::policy::TriggerSpec, Duration)> {
-    let all = triggers_of(function);
-    let found = all.into_iter().find(|(at, ..)| *at == key);
-    found.map(|(_, source, interval)| (source, interval))
 }

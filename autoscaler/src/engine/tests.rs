@@ -314,6 +314,23 @@ async fn a_changed_maximum_applies_at_once_and_knowledge_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_function_that_is_removed_and_declared_again_starts_afresh() {
+    let mut rig = Rig::start();
+    rig.apply(function("hello", vec![group(from_zero(), None)]));
+    settle().await;
+    rig.wake("hello", 0, 1).await;
+    settle().await;
+    rig.handle.remove(id("hello"));
+    rig.backend.run("hello", 0);
+    rig.apply(function("hello", vec![group(from_zero(), None)]));
+    settle().await;
+    assert_eq!(rig.handle.status(&id("hello")).unwrap().desired, 0);
+    rig.wake("hello", 0, 1).await;
+    settle().await;
+    assert_eq!(rig.backend.asked("hello"), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_function_leaves_nothing() {
     let rig = Rig::idle();
     let mut task = rig.task;

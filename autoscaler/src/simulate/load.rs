@@ -328,9 +328,12 @@ impl Settings {
         if rate * length.as_secs_f64() > MAX_EVENTS as f64 {
             return Err(LoadError::TooLarge);
         }
+        if rate <= 0.0 {
+            return Err(LoadError::Empty);
+        }
         let mut requests = Vec::new();
         let mut at = 0.0;
-        while rate > 0.0 {
+        loop {
             at += random.exponential() / rate;
             if at > length.as_secs_f64() {
                 break;
