@@ -24,7 +24,7 @@ pub(crate) trait ControlPlane: Send + Sync + fmt::Debug + 'static {
     fn decisions(&self, id: &FunctionId) -> Vec<Arc<Decision>>;
 
     /// The log files of a function's replicas, rotated ones and those of ended replicas too, oldest
-    /// writing first.
+    /// writing first. Reads a folder: belongs into `spawn_blocking`.
     fn log_files(&self, id: &FunctionId) -> Vec<LogFile>;
 
     /// Adds or replaces objects; all of them or, when anything is wrong, none.

@@ -77,8 +77,9 @@ async fn read(
         is_begun: false,
     };
     loop {
-        let files = control.log_files(&id);
-        let Some(mut next) = blocking(move || tails.refresh(files)).await else {
+        let (node, function) = (Arc::clone(&control), id.clone());
+        let look = move || tails.refresh(node.log_files(&function));
+        let Some(mut next) = blocking(look).await else {
             return;
         };
         for index in 0..next.open.len() {

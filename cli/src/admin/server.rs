@@ -20,6 +20,8 @@ use crate::control::ControlPlane;
 
 /// Connections at once; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
+/// Largest head of a request, in bytes.
+const MAX_HEAD: usize = 64 << 10;
 /// How long a request's head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait after a connection could not be accepted (no file descriptors left).
@@ -113,7 +115,8 @@ async fn serve(stream: Box<dyn Connection>, service: axum::Router, stop: Cancell
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD);
     let connection =
         builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);

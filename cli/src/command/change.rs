@@ -9,6 +9,7 @@ use zeron_manifest::{Header, Problems, Sources};
 
 use super::{Failure, client};
 use crate::args::{ApplyArgs, DeleteArgs, GlobalArgs};
+use crate::chain::Chain;
 use crate::client::ClientError;
 use crate::control::{ApplyAction, ApplyRequest, ObjectName, Problem, SourceText};
 use crate::output::{print, structured};
@@ -65,14 +66,15 @@ pub(super) async fn delete(global: &GlobalArgs, args: &DeleteArgs) -> Result<(),
     };
     let client = client(global)?;
     let mut deleted = Vec::new();
-    let mut failure = None;
+    let mut failure: Option<ClientError> = None;
     for object in objects {
         match client.delete(&object).await {
             Ok(()) => deleted.push(object),
+            // One that is not there does not keep the others. The last is told in the end.
             Err(error) => {
-                // One that is not there does not keep the others.
-                eprintln!("{error}");
-                failure = Some(error);
+                if let Some(earlier) = failure.replace(error) {
+                    eprintln!("error: {}", Chain(&earlier));
+                }
             }
         }
     }

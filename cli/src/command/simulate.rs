@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use zeron_autoscaler::simulate::{Load, LoadError, Request};
 use zeron_autoscaler::{SimulationConfig, simulate};
+use zeron_core::policy::Scaling;
 use zeron_core::{Function, FunctionId};
 
 use super::{Failure, style};
@@ -146,7 +147,8 @@ fn function(global: &GlobalArgs, args: &SimulateArgs) -> Result<Function, Failur
     }
 }
 
-/// Every function; of a Service the one that its newest template makes.
+/// Every function; of a Service the one that its newest template makes, once its initial scale
+/// has been reached.
 fn functions(catalog: &Catalog) -> Vec<Function> {
     let mut functions = catalog.functions.clone();
     for service in &catalog.services {
@@ -155,6 +157,11 @@ fn functions(catalog: &Catalog) -> Vec<Function> {
             .template
             .function(&service.object, &name, &catalog.config);
         catalog.bind_triggers(&service.object, &mut function);
+        for group in &mut function.scale.groups {
+            if let Scaling::Knative(knative) = &mut group.scaling {
+                knative.initial_scale = 0;
+            }
+        }
         // A later document of the same Service replaces the earlier one.
         functions.retain(|f: &Function| {
             f.id != FunctionId::new(&service.object.namespace, "Revision", &name)

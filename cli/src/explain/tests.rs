@@ -161,7 +161,7 @@ fn why_says_what_clipped_the_number() {
       the maximum of 10 clipped 18 to 10
 
     Zero
-      It does not go to zero while this is active: concurrency of Service default/hello.
+      It was kept up by concurrency of Service default/hello. Windows and cooldowns begin when that ends.
     ");
 }
 

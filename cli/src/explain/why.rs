@@ -153,8 +153,8 @@ fn zero(view: &FunctionView, decision: &Decision, now: Timestamp) -> String {
     match active.as_slice() {
         [] => "It can go to zero once every window and cooldown has passed.".to_owned(),
         some => format!(
-            "It does not go to zero while this is active: {}.",
-            some.join(", ")
+            "It was kept up by {}. Windows and cooldowns begin when that ends.",
+            some.join(" and ")
         ),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use zeron_autoscaler::simulate::{Change, SimulationReport};
+use zeron_autoscaler::simulate::{Change, Point, SimulationReport};
 
 use super::{Cell, Style, Table, duration};
 use crate::explain::{number, short_cause};
@@ -60,7 +60,16 @@ pub(crate) fn simulation(name: &str, report: &SimulationReport, style: Style) ->
 
 /// One line per stretch of time: the most replicas that were wanted in it.
 fn chart(report: &SimulationReport, style: Style) -> String {
-    let step = (report.duration_s / f64::from(LINES)).max(1.0);
+    let last = report
+        .points
+        .iter()
+        .rev()
+        .find(|p| p.desired + p.ready + p.in_flight + p.queued > 0);
+    // What comes after it has come to rest is not worth a line.
+    let end_s = last
+        .map_or(1.0, |point| point.t_s * 1.1 + 1.0)
+        .min(report.duration_s);
+    let step = (end_s / f64::from(LINES)).max(1.0);
     let highest = report
         .points
         .iter()
@@ -73,13 +82,17 @@ fn chart(report: &SimulationReport, style: Style) -> String {
     let mut held = (0, 0, 0);
     for line in 0..LINES {
         let (begin, end) = (f64::from(line) * step, f64::from(line + 1) * step);
-        if begin >= report.duration_s {
+        if begin >= end_s {
             break;
         }
+        let value = |p: &Point| (p.desired, p.ready, p.in_flight + p.queued);
         // What held before goes on until the first point of this stretch.
+        while let Some(point) = points.next_if(|point| point.t_s <= begin) {
+            held = value(point);
+        }
         let mut peak = held;
         while let Some(point) = points.next_if(|point| point.t_s < end) {
-            held = (point.desired, point.ready, point.in_flight + point.queued);
+            held = value(point);
             peak = (peak.0.max(held.0), peak.1.max(held.1), peak.2.max(held.2));
         }
         let (desired, ready, requests) = peak;

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use zeron_autoscaler::simulate::{Change, Point, SimulationReport};
+use zeron_core::decision::Cause;
 use zeron_core::metric::{MetricValue, Unknown, UnknownKind};
 use zeron_core::status::{Phase, TriggerStatus};
 use zeron_core::{Decision, StartFailure, Timestamp};
@@ -179,6 +181,68 @@ fn colour_is_only_used_where_it_is_wanted() {
         },
     );
     assert!(!plain.contains('\u{1b}'), "{plain}");
+}
+
+#[test]
+fn simulate_shows_replicas_over_time_and_why_they_changed() {
+    let point = |t_s, desired, requests| Point {
+        t_s,
+        in_flight: requests,
+        queued: 0,
+        desired,
+        ready: desired,
+    };
+    let change = |t_s, from, to, cause| Change {
+        t_s,
+        from,
+        to,
+        cause,
+        winner: None,
+    };
+    let report = SimulationReport {
+        duration_s: 600.0,
+        points: vec![
+            point(0.0, 0, 0),
+            point(2.0, 4, 8),
+            point(3.0, 2, 1),
+            point(5.0, 0, 0),
+        ],
+        changes: vec![
+            change(2.0, 0, 4, Cause::FirstWaiter),
+            change(5.0, 2, 0, Cause::Timer),
+        ],
+        requests: 12,
+        cold_starts: 1,
+        replica_starts: 4,
+        replica_seconds: 8.0,
+        max_replicas: 4,
+        zero_seconds: 597.0,
+        ..SimulationReport::default()
+    };
+    insta::assert_snapshot!(simulation("hello", &report, Style::default()), @r"
+    hello over 10m
+      requests               12
+      cold starts            1
+      replica starts         4
+      most replicas          4
+      replica-seconds        8
+      at zero for            9m57s
+      waited for a replica   p50 0s, p99 0s, longest 0s
+      unfinished             0
+
+    Replicas over time
+    TIME   WANTED   READY   REQUESTS
+    0s     0        0       0
+    1s     0        0       0
+    2s     4        4       8          ##################################################
+    3s     2        2       1          #########################
+    4s     2        2       1          #########################
+
+    Changes
+    TIME   REPLICAS   CAUSE           INPUT
+    2s     0 -> 4     first request   -
+    5s     2 -> 0     timer           -
+    ");
 }
 
 #[test]
