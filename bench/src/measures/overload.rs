@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{MIB, PATIENCE, SAMPLE_COLUMNS, describe_failures, origin_target, write_samples};
+use super::{MIB, PATIENCE, SAMPLE_COLUMNS, describe_failures, origin_target, rest, write_samples};
 use crate::bench::{Bench, Csv, note, this_program};
 use crate::figure::{Aim, Figure};
 use crate::loadgen::{self, Arrival, Class, Load, Report, Sample};
@@ -118,7 +118,8 @@ fn memory_figures(bench: &mut Bench, resident: &[(f64, f64)]) {
 /// Patient clients fill the queue; who comes then is refused at once, and told when to come again.
 fn full_queue(bench: &mut Bench, zeron: &Zeron, service: &Service, csv: &mut Csv) -> Result<()> {
     let refused_for = bench.size(10.0, 2.0);
-    let fill = loadgen::constant(2_000.0, QUEUE + 2, 1);
+    // More than fit: it is full whatever the replica takes out of it.
+    let fill = loadgen::constant(2_000.0, QUEUE + 500, 1);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // some thousands
     let more = loadgen::constant(PER_SECOND, (PER_SECOND * refused_for) as usize, 1);
     let more = more.into_iter().map(|arrival| Arrival {
@@ -126,11 +127,25 @@ fn full_queue(bench: &mut Bench, zeron: &Zeron, service: &Service, csv: &mut Csv
         ..arrival
     });
     let arrivals: Vec<Arrival> = fill.into_iter().chain(more).collect();
-    let load = load(zeron, service, QUEUE + 2_000, PATIENT);
+    wait_until_empty(zeron, service)?;
+    let load = load(zeron, service, QUEUE + 3_000, PATIENT);
     let report = bench.block_on(loadgen::open_loop(&load, &arrivals))?;
     note(format_args!("full queue: {}", describe_failures(&report)));
     write_samples(csv, "full-queue", &report)?;
     refusal_figures(bench, &report);
+    Ok(())
+}
+
+/// The clients of the first part are gone, and so must be their places.
+fn wait_until_empty(zeron: &Zeron, service: &Service) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while zeron.status(&service.name, "queued")? > 0 {
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the queue keeps requests whose clients have left"
+        );
+        rest(Duration::from_millis(100));
+    }
     Ok(())
 }
 

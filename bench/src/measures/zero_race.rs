@@ -2,7 +2,7 @@
 //!
 //! Origins tell when SIGTERM reaches them. Each function has a task: settle (a request that keeps it up), wait for
 //! the learned idle time, and send a request within 20 ms of the expected signal, before or after. What comes
-//! before it keeps the replica; what comes after it must start a new one; nothing may be lost or stuck.
+//! before it is served by the old replica, what comes after it starts a new one; nothing may be lost or stuck.
 
 mod racer;
 

@@ -112,15 +112,18 @@ impl Racer {
 
     /// Races until all racers together have landed `goal` requests, or `end`.
     pub(super) async fn run(mut self, goal: usize, end: Instant) -> Result<Vec<Row>> {
-        let mut settled = self.settle(Sent::First).await;
+        // The first request comes at no particular phase of any clock: nothing is learned from it.
+        self.settle(Sent::First).await;
+        let probe = self.follow().await?;
+        self.take(&probe, None);
+        let mut settled = self.settle_after(&probe).await;
         while self.landed.load(Ordering::Relaxed) < goal && Instant::now() < end {
             let probe = match self.rhythm.predict(self.previous) {
                 Some(idle) => self.aim(settled + idle).await,
                 None => self.follow().await?,
             };
-            self.take(&probe, settled);
-            tokio::time::sleep_until((probe.moment + SETTLE_AFTER).into()).await;
-            settled = self.settle(Sent::Settle).await;
+            self.take(&probe, Some(settled));
+            settled = self.settle_after(&probe).await;
         }
         Ok(self.rows)
     }
@@ -131,6 +134,12 @@ impl Racer {
         let sample = self.client.send(self.function).await;
         self.note(sent, None, None, &sample);
         Instant::now()
+    }
+
+    /// Settles at a known phase after a probe.
+    async fn settle_after(&mut self, probe: &Probe) -> Instant {
+        tokio::time::sleep_until((probe.moment + SETTLE_AFTER).into()).await;
+        self.settle(Sent::Settle).await
     }
 
     /// Sends a request at the sight of the signal.
@@ -174,14 +183,16 @@ impl Racer {
         }
     }
 
-    /// Learns from a probe and records it.
-    fn take(&mut self, probe: &Probe, settled: Instant) {
+    /// Records a probe, and learns from it when the function had settled before.
+    fn take(&mut self, probe: &Probe, settled: Option<Instant>) {
         let predicted = self.rhythm.predict(self.previous);
         match probe.signal {
             Some(signal) => {
-                let idle = signal.saturating_duration_since(settled);
-                self.error = predicted.map(|predicted| predicted.abs_diff(idle));
-                self.rhythm.learn(self.previous, idle);
+                if let Some(settled) = settled {
+                    let idle = signal.saturating_duration_since(settled);
+                    self.error = predicted.map(|predicted| predicted.abs_diff(idle));
+                    self.rhythm.learn(self.previous, idle);
+                }
                 self.previous = Landed::After;
             }
             None => {
