@@ -1,16 +1,15 @@
 //! Scaling on event sources, as KEDA means it, in one loop: activation, targets, cooldown, idle,
 //! fallback, formula.
 
+mod composite;
+mod trigger;
+
 use std::time::Duration;
 
 use zeron_core::Timestamp;
-use zeron_core::decision::{Ask, Rule};
 use zeron_core::id::ObjectRef;
-use zeron_core::metric::{MetricReading, MetricValue, Unknown, UnknownKind};
-use zeron_core::policy::{
-    Behavior, Fallback, FallbackBehavior, Formula, MetricScaling, MetricType, Trigger,
-    TriggerSource,
-};
+use zeron_core::metric::{MetricReading, MetricValue, Unknown};
+use zeron_core::policy::{MetricScaling, TriggerSource};
 use zeron_core::status::TriggerStatus;
 
 use crate::behavior::BehaviorState;
@@ -18,9 +17,10 @@ use crate::collector::LoadSample;
 use crate::cooldown::Cooldown;
 use crate::formula::Compiled;
 use crate::group::{GroupAsk, Scene};
-use crate::http::{HttpRate, largest, rest, running};
-use crate::kpa::as_count;
+use crate::http::{largest, rest, running};
 use crate::state::Start;
+use composite::{compile, join_by_formula};
+use trigger::{Input, TriggerState, request_rate, value_at};
 
 /// How long one reading of a source may take: half the interval, within these bounds.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
@@ -43,80 +43,6 @@ pub(crate) struct MetricState {
     pub(crate) cooldown: Cooldown,
     pub(crate) behavior: BehaviorState,
     formula: Option<Result<Box<Compiled>, String>>,
-}
-
-/// What is known of one trigger.
-#[derive(Clone, Debug)]
-struct TriggerState {
-    spec: Trigger,
-    latest: Result<(Vec<MetricReading>, Timestamp), (Unknown, Timestamp)>,
-    /// Failed readings in a row.
-    failures: u32,
-    /// A push said that there is work, and no reading came since.
-    is_pushed: bool,
-    rate: HttpRate,
-}
-
-impl TriggerState {
-    fn new(spec: &Trigger, now: Timestamp) -> Self {
-        let not_read = Unknown {
-            kind: UnknownKind::NotRead,
-            message: "not read yet".to_owned(),
-        };
-        Self {
-            spec: spec.clone(),
-            latest: Err((not_read, now)),
-            failures: 0,
-            is_pushed: false,
-            rate: HttpRate::new(request_rate(spec)),
-        }
-    }
-
-    /// One failure counts once, however many decisions follow it.
-    fn observe(&mut self, result: Result<Vec<MetricReading>, Unknown>, now: Timestamp) {
-        self.is_pushed = false;
-        match result.and_then(check) {
-            Ok(readings) => {
-                self.failures = 0;
-                self.latest = Ok((readings, now));
-            }
-            Err(unknown) => {
-                self.failures = self.failures.saturating_add(1);
-                let since = match &self.latest {
-                    Err((_, since)) => *since,
-                    Ok(_) => now,
-                };
-                self.latest = Err((unknown, since));
-            }
-        }
-    }
-}
-
-/// Numbers that no count can be made of are as unknown as no answer.
-fn check(readings: Vec<MetricReading>) -> Result<Vec<MetricReading>, Unknown> {
-    let problem = readings.iter().find_map(|reading| {
-        if !reading.value.is_finite() {
-            Some(format!("{} is not a finite number", reading.metric))
-        } else if !(reading.target.is_finite() && reading.target > 0.0) {
-            Some(format!("target of {} is not above zero", reading.metric))
-        } else {
-            None
-        }
-    });
-    match problem {
-        Some(message) => Err(Unknown {
-            kind: UnknownKind::Parse,
-            message,
-        }),
-        None => Ok(readings),
-    }
-}
-
-fn request_rate(spec: &Trigger) -> Option<zeron_core::policy::RequestRate> {
-    match &spec.source {
-        TriggerSource::Http(targets) => targets.request_rate,
-        TriggerSource::Scaler(_) => None,
-    }
 }
 
 impl MetricState {
@@ -276,176 +202,6 @@ impl MetricState {
     }
 }
 
-/// One trigger's inputs.
-#[derive(Debug)]
-struct Input {
-    asks: Vec<Ask>,
-    name: Option<String>,
-    /// A fallback stands in for a value that is unknown.
-    is_replaced: bool,
-}
-
-impl Input {
-    fn replace(&mut self, fallback: Fallback, scene: &Scene<'_>, group: &mut GroupAsk) {
-        let replicas = fallback_replicas(fallback, scene.observation.current);
-        self.is_replaced = true;
-        for ask in self.asks.iter_mut().filter(|ask| ask.replicas.is_none()) {
-            ask.replicas = Some(replicas);
-            // With zero replicas there is nothing to keep up.
-            ask.is_active = replicas > 0;
-            group.rules.push(Rule::Fallback {
-                metric: ask.metric.clone(),
-                replicas,
-            });
-        }
-    }
-
-    /// The trigger's value as a formula sees it.
-    fn value(&self) -> Option<f64> {
-        let values = self.asks.iter().map(|ask| match ask.value {
-            MetricValue::Known { value, .. } => Some(value),
-            MetricValue::Unknown { .. } => None,
-        });
-        values.sum()
-    }
-
-    fn is_unknown(&self) -> bool {
-        self.asks.iter().any(|ask| ask.replicas.is_none())
-    }
-}
-
-fn fallback_replicas(fallback: Fallback, current: u32) -> u32 {
-    match fallback.behavior {
-        FallbackBehavior::Static | FallbackBehavior::ScalingModifiers => fallback.replicas,
-        FallbackBehavior::CurrentReplicas => current,
-        FallbackBehavior::CurrentReplicasIfHigher => current.max(fallback.replicas),
-        FallbackBehavior::CurrentReplicasIfLower => current.min(fallback.replicas),
-    }
-}
-
-impl TriggerState {
-    /// What a source said last, if that is fresh.
-    fn read(&self, index: usize, scaling: &MetricScaling, scene: &Scene<'_>) -> Input {
-        let asks = match &self.latest {
-            Ok((readings, at)) => {
-                let interval = scaling.polling_interval;
-                let each = readings.iter();
-                each.map(|reading| {
-                    let value = value_at(reading, *at, interval, scene.now);
-                    self.ask(reading, value, &scaling.behavior, scene)
-                })
-                .collect()
-            }
-            Err((unknown, since)) => vec![self.unknown(index, unknown, *since, scene)],
-        };
-        Input {
-            asks,
-            name: self.spec.name.clone(),
-            is_replaced: false,
-        }
-    }
-
-    fn ask(
-        &self,
-        reading: &MetricReading,
-        value: MetricValue,
-        behavior: &Behavior,
-        scene: &Scene<'_>,
-    ) -> Ask {
-        let is_fresh = matches!(value, MetricValue::Known { .. });
-        let counted = Counted {
-            value: reading.value,
-            target: reading.target,
-            metric_type: self.spec.metric_type,
-        };
-        Ask {
-            source: scene.source.clone(),
-            metric: reading.metric.clone(),
-            value,
-            target: reading.target,
-            replicas: is_fresh.then(|| counted.replicas(behavior, scene)),
-            is_active: is_fresh && reading.activity.is_active(),
-        }
-    }
-
-    /// What to call it before its source said so.
-    fn name(&self, index: usize) -> String {
-        let kind = match &self.spec.source {
-            TriggerSource::Scaler(spec) => spec.kind.as_str(),
-            TriggerSource::Http(_) => "http",
-        };
-        let name = self.spec.name.clone();
-        name.unwrap_or_else(|| format!("s{index}-{kind}"))
-    }
-
-    fn unknown(&self, index: usize, unknown: &Unknown, since: Timestamp, scene: &Scene<'_>) -> Ask {
-        Ask {
-            source: scene.source.clone(),
-            metric: self.name(index),
-            value: MetricValue::Unknown {
-                reason: unknown.clone(),
-                since,
-            },
-            target: 0.0,
-            replicas: None,
-            is_active: false,
-        }
-    }
-}
-
-/// A reading's value while it is fresh.
-fn value_at(
-    reading: &MetricReading,
-    at: Timestamp,
-    interval: Duration,
-    now: Timestamp,
-) -> MetricValue {
-    let stale_at = at + freshness(interval);
-    if now <= stale_at {
-        return MetricValue::Known {
-            value: reading.value,
-            at,
-        };
-    }
-    MetricValue::Unknown {
-        reason: Unknown {
-            kind: UnknownKind::Timeout,
-            message: "no fresh value".to_owned(),
-        },
-        since: stale_at,
-    }
-}
-
-/// A value against its target.
-struct Counted {
-    value: f64,
-    target: f64,
-    metric_type: MetricType,
-}
-
-impl Counted {
-    /// Replicas that the value asks for; the current count within tolerance.
-    fn replicas(&self, behavior: &Behavior, scene: &Scene<'_>) -> u32 {
-        let current = scene.observation.current;
-        let per_replica = match self.metric_type {
-            MetricType::AverageValue => self.value / f64::from(current.max(1)),
-            MetricType::Value | MetricType::Utilization => self.value,
-        };
-        let ratio = per_replica / self.target;
-        let (up, down) = (behavior.scale_up.tolerance, behavior.scale_down.tolerance);
-        if current > 0 && ratio >= 1.0 - down && ratio <= 1.0 + up && (up > 0.0 || down > 0.0) {
-            return current;
-        }
-        let replicas = match self.metric_type {
-            MetricType::AverageValue => self.value / self.target,
-            MetricType::Value | MetricType::Utilization => {
-                ratio * f64::from(scene.observation.ready.max(1))
-            }
-        };
-        as_count(replicas.ceil())
-    }
-}
-
 /// The largest input counts; unknown ones hold.
 fn join_by_maximum(inputs: Vec<Input>, group: &mut GroupAsk) -> u32 {
     for input in inputs {
@@ -467,123 +223,5 @@ fn is_active(scaling: &MetricScaling, group: &GroupAsk) -> bool {
             .is_some_and(|composite| composite.is_active)
     } else {
         group.asks.iter().any(|ask| ask.is_active)
-    }
-}
-
-fn compile(formula: Option<&Formula>) -> Option<Result<Box<Compiled>, String>> {
-    let compiled = Compiled::new(&formula?.expression);
-    Some(compiled.map(Box::new).map_err(|error| describe(&error)))
-}
-
-/// An error with its causes, in one line.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// One composite input instead of all named ones; it comes last in `group.asks`.
-fn join_by_formula(
-    scaling: &MetricScaling,
-    formula: &Formula,
-    compiled: &Result<Box<Compiled>, String>,
-    inputs: &[Input],
-    scene: &Scene<'_>,
-    group: &mut GroupAsk,
-) -> u32 {
-    let named = || inputs.iter().filter(|input| input.name.is_some());
-    let composite = if named().any(Input::is_unknown) {
-        Err("an input is unknown".to_owned())
-    } else if let Some(replicas) = replacement(scaling, formula, inputs) {
-        Ok((formula.target * f64::from(replicas), Some(replicas)))
-    } else {
-        let values = named().filter_map(|input| Some((input.name.as_deref()?, input.value())));
-        let result = match compiled {
-            Ok(compiled) => compiled.evaluate(values).map_err(|error| describe(&error)),
-            Err(message) => Err(message.clone()),
-        };
-        if let Err(message) = &result {
-            group.rules.push(Rule::FormulaFailed {
-                message: message.clone(),
-            });
-        }
-        result.map(|result| (result, None))
-    };
-    for input in inputs {
-        group.asks.extend(input.asks.iter().cloned());
-    }
-    let ask = composite_ask(scaling, formula, composite, scene, group);
-    let replicas = ask.replicas;
-    if replicas.is_none() {
-        group.unknown.push(ask.metric.clone());
-    }
-    group.winner = replicas
-        .is_some_and(|replicas| replicas > 0)
-        .then_some(group.asks.len());
-    group.asks.push(ask);
-    replicas.unwrap_or(0)
-}
-
-/// The count that a fallback gives instead of the formula: always, or with `scalingModifiers`
-/// (where a failed trigger is `nil`) when every trigger failed.
-fn replacement(scaling: &MetricScaling, formula: &Formula, inputs: &[Input]) -> Option<u32> {
-    let fallback = scaling.fallback?;
-    let replaced = inputs.iter().filter(|input| input.is_replaced);
-    let is_needed = match fallback.behavior {
-        FallbackBehavior::ScalingModifiers => {
-            inputs.iter().all(|input| input.is_replaced) && !inputs.is_empty()
-        }
-        FallbackBehavior::Static
-        | FallbackBehavior::CurrentReplicas
-        | FallbackBehavior::CurrentReplicasIfHigher
-        | FallbackBehavior::CurrentReplicasIfLower => replaced.clone().next().is_some(),
-    };
-    let count = replaced.flat_map(|input| &input.asks).next()?.replicas?;
-    (is_needed && formula.target > 0.0).then_some(count)
-}
-
-fn composite_ask(
-    scaling: &MetricScaling,
-    formula: &Formula,
-    composite: Result<(f64, Option<u32>), String>,
-    scene: &Scene<'_>,
-    group: &mut GroupAsk,
-) -> Ask {
-    let ask = |value, replicas, is_active| Ask {
-        source: scene.source.clone(),
-        metric: "composite-metric".to_owned(),
-        value,
-        target: formula.target,
-        replicas,
-        is_active,
-    };
-    match composite {
-        Ok((result, fallback)) => {
-            group.rules.push(Rule::Formula { result });
-            let counted = Counted {
-                value: result,
-                target: formula.target,
-                metric_type: formula.metric_type,
-            };
-            let known = MetricValue::Known {
-                value: result,
-                at: scene.now,
-            };
-            let replicas = fallback.unwrap_or_else(|| counted.replicas(&scaling.behavior, scene));
-            ask(known, Some(replicas), result > formula.activation_target)
-        }
-        Err(message) => {
-            let reason = Unknown {
-                kind: UnknownKind::Missing,
-                message,
-            };
-            let since = scene.now;
-            ask(MetricValue::Unknown { reason, since }, None, false)
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeron_core::decision::Cause;
 use zeron_core::function::Protocol;
 use zeron_core::metric::Unknown;
-use zeron_core::policy::Writer;
+use zeron_core::policy::{Scaling, Writer};
 use zeron_core::roles::BoundTrigger;
 use zeron_core::status::TriggerStatus;
 use zeron_core::{Decision, EndpointSnapshot, Function, Timestamp};
@@ -131,6 +131,17 @@ impl Entry {
             &mut self.state,
             around.now,
         )
+    }
+
+    /// What a decision on a report of load is to be called: the KPA's windows take it in for their
+    /// grid, other groups read it as they read any source.
+    pub(crate) fn report_cause(&self) -> Cause {
+        let mut groups = self.function.scale.groups.iter();
+        if groups.any(|group| matches!(group.scaling, Scaling::Knative(_))) {
+            Cause::Grid
+        } else {
+            Cause::Poll
+        }
     }
 
     /// Whether the activator may have requests at its replicas.

@@ -202,16 +202,16 @@ impl Task {
                 ..LoadSample::default()
             };
             entry.state.observe_load(now, &sample);
-            let is_poked = entry.state.is_poked();
+            let cause = entry.report_cause();
             self.loaded.insert(stat.function.clone());
-            let cause = if is_poked { Cause::Grid } else { Cause::Poll };
             self.decide(&stat.function, cause);
         }
         for function in silent {
             if let Some(entry) = self.entries.get_mut(&function) {
                 entry.in_flight = 0;
                 entry.queued = 0;
-                self.decide(&function, Cause::Poll);
+                let cause = entry.report_cause();
+                self.decide(&function, cause);
             }
         }
     }

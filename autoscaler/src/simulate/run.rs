@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use zeron_core::decision::Cause;
+use zeron_core::decision::{Cause, Decision};
+use zeron_core::invariants::{Facts, Violation, violations};
 use zeron_core::metric::{Activity, MetricReading};
 use zeron_core::policy::{ScalePolicy, Scaling, Trigger, TriggerSource, TriggerSpec};
 use zeron_core::{FunctionId, Timestamp};
@@ -379,6 +380,7 @@ impl<'a> Simulation<'a> {
         };
         let now = EPOCH + self.now;
         let decision = decide(self.policy, &observation, &mut self.state, now);
+        debug_assert_eq!(self.broken(&decision), [], "by {decision:?}");
         if decision.desired != decision.current {
             let change = Change::new(self.now.as_secs_f64(), &decision);
             self.report.changes.push(change);
@@ -395,6 +397,17 @@ impl<'a> Simulation<'a> {
                 self.push(due, Event::Decide);
             }
         }
+    }
+
+    /// Invariants that a decision breaks; there are none.
+    fn broken(&self, decision: &Decision) -> Vec<Violation> {
+        let (in_flight, queued) = self.requests();
+        let facts = Facts {
+            requests: Some(in_flight + queued),
+            is_any_unknown: decision.asks.iter().any(|ask| ask.replicas.is_none()),
+            cap: self.config.replica_cap,
+        };
+        violations(self.policy, facts, decision)
     }
 
     fn finish(mut self) -> SimulationReport {
