@@ -152,6 +152,14 @@ impl ScaledObject {
         Some(found)
     }
 
+    /// The HTTPScaledObjects that its triggers name.
+    pub fn http_scaled_objects(&self) -> impl Iterator<Item = &str> {
+        let named = self.triggers.iter().filter_map(TriggerDraft::http_object);
+        named
+            .filter(|(kind, _)| *kind == "HTTPScaledObject")
+            .map(|(_, name)| name)
+    }
+
     /// The trigger group, with everything found that its triggers refer to.
     pub fn bind(&self, scope: &Scope<'_>, bindings: &Bindings<'_>) -> TriggerGroup {
         let bound = |t: &TriggerDraft| t.bind(scope, &self.object, &self.target, bindings);

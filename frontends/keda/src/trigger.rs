@@ -131,7 +131,7 @@ impl TriggerDraft {
     }
 
     /// The HTTP object that an `external-push` trigger of the HTTP add-on names.
-    fn http_object(&self) -> Option<(&'static str, &str)> {
+    pub(crate) fn http_object(&self) -> Option<(&'static str, &str)> {
         if self.kind != "external-push" && self.kind != "external" {
             return None;
         }
