@@ -124,7 +124,7 @@ fn why_says_that_an_unknown_source_holds_the_replicas() {
 
     What was asked for
       kafka-orders of ScaledObject default/worker: unknown for 60s: waiting for broker 127.0.0.1:9092: connection refused
-      No input won: a rule decided.
+      no input won: a rule decided
 
     Rules that applied, in their order
       not down: kafka-orders is unknown, and unknown is never zero

@@ -64,6 +64,10 @@ fn reason(decision: &Decision) -> String {
             MetricValue::Unknown { .. } => format!("{metric} unknown"),
         });
     }
+    if decision.winner.is_none() && decision.rules.is_empty() {
+        let unknown = decision.asks.iter().filter(|ask| ask.replicas.is_none());
+        parts.extend(unknown.map(|ask| format!("{} unknown", clean(&ask.metric))));
+    }
     parts.extend(decision.rules.iter().map(short));
     if parts.is_empty() {
         parts.push("nothing asks for replicas".to_owned());

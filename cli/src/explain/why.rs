@@ -38,7 +38,12 @@ pub(crate) fn why(
         writeln!(text, "  {}{mark}", ask_line(ask, now)).ok();
     }
     if decision.winner.is_none() && !decision.asks.is_empty() {
-        writeln!(text, "  No input won: a rule decided.").ok();
+        let decided = if decision.rules.is_empty() {
+            "no input asks for replicas"
+        } else {
+            "no input won: a rule decided"
+        };
+        writeln!(text, "  {decided}").ok();
     }
     if !decision.rules.is_empty() {
         writeln!(

@@ -104,7 +104,11 @@ fn sections(
                 }
             };
             let active = if trigger.is_active { "yes" } else { "no" };
-            let target = explain::number(trigger.target);
+            // A source that was never read has not said what one replica should carry.
+            let target = match trigger.target > 0.0 {
+                true => explain::number(trigger.target),
+                false => "-".to_owned(),
+            };
             let cells = [
                 trigger.kind.as_str(),
                 &trigger.metric,

@@ -25,10 +25,14 @@ pub(crate) struct ListView {
 
 /// The table of `ls`.
 pub(crate) fn list(views: &[FunctionView], how: ListView) -> String {
-    let shown: Vec<&FunctionView> = views
+    let mut shown: Vec<&FunctionView> = views
         .iter()
         .filter(|view| how.is_complete || is_current(view))
         .collect();
+    shown.sort_by_key(|view| {
+        let status = &view.status;
+        (status.id.namespace(), &status.owner.name, &status.id)
+    });
     if shown.is_empty() {
         return "No functions.\n".to_owned();
     }
