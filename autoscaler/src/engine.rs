@@ -91,7 +91,10 @@ impl Engine {
         let (handle, run) = Self::prepare(&config, backend, registry, link, clock);
         std::thread::Builder::new()
             .name("zeron-engine".to_owned())
-            .spawn(move || runtime.block_on(run))
+            .spawn(move || {
+                let _visible = EndsVisibly;
+                runtime.block_on(run);
+            })
             .map_err(StartError::Thread)?;
         Ok(handle)
     }
@@ -114,6 +117,19 @@ impl Engine {
         backend.subscribe(handle.sink());
         let task = Task::new(config, handle.clone(), backend, registry, link, clock);
         (handle, task.run())
+    }
+}
+
+/// Nothing scales without the engine: if its thread panics, the process ends rather than serve on
+/// as if all were well.
+struct EndsVisibly;
+
+impl Drop for EndsVisibly {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the engine panicked");
+            std::process::abort();
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Knative's pod autoscaler: how many replicas a load needs, to the digit.
 //!
 //! Source: knative/serving `pkg/autoscaler/scaling`, checked against recorded answers. What lies
-//! between its answer and the replica count (bounds, the way to zero) is in [`crate::kpa_zero`].
+//! between its answer and the replica count (bounds, the way to zero) is in
+//! `kpa_zero`.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Reading metric sources: one read per source and interval, in a task of its own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ struct Source {
 #[derive(Debug)]
 pub(crate) struct Polls {
     sources: HashMap<PollKey, Source>,
+    /// Sources with triggers that were not read yet.
+    fresh: BTreeSet<PollKey>,
     answers: mpsc::Sender<Answer>,
     runtime: Option<tokio::runtime::Handle>,
 }
@@ -68,6 +70,7 @@ impl Polls {
     ) -> Self {
         Self {
             sources: HashMap::new(),
+            fresh: BTreeSet::new(),
             answers,
             runtime,
         }
@@ -95,6 +98,7 @@ impl Polls {
         });
         source.members.push(member.clone());
         source.fresh.push(member);
+        self.fresh.insert(key.clone());
         (key, source.next)
     }
 
@@ -123,17 +127,14 @@ impl Polls {
 
     /// Reads what was added since the last turn, source by source.
     pub(crate) fn read_fresh(&mut self) {
-        for (key, source) in &mut self.sources {
-            if !source.fresh.is_empty() {
-                let members = std::mem::take(&mut source.fresh);
-                spawn(
-                    &self.answers,
-                    self.runtime.as_ref(),
-                    key,
-                    source,
-                    members,
-                    false,
-                );
+        for key in std::mem::take(&mut self.fresh) {
+            let Some(source) = self.sources.get_mut(&key) else {
+                continue;
+            };
+            let members = std::mem::take(&mut source.fresh);
+            if !members.is_empty() {
+                let runtime = self.runtime.as_ref();
+                spawn(&self.answers, runtime, &key, source, members, false);
             }
         }
     }
