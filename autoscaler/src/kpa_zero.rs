@@ -97,7 +97,7 @@ impl ZeroPath {
         let (step, seen) = match want {
             Some(want) => {
                 let bounded = self.bounded(scaling, bounds, want, &mut rules);
-                self.towards(scaling, bounded, replicas.current, now)
+                self.towards(scaling, bounds, bounded, replicas.current, now)
             }
             None => (self.before_first(scaling, bounds, replicas), None),
         };
@@ -179,6 +179,7 @@ impl ZeroPath {
     fn towards(
         &self,
         scaling: &KnativeScaling,
+        bounds: Bounds,
         want: u32,
         current: u32,
         now: Timestamp,
@@ -219,14 +220,25 @@ impl ZeroPath {
                     (Step::hold(1, ZeroWait::StableWindow, until), Some(1))
                 }
             }
-            Active::False => (self.inactive(scaling, current, now), Some(0)),
+            Active::False => (self.inactive(scaling, bounds, current, now), Some(0)),
         }
     }
 
-    /// An inactive function: the user's retention holds; then the grace period, by the time since
-    /// the activator is in the path.
-    fn inactive(&self, scaling: &KnativeScaling, current: u32, now: Timestamp) -> Step {
-        let (grace, retention) = (scaling.scale_to_zero_grace, scaling.retention);
+    /// An inactive function: the user's retention holds while a route leads here; then the grace
+    /// period, by the time since the activator is in the path.
+    fn inactive(
+        &self,
+        scaling: &KnativeScaling,
+        bounds: Bounds,
+        current: u32,
+        now: Timestamp,
+    ) -> Step {
+        let grace = scaling.scale_to_zero_grace;
+        let retention = if bounds.is_reachable {
+            scaling.retention
+        } else {
+            Duration::ZERO
+        };
         let retained_until = self.active_since + retention;
         let grace_until =
             (self.proxied_since + grace).min(self.active_since + grace.max(retention));
@@ -342,6 +354,21 @@ mod tests {
         let step = path.step(&scaling, BOUNDS, Some(0), replicas(1, 1), at(60));
         assert_eq!(step, Step::hold(1, ZeroWait::Retention, at(160)));
         let step = path.step(&scaling, BOUNDS, Some(0), replicas(1, 1), at(160));
+        assert_eq!(step.replicas, 0);
+    }
+
+    #[test]
+    fn retention_does_not_hold_what_no_route_leads_to() {
+        let scaling = KnativeScaling {
+            retention: Duration::from_secs(100),
+            ..knative()
+        };
+        let unreachable = Bounds {
+            is_reachable: false,
+            ..BOUNDS
+        };
+        let mut path = active(&scaling);
+        let step = path.step(&scaling, unreachable, Some(0), replicas(1, 1), at(60));
         assert_eq!(step.replicas, 0);
     }
 
