@@ -1,6 +1,5 @@
 //! One client connection: TLS, PROXY protocol, and which HTTP is spoken.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -49,7 +48,8 @@ pub(crate) async fn serve(
     };
     match (arrived, tls) {
         (Ok(arrived), None) => serve_plain(&worker, arrived).await,
-        (Ok(arrived), Some(tls)) => serve_tls(&worker, arrived, &tls).await,
+        // Boxed, as all that is rarer than HTTP/1, so that this one stays small.
+        (Ok(arrived), Some(tls)) => Box::pin(serve_tls(&worker, arrived, &tls)).await,
         // It spoke no PROXY protocol, or went away at once: nothing was asked.
         (Err(error), _) => {
             tracing::debug!(%address, error = &error as &dyn std::error::Error, "not served");
@@ -94,7 +94,7 @@ async fn serve_plain(worker: &Arc<Worker>, mut arrived: Arrived<Socket>) {
         () = worker.shared.drain.cancelled() => return,
     };
     match is_http2 {
-        Ok(Ok(true)) => serve_http2(worker, arrived).await,
+        Ok(Ok(true)) => Box::pin(serve_http2(worker, arrived)).await,
         Ok(Ok(false)) => serve_http1(worker, arrived).await,
         // Nothing was asked.
         Ok(Err(_)) | Err(_) => {}
@@ -112,9 +112,9 @@ async fn serve_tls(worker: &Arc<Worker>, arrived: Arrived<Socket>, tls: &TlsAcce
         peer: arrived.peer,
     };
     if is_http2 {
-        serve_http2(worker, arrived).await;
+        Box::pin(serve_http2(worker, arrived)).await;
     } else {
-        serve_http1(worker, arrived).await;
+        Box::pin(serve_http1(worker, arrived)).await;
     }
 }
 
@@ -145,10 +145,8 @@ where
     let Arrived { io, peer } = arrived;
     let checker = Checker::new(limits.max_head_bytes);
     let io = Guarded::new(io, Arc::clone(&peer), Some(checker), limits);
-    let service = service_fn(|request| {
-        let serve = stack::serve(Arc::clone(worker), Arc::clone(&peer), request);
-        async { Ok::<_, Infallible>(serve.await) }
-    });
+    let service =
+        service_fn(|request| stack::serve(Arc::clone(worker), Arc::clone(&peer), request));
     let connection = http1_builder(limits)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
@@ -170,10 +168,8 @@ where
     let limits = &worker.shared.config.limits;
     let Arrived { io, peer } = arrived;
     let io = Guarded::new(io, Arc::clone(&peer), None, limits);
-    let service = service_fn(|request| {
-        let serve = stack::serve(Arc::clone(worker), Arc::clone(&peer), request);
-        async { Ok::<_, Infallible>(serve.await) }
-    });
+    let service =
+        service_fn(|request| stack::serve(Arc::clone(worker), Arc::clone(&peer), request));
     let connection = http2_builder(limits).serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
     if until_drain(connection.as_mut(), &worker.shared).await {
@@ -233,4 +229,38 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(limits.keep_alive_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use hyper::body::Incoming;
+
+    use super::*;
+    use crate::body::AnswerBody;
+    use crate::house::House;
+
+    fn size_of_answer<R>(_: fn(Arc<Worker>, Arc<Peer>, Request<Incoming>) -> R) -> usize {
+        size_of::<R>()
+    }
+
+    /// What is held by the thousand while it waits stays small.
+    #[tokio::test]
+    async fn connections_and_requests_stay_small() -> io::Result<()> {
+        let (link, _other_end) = zeron_wire::link();
+        let house = Arc::new(House::new(0, link.sender));
+        let shared = Arc::new(Shared::new(crate::Config::default(), house));
+        let worker = Worker::new(shared, 0);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let stream = TcpStream::connect(address).await?;
+        let open = worker.open().expect("there is room for one");
+        let connection = serve(Arc::clone(&worker), stream, address, None, open);
+        let connection = size_of_val(&connection);
+        assert!(connection <= 1536, "{connection}");
+        let request = size_of_answer(stack::serve);
+        assert!(request <= 2304, "{request}");
+        assert!(size_of::<AnswerBody>() <= 192);
+        Ok(())
+    }
 }

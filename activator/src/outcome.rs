@@ -82,9 +82,7 @@ impl Outcome {
 
     /// It answered.
     pub(crate) fn first_byte(&self, sent: Instant) {
-        if self.is_cold {
-            self.observe(Phase::FirstByte, sent);
-        }
+        self.observe(Phase::FirstByte, sent);
     }
 
     fn observe(&self, phase: Phase, since: Instant) {

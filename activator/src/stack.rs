@@ -1,5 +1,6 @@
 //! The path of a request: accept -> head limits -> route -> admit -> balance -> forward -> answer.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use zeron_core::function::Protocol;
+use zeron_core::route::StaticResponse;
 
 use crate::body::{AnswerBody, Hold, RequestBody};
 use crate::cause::Cause;
@@ -35,73 +37,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Answers one request, whatever happens.
-pub(crate) async fn serve(
+///
+/// The future holds the request once: what waits by the thousand is kept small.
+pub(crate) fn serve(
     worker: Arc<Worker>,
     peer: Arc<Peer>,
     request: Request<Incoming>,
-) -> Response<AnswerBody> {
+) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> {
+    let mut outcome = Outcome::begin(&worker, &peer, &request);
+    let mut call = Call::new(request, worker.shared.config.limits.body_timeout);
     let busy = Busy::new(peer);
-    let mut outcome = Outcome::begin(&worker, busy.peer(), &request);
-    let is_grpc = refusal::is_grpc(request.headers());
-    let closes = head::closes(&request);
-    let is_http1 = request.version() < http::Version::HTTP_2;
-    let mut answer = match respond(&worker, busy.peer(), request, &mut outcome).await {
-        Ok(answer) => outcome.answered(answer),
-        Err(refusal) => outcome.refused(refusal.cause, refusal.answer(is_grpc)),
-    };
-    let is_last = outcome.cause == Cause::BadRequest || worker.shared.is_draining();
-    if closes || (is_http1 && is_last) {
-        head::close(&mut answer);
-    }
-    answer.body_mut().keep_busy(busy);
-    answer
-}
-
-/// Accept and head limits were hyper's; the rest in order.
-async fn respond(
-    worker: &Arc<Worker>,
-    peer: &Peer,
-    request: Request<Incoming>,
-    outcome: &mut Outcome,
-) -> Result<Response<AnswerBody>, Refusal> {
-    let (mut parts, body) = request.into_parts();
-    head::check(&parts).map_err(Refusal::new)?;
-    let authority = head::authority(&parts).map_err(Refusal::new)?;
-    let destination = {
-        let table = worker.shared.routes.load();
-        // `OPTIONS *` asks about the whole server.
-        let path = match parts.uri.path() {
-            "*" => "/",
-            path => path,
+    async move {
+        let mut answer = match call.respond(&worker, busy.peer(), &mut outcome).await {
+            Ok(answer) => outcome.answered(answer),
+            Err(refusal) => outcome.refused(refusal.cause, refusal.answer(call.is_grpc)),
         };
-        let action = table.find(authority.name(), path, &parts.headers);
-        match &**action.ok_or(Refusal::new(Cause::NoRoute))? {
-            Action::Respond(response) => {
-                outcome.cause = Cause::Responded;
-                return Ok(refusal::static_answer(response, Cause::Responded));
-            }
-            Action::Forward(split) => split
-                .choose(head::trace::draw())
-                .map(Arc::clone)
-                .ok_or(Refusal::new(Cause::NoRoute))?,
+        let is_last = outcome.cause == Cause::BadRequest || worker.shared.is_draining();
+        if call.closes || (call.is_http1 && is_last) {
+            head::close(&mut answer);
         }
-    };
-    outcome.destination(&destination);
-    if let Some(placeholder) = &destination.placeholder
-        && !destination.state.is_ready()
-    {
-        destination.state.nudge(outcome.arrived);
-        outcome.cause = Cause::Placeholder;
-        return Ok(refusal::static_answer(placeholder, Cause::Placeholder));
+        answer.body_mut().keep_busy(busy);
+        Ok(answer)
     }
-    let upgrade = head::wanted_upgrade(&parts, !body.is_end_stream());
-    head::forward(&mut parts, &authority, peer);
-    let call = Call {
-        parts,
-        body: RequestBody::new(body, worker.shared.config.limits.body_timeout),
-        upgrade,
-    };
-    call.carry(worker, peer, destination, outcome).await
 }
 
 /// A request on its way to a function.
@@ -109,17 +66,38 @@ struct Call {
     parts: Parts,
     body: RequestBody,
     upgrade: Option<HeaderValue>,
+    is_grpc: bool,
+    is_http1: bool,
+    /// Its connection serves no further request.
+    closes: bool,
 }
 
 impl Call {
-    /// Admit, balance, forward, answer.
-    async fn carry(
-        self,
+    fn new(request: Request<Incoming>, body_timeout: Duration) -> Self {
+        let closes = head::closes(&request);
+        let (parts, body) = request.into_parts();
+        Self {
+            body: RequestBody::new(body, body_timeout),
+            upgrade: None,
+            is_grpc: refusal::is_grpc(&parts.headers),
+            is_http1: parts.version < http::Version::HTTP_2,
+            closes,
+            parts,
+        }
+    }
+
+    /// Accept and head limits were hyper's; the rest in order.
+    async fn respond(
+        &mut self,
         worker: &Arc<Worker>,
         peer: &Peer,
-        destination: Arc<Destination>,
         outcome: &mut Outcome,
     ) -> Result<Response<AnswerBody>, Refusal> {
+        let destination = match self.route(worker, peer, outcome)? {
+            Routed::Here(answer) => return Ok(*answer),
+            Routed::To(destination) => destination,
+        };
+        // Admit: a free slot at once, or a place in the queue.
         let bytes = BYTES_PER_REQUEST + head_bytes(&self.parts);
         let mut clock = Deadline::new(outcome.arrived, &destination);
         let entry = destination.state.enter(outcome.arrived, bytes as u64);
@@ -136,10 +114,50 @@ impl Call {
             .await
     }
 
+    /// Route: where it goes, with the head that its function gets; or the answer that needs none.
+    fn route(
+        &mut self,
+        worker: &Worker,
+        peer: &Peer,
+        outcome: &mut Outcome,
+    ) -> Result<Routed, Refusal> {
+        let parts = &mut self.parts;
+        head::check(parts).map_err(Refusal::new)?;
+        let authority = head::authority(parts).map_err(Refusal::new)?;
+        let table = worker.shared.routes.load();
+        // `OPTIONS *` asks about the whole server.
+        let path = match parts.uri.path() {
+            "*" => "/",
+            path => path,
+        };
+        let action = table.find(authority.name(), path, &parts.headers);
+        let destination = match &**action.ok_or(Refusal::new(Cause::NoRoute))? {
+            Action::Respond(response) => {
+                outcome.cause = Cause::Responded;
+                return Ok(Routed::here(response, Cause::Responded));
+            }
+            Action::Forward(split) => split
+                .choose(head::trace::draw())
+                .ok_or(Refusal::new(Cause::NoRoute))?,
+        };
+        outcome.destination(destination);
+        if let Some(placeholder) = &destination.placeholder
+            && !destination.state.is_ready()
+        {
+            destination.state.nudge(outcome.arrived);
+            outcome.cause = Cause::Placeholder;
+            return Ok(Routed::here(placeholder, Cause::Placeholder));
+        }
+        self.upgrade = head::wanted_upgrade(parts, !self.body.is_end_stream());
+        head::forward(parts, &authority, peer);
+        Ok(Routed::To(Arc::clone(destination)))
+    }
+
+    /// Forward and answer.
     async fn forward(
-        mut self,
+        &mut self,
         worker: &Arc<Worker>,
-        destination: &Arc<Destination>,
+        destination: &Destination,
         permit: Permit,
         clock: Deadline,
         outcome: &mut Outcome,
@@ -148,23 +166,20 @@ impl Call {
             Some(_) => Protocol::Http1,
             None => destination.function.protocol,
         };
-        if let Some(upgrade) = &self.upgrade {
-            head::ask_upgrade(&mut self.parts.headers, upgrade.clone());
-        } else if protocol == Protocol::H2c {
+        let tunnel = self.upgrade.take().map(|protocol| {
+            head::ask_upgrade(&mut self.parts.headers, protocol);
+            tunnel::client_side(&mut self.parts)
+        });
+        if protocol == Protocol::H2c {
             head::to_http2(&mut self.parts);
         }
-        let tunnel = self
-            .upgrade
-            .is_some()
-            .then(|| tunnel::client_side(&mut self.parts));
-        let mut attempt = Attempt {
+        let attempt = Attempt {
             worker,
             protocol,
             clock,
         };
-        let deadline = attempt.clock.answer();
-        let request = Request::from_parts(self.parts, self.body);
-        let exchange = attempt.run(request, permit, outcome);
+        let deadline = clock.answer();
+        let exchange = attempt.run(self, permit, outcome);
         let (answer, hold) = tokio::time::timeout_at(deadline.at, exchange)
             .await
             .map_err(|_| Refusal::new(deadline.cause))??;
@@ -173,6 +188,33 @@ impl Call {
             Some(client) => Ok(tunnel::answer(worker, client, answer, hold, idle, outcome)),
             None => Ok(finish(answer, hold, idle)),
         }
+    }
+
+    /// The request itself, to be sent; nothing is left behind.
+    fn take(&mut self) -> Request<RequestBody> {
+        let (nothing, _) = Request::new(()).into_parts();
+        let parts = std::mem::replace(&mut self.parts, nothing);
+        Request::from_parts(
+            parts,
+            std::mem::replace(&mut self.body, RequestBody::empty()),
+        )
+    }
+
+    /// It was not sent.
+    fn put_back(&mut self, request: Request<RequestBody>) {
+        (self.parts, self.body) = request.into_parts();
+    }
+}
+
+/// Where a request goes.
+enum Routed {
+    Here(Box<Response<AnswerBody>>),
+    To(Arc<Destination>),
+}
+
+impl Routed {
+    fn here(response: &StaticResponse, cause: Cause) -> Self {
+        Self::Here(Box::new(refusal::static_answer(response, cause)))
     }
 }
 
@@ -188,12 +230,12 @@ type Exchanged = (Response<Incoming>, Hold);
 impl Attempt<'_> {
     /// Tries until something was sent. Nothing is sent twice, except a request that may be.
     async fn run(
-        &mut self,
-        mut request: Request<RequestBody>,
+        &self,
+        call: &mut Call,
         mut permit: Permit,
         outcome: &mut Outcome,
     ) -> Result<Exchanged, Refusal> {
-        let is_repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        let is_repeatable = call.parts.method.is_idempotent() && call.body.is_end_stream();
         loop {
             let replica = Arc::clone(&permit.replica);
             let connected = self.connect(&replica, is_repeatable, outcome).await;
@@ -206,25 +248,28 @@ impl Attempt<'_> {
                 }
             };
             let is_new = connection.is_new();
-            let spare = spare(&connection, is_repeatable, &request);
-            let sent = Instant::now();
-            let exchange = self.worker.upstream.exchange(&replica, connection, request);
+            let spare = spare(&connection, is_repeatable, &call.parts);
+            let sent = outcome.is_cold().then(Instant::now);
+            let upstream = &self.worker.upstream;
+            let exchange = upstream.exchange(&replica, connection, call.take());
             match exchange.await {
                 Ok((answer, lease)) => {
-                    outcome.first_byte(sent);
+                    if let Some(sent) = sent {
+                        outcome.first_byte(sent);
+                    }
                     replica.forgive();
                     let lease = Some(lease);
                     return Ok((answer, Hold { permit, lease }));
                 }
                 Err(Exchange::NotSent(unsent)) => {
-                    request = *unsent;
+                    call.put_back(*unsent);
                     // A pooled connection may have died unseen; a new one means a sick replica.
                     if is_new {
                         permit = Box::pin(self.elsewhere(permit)).await?;
                     }
                 }
                 Err(Exchange::Broken(error)) => match spare {
-                    Some(spare) if is_lost_connection(&error) => request = *spare,
+                    Some(spare) if is_lost_connection(&error) => call.put_back(*spare),
                     _ => return Err(broken(&error)),
                 },
             }
@@ -384,7 +429,7 @@ pub(crate) fn finish(
 fn spare(
     connection: &Connection,
     is_repeatable: bool,
-    request: &Request<RequestBody>,
+    parts: &Parts,
 ) -> Option<Box<Request<RequestBody>>> {
     let Connection::Http1 {
         idle: Some(idle), ..
@@ -393,15 +438,15 @@ fn spare(
         return None;
     };
     let is_old = *idle > crate::upstream::FRESH;
-    (is_repeatable && is_old).then(|| Box::new(copy(request)))
+    (is_repeatable && is_old).then(|| Box::new(copy(parts)))
 }
 
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+fn copy(parts: &Parts) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
+    *copy.method_mut() = parts.method.clone();
+    *copy.uri_mut() = parts.uri.clone();
+    *copy.version_mut() = parts.version;
+    *copy.headers_mut() = parts.headers.clone();
     copy
 }
 

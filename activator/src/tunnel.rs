@@ -1,5 +1,6 @@
 //! Connections that change protocol: WebSocket and whatever else `Upgrade` names.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use crate::body::{AnswerBody, Hold};
 use crate::cause::Cause;
@@ -18,8 +19,8 @@ use crate::outcome::Outcome;
 use crate::stack;
 use crate::worker::Worker;
 
-/// Buffer of each direction.
-const BUFFER: usize = 8 << 10;
+/// How long a client may stay after the replica has closed.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A close frame of a server: 1001, going away.
 const GOING_AWAY: [u8; 4] = [0x88, 0x02, 0x03, 0xe9];
@@ -63,7 +64,7 @@ pub(crate) fn answer(
     Response::from_parts(parts, AnswerBody::empty())
 }
 
-/// Copies both ways until both sides have closed, or this process goes away.
+/// Copies both ways until the replica has closed, an error, or the end of this process.
 async fn carry(
     worker: Arc<Worker>,
     client: OnUpgrade,
@@ -75,10 +76,9 @@ async fn carry(
         return;
     };
     let (mut client, mut replica) = (TokioIo::new(client), TokioIo::new(replica));
-    let copy = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut replica, BUFFER, BUFFER);
     tokio::select! {
         // Errors end the tunnel as a close does; both sides see theirs.
-        _ = copy => {}
+        _ = exchange(&mut client, &mut replica) => {}
         () = worker.shared.cut.cancelled() => {
             if is_websocket {
                 client.write_all(&GOING_AWAY).await.ok();
@@ -87,4 +87,36 @@ async fn carry(
         }
     }
     drop(hold);
+}
+
+/// A client that closes its half may still be answered; one that stays after the replica has closed
+/// must not hold its place, so it gets [`LINGER`] to read the end and close as well.
+async fn exchange(
+    client: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    replica: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_replica, mut to_replica) = tokio::io::split(replica);
+    let mut inwards = std::pin::pin!(pass(&mut from_client, &mut to_replica));
+    let mut outwards = std::pin::pin!(pass(&mut from_replica, &mut to_client));
+    tokio::select! {
+        ended = &mut outwards => {
+            ended?;
+            // Elapsed or not: the replica is gone.
+            tokio::time::timeout(LINGER, inwards).await.unwrap_or(Ok(()))
+        }
+        ended = &mut inwards => {
+            ended?;
+            outwards.await
+        }
+    }
+}
+
+/// Passes bytes on until the end, and then the end.
+async fn pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    tokio::io::copy(from, to).await?;
+    to.shutdown().await
 }

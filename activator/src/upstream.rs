@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -124,32 +125,29 @@ impl Upstream {
         Ok(self.pool.share(replica.key, sender))
     }
 
-    /// Sends `request` and waits for the head of the answer.
-    pub(crate) async fn exchange(
+    /// Sends `request` at once and waits for the head of the answer.
+    pub(crate) fn exchange(
         &self,
         replica: &Replica,
         connection: Connection,
         request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Lease), Exchange> {
+    ) -> impl Future<Output = Result<(Response<Incoming>, Lease), Exchange>> + use<> {
         match connection {
             Connection::Http1 { mut sender, .. } => {
-                let sent = sender.try_send_request(request).await;
-                let answer = sent.map_err(Exchange::of)?;
+                let sent = sender.try_send_request(request);
                 let lease = Lease::Http1 {
                     pool: Arc::clone(&self.pool),
                     key: replica.key,
                     sender,
                 };
-                Ok((answer, lease))
+                Either::Left(async move { Ok((sent.await.map_err(Exchange::of)?, lease)) })
             }
             Connection::Http2 {
                 mut sender, stream, ..
             } => {
-                let sent = sender.try_send_request(request).await;
-                Ok((
-                    sent.map_err(Exchange::of)?,
-                    Lease::Http2 { _stream: stream },
-                ))
+                let sent = sender.try_send_request(request);
+                let lease = Lease::Http2 { _stream: stream };
+                Either::Right(async move { Ok((sent.await.map_err(Exchange::of)?, lease)) })
             }
         }
     }

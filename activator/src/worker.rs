@@ -151,7 +151,7 @@ impl Worker {
         }
     }
 
-    fn open(&self) -> Option<Open> {
+    pub(crate) fn open(&self) -> Option<Open> {
         let before = self.shared.connections.fetch_add(1, Ordering::Relaxed);
         let open = Open(Arc::clone(&self.shared));
         (before < self.shared.config.limits.max_connections).then_some(open)
