@@ -104,8 +104,8 @@ impl Revisions {
         true
     }
 
-    /// Finds the revision of every traffic target. Targets of the latest revision are left out
-    /// while none is ready.
+    /// Finds the revision of every traffic target. While none is ready, the newest has the traffic of
+    /// `latestRevision`: requests wait for it and, if it cannot start, are told why.
     ///
     /// # Errors
     /// [`RevisionError::Missing`] when a target names a revision that does not exist.
@@ -117,7 +117,7 @@ impl Revisions {
         for target in traffic {
             let revision = match &target.revision_name {
                 Some(name) => Some(self.get(name).ok_or_else(|| self.missing(name))?),
-                None => self.latest_ready(),
+                None => self.latest_ready().or(self.latest()),
             };
             resolved.extend(revision.map(|r| RevisionTarget {
                 revision: r.name.clone(),
