@@ -173,13 +173,11 @@ pub fn host(name: &str) -> String {
     format!("{name}.default.localhost")
 }
 
-/// Lets functions begin at zero.
-pub const BEGIN_AT_ZERO: &str = r#"
+/// Lets functions go back to zero as soon as their windows are empty.
+pub const QUICK: &str = r#"
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: config-autoscaler, namespace: knative-serving}
 data:
-  allow-zero-initial-scale: "true"
-  initial-scale: "0"
   scale-to-zero-grace-period: 6s
 "#;

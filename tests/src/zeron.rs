@@ -11,11 +11,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::binary;
-use crate::manifest::{BEGIN_AT_ZERO, Service, host};
+use crate::manifest::{QUICK, Service, host};
 use crate::process::{self, Signal};
 use crate::raw::Raw;
 use crate::response::{self, Response};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{PATIENCE, until, within};
 
 /// What to bring up, and how.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +28,9 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Nothing yet, but that functions begin at zero.
+    /// Nothing yet, but that functions go back to zero soon.
     pub fn new() -> Self {
-        Self::default().manifest("config.yaml", BEGIN_AT_ZERO)
+        Self::default().manifest("config.yaml", QUICK)
     }
 
     /// Adds a function, in a file of its own.
@@ -247,11 +247,15 @@ impl Zeron {
 
     /// Waits until it has no replica any more, wanted or running.
     pub fn wait_for_zero(&self, function: &str) {
-        until(&format!("{function} to go back to zero"), || {
-            let view = self.function(function)?;
-            let is_empty = view["replicas"].as_array().is_none_or(Vec::is_empty);
-            (view["desired"] == 0 && is_empty).then_some(())
-        });
+        within(
+            2 * PATIENCE,
+            &format!("{function} to go back to zero"),
+            || {
+                let view = self.function(function)?;
+                let is_empty = view["replicas"].as_array().is_none_or(Vec::is_empty);
+                (view["desired"] == 0 && is_empty).then_some(())
+            },
+        );
     }
 
     /// The decisions of a function, oldest first.

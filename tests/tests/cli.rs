@@ -182,7 +182,7 @@ spec:
         "containerConcurrency",
         "-1",
         "Bad_Name",
-        "a.yaml:24:",
+        "a.yaml:23:",
         "command",
     ] {
         assert!(all.contains(expected), "{expected} in:\n{all}");
