@@ -217,10 +217,7 @@ fn entries<'d>(documents: &'d [Document], problems: &Problems) -> Vec<Entry<'d>>
         // Several documents of one Knative Service in one file are edits of it, in that order.
         let is_edit = kind == Kind::KnativeService && known.file == place.file;
         if *known != place && !is_edit {
-            scope.error(
-                "metadata.name",
-                format!("{}: is declared already at {known}", header.object),
-            );
+            scope.error("metadata.name", format!("is declared already at {known}"));
             continue;
         }
         entries.push(Entry {

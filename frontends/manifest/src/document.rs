@@ -65,6 +65,37 @@ impl Document {
     }
 }
 
+impl Document {
+    /// The documents of a v1 List; the document itself when it is none.
+    pub(crate) fn flattened(self) -> Vec<Self> {
+        let is_list = self.value.get("kind").is_some_and(|kind| kind == "List");
+        let items = match self.value.get("items") {
+            Some(Value::Array(items)) if is_list => items,
+            _ => return vec![self],
+        };
+        let item = |(index, value): (usize, &Value)| Self {
+            file: self.file.clone(),
+            folder: self.folder.clone(),
+            value: value.clone(),
+            positions: self.positions_below(&join_index("items", index)),
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+
+    /// Positions of the fields below `path`, by their paths from there.
+    fn positions_below(&self, path: &str) -> BTreeMap<String, (u32, u32)> {
+        let below = |(key, position): (&String, &(u32, u32))| {
+            let rest = key.strip_prefix(path)?;
+            let is_below = rest.is_empty() || rest.starts_with(['.', '[']);
+            let rest = rest.strip_prefix('.').unwrap_or(rest);
+            is_below.then(|| (rest.to_owned(), *position))
+        };
+        let from = self.positions.range(path.to_owned()..);
+        let is_near = |(key, _): &(&String, _)| key.starts_with(path);
+        from.take_while(is_near).filter_map(below).collect()
+    }
+}
+
 /// Where the enclosing field's path ends.
 fn parent_end(path: &str) -> Option<usize> {
     if path.ends_with(']') {

@@ -36,12 +36,13 @@ pub fn parse(file: &Arc<str>, folder: &Arc<PathBuf>, text: &str) -> (Vec<Documen
             Ok(Some((Value::Null, _))) => {}
             Ok(Some((value, positions))) => {
                 let (file, folder) = (file.clone(), folder.clone());
-                documents.push(Document {
+                let document = Document {
                     file,
                     folder,
                     value,
                     positions,
-                });
+                };
+                documents.extend(document.flattened());
             }
             Err(fault) => {
                 problems.push(fault.into_problem(file));

@@ -125,6 +125,27 @@ fn a_syntax_error_names_its_place_and_costs_only_its_document() {
 }
 
 #[test]
+fn a_list_is_its_items_each_in_its_place() {
+    let (documents, problems) =
+        read("kind: List\napiVersion: v1\nitems:\n- {kind: A}\n- kind: B\n  spec:\n    x: 1\n");
+    assert_eq!(problems, []);
+    assert_eq!(
+        documents
+            .iter()
+            .map(|d| d.value["kind"].clone())
+            .collect::<Vec<_>>(),
+        [json!("A"), json!("B")]
+    );
+    assert_eq!(
+        (
+            documents[1].location("spec.x").line,
+            documents[1].location("").line
+        ),
+        (7, 5)
+    );
+}
+
+#[test]
 fn a_key_given_twice_is_refused() {
     let (_, problems) = read("a: 1\nb: 2\na: 3\n");
     assert_eq!(
