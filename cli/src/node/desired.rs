@@ -27,7 +27,10 @@ pub(crate) struct Desired {
     files: Vec<Document>,
     applied: BTreeMap<ObjectRef, Document>,
     catalog: Catalog,
-    problems: Vec<Problem>,
+    /// What keeps the newest files from being followed.
+    refused: Vec<Problem>,
+    /// What deserves a look in the documents that are followed.
+    warnings: Vec<Problem>,
 }
 
 /// Why the first reading failed.
@@ -63,7 +66,8 @@ impl Desired {
             applied: read_store(&store)?,
             store,
             catalog: Catalog::default(),
-            problems: Vec::new(),
+            refused: Vec::new(),
+            warnings: Vec::new(),
         };
         desired.load().map_err(FirstReadError::Invalid)?;
         Ok(desired)
@@ -76,7 +80,7 @@ impl Desired {
 
     /// What is wrong with the documents as they are now.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        self.problems.clone()
+        [self.refused.as_slice(), &self.warnings].concat()
     }
 
     /// Reads the files again. A broken file changes nothing but the problems.
@@ -88,7 +92,7 @@ impl Desired {
                     tracing::error!("{problem}");
                 }
                 tracing::error!("the manifests have problems: what runs stays as it is");
-                self.problems = problems;
+                self.refused = problems;
             }
         }
     }
@@ -114,7 +118,8 @@ impl Desired {
         };
         self.files = files;
         self.catalog = catalog;
-        self.problems = warnings;
+        self.warnings = warnings;
+        self.refused.clear();
         Ok(())
     }
 
@@ -145,7 +150,7 @@ impl Desired {
         self.applied = applied;
         self.catalog = catalog;
         report.warnings.clone_from(&warnings);
-        self.problems = warnings;
+        self.warnings = warnings;
         Ok(report)
     }
 
@@ -165,7 +170,7 @@ impl Desired {
             .map_err(ChangeError::Store)?;
         self.applied = applied;
         self.catalog = catalog;
-        self.problems = warnings;
+        self.warnings = warnings;
         Ok(())
     }
 

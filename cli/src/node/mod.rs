@@ -27,6 +27,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use zeron_core::Backend;
 
 use crate::admin::{AdminParts, AdminServer};
 use crate::args::UpArgs;
@@ -65,7 +66,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 
     let (commands, queue) = mpsc::channel(reconcile::QUEUE);
     let ready = ReadyWatch::new(commands.clone());
-    start::subscribe(&parts, &ready);
+    parts.backend.subscribe(ready.clone());
     let (view, views) = watch::channel(Arc::new(View::default()));
     let services = services::Services::load(state.store.clone())?;
     let plan = plan::Plan::default();

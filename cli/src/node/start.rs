@@ -18,7 +18,6 @@ use zeron_core::{Backend, ScalerRegistry};
 use super::applets;
 use super::control::NodeControl;
 use super::parts::Parts;
-use super::ready::ReadyWatch;
 use super::reconcile::Command;
 use super::view::View;
 use crate::admin::Token;
@@ -92,6 +91,8 @@ pub(super) fn parts(
     let (activator_link, engine_link) = zeron_wire::link();
     let activator = Activator::start(activator_config(args), activator_link)?;
     let backend = ProcessBackend::start(process_config(&state.folder)?)?;
+    // Before the engine: a waiter is served before anybody is told of the replica.
+    backend.subscribe(activator.sink());
     let platform: Arc<dyn Backend> = backend.clone();
     let clock = Arc::new(MonotonicClock::new());
     let engine = Engine::start(
@@ -109,12 +110,6 @@ pub(super) fn parts(
         engine,
         activator,
     })
-}
-
-/// The engine follows endpoints by itself.
-pub(super) fn subscribe(parts: &Parts, ready: &Arc<ReadyWatch>) {
-    parts.backend.subscribe(parts.activator.sink());
-    parts.backend.subscribe(ready.clone());
 }
 
 fn activator_config(args: &UpArgs) -> Config {
