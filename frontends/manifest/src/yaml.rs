@@ -51,7 +51,7 @@ pub fn parse(file: &Arc<str>, folder: &Arc<PathBuf>, text: &str) -> (Vec<Documen
                 }
             }
         }
-        if documents.len() + problems.len() >= MAX_DOCUMENTS {
+        if documents.len() + problems.len() > MAX_DOCUMENTS {
             problems.push(
                 Fault::new((1, 1), "too many documents: at most 10000 are read").into_problem(file),
             );
