@@ -6,17 +6,19 @@ use zeron_tests::wait::{throughout, within};
 use zeron_tests::{Service, Setup};
 
 const FUNCTIONS: u64 = 10_000;
+/// Manifests of one file.
+const PER_FILE: u64 = 1000;
 /// Far above what is promised (bench/ measures that): a build for debugging is larger.
 const BYTES_EACH: u64 = 64 * 1024;
 
 #[test]
 fn ten_thousand_functions_rest_without_cost_and_any_of_them_wakes() {
-    let manifests: Vec<String> = (0..FUNCTIONS)
-        .map(|i| Service::new(&format!("f{i}")).yaml())
-        .collect();
-    let mut zeron = Setup::new()
-        .manifest("many.yaml", &manifests.join("---\n"))
-        .start();
+    let setup = (0..FUNCTIONS / PER_FILE).fold(Setup::new(), |setup, file| {
+        let names = (0..PER_FILE).map(|i| format!("f{}", file * PER_FILE + i));
+        let documents: Vec<String> = names.map(|name| Service::new(&name).yaml()).collect();
+        setup.manifest(&format!("many-{file}.yaml"), &documents.join("---\n"))
+    });
+    let mut zeron = setup.start();
     within(
         std::time::Duration::from_secs(240),
         "zeron to be ready",
