@@ -4,9 +4,12 @@
 //! them: [`listen`] binds, a [`worker`] accepts, a [`connection`] speaks HTTP with its [`peer`]
 //! through [`io`], which [`framing`] keeps strict,
 //! [`stack`] leads through [`head`], [`route`], [`function`] (which holds the queue and asks
-//! [`balance`] and [`wake`]) and [`upstream`] to an answer, whose [`outcome`] is counted.
+//! [`balance`] and [`wake`]; [`admit`] is the wait for it) and [`attempt`] over
+//! an [`upstream`] connection to an answer, whose [`outcome`] is counted.
 
 mod activator;
+mod admit;
+mod attempt;
 mod balance;
 mod body;
 mod budget;

@@ -1,7 +1,6 @@
 //! The path of a request: accept -> head limits -> route -> admit -> balance -> forward -> answer.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,32 +8,24 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use tokio::time::Instant;
 use zeron_core::function::Protocol;
 use zeron_core::route::StaticResponse;
 
+use crate::admit::{Deadline, admit};
+use crate::attempt::Attempt;
 use crate::body::{AnswerBody, Hold, RequestBody};
 use crate::cause::Cause;
-use crate::function::{Entry, Permit, Ticket};
+use crate::function::{Entry, Permit};
 use crate::head;
 use crate::outcome::Outcome;
 use crate::peer::{Busy, Peer};
-use crate::pool::Connection;
 use crate::refusal::{self, Refusal};
-use crate::replica::Replica;
 use crate::route::{Action, Destination};
 use crate::tunnel;
-use crate::upstream::{ConnectError, Exchange};
 use crate::worker::Worker;
 
 /// What a waiting request costs beside its head: its task, timers and connection buffers.
 const BYTES_PER_REQUEST: usize = 4096;
-
-/// How often to look whether a client, of whom nothing is read, has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// A year: as good as no deadline, and no overflow.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Answers one request, whatever happens.
 ///
@@ -62,9 +53,9 @@ pub(crate) fn serve(
 }
 
 /// A request on its way to a function.
-struct Call {
-    parts: Parts,
-    body: RequestBody,
+pub(crate) struct Call {
+    pub(crate) parts: Parts,
+    pub(crate) body: RequestBody,
     upgrade: Option<HeaderValue>,
     is_grpc: bool,
     is_http1: bool,
@@ -191,7 +182,7 @@ impl Call {
     }
 
     /// The request itself, to be sent; nothing is left behind.
-    fn take(&mut self) -> Request<RequestBody> {
+    pub(crate) fn take(&mut self) -> Request<RequestBody> {
         let (nothing, _) = Request::new(()).into_parts();
         let parts = std::mem::replace(&mut self.parts, nothing);
         Request::from_parts(
@@ -201,7 +192,7 @@ impl Call {
     }
 
     /// It was not sent.
-    fn put_back(&mut self, request: Request<RequestBody>) {
+    pub(crate) fn put_back(&mut self, request: Request<RequestBody>) {
         (self.parts, self.body) = request.into_parts();
     }
 }
@@ -218,201 +209,6 @@ impl Routed {
     }
 }
 
-/// Everything that one exchange needs and that does not change on the way.
-struct Attempt<'a> {
-    worker: &'a Arc<Worker>,
-    protocol: Protocol,
-    clock: Deadline,
-}
-
-type Exchanged = (Response<Incoming>, Hold);
-
-impl Attempt<'_> {
-    /// Tries until something was sent. Nothing is sent twice, except a request that may be.
-    async fn run(
-        &self,
-        call: &mut Call,
-        mut permit: Permit,
-        outcome: &mut Outcome,
-    ) -> Result<Exchanged, Refusal> {
-        let is_repeatable = call.parts.method.is_idempotent() && call.body.is_end_stream();
-        loop {
-            let replica = Arc::clone(&permit.replica);
-            let connected = self.connect(&replica, is_repeatable, outcome).await;
-            let connection = match connected {
-                Ok(connection) => connection,
-                Err(error) => {
-                    unreachable(&permit, &error);
-                    permit = Box::pin(self.elsewhere(permit)).await?;
-                    continue;
-                }
-            };
-            let is_new = connection.is_new();
-            let spare = spare(&connection, is_repeatable, &call.parts);
-            let sent = outcome.is_cold().then(Instant::now);
-            let upstream = &self.worker.upstream;
-            let exchange = upstream.exchange(&replica, connection, call.take());
-            match exchange.await {
-                Ok((answer, lease)) => {
-                    if let Some(sent) = sent {
-                        outcome.first_byte(sent);
-                    }
-                    replica.forgive();
-                    let lease = Some(lease);
-                    return Ok((answer, Hold { permit, lease }));
-                }
-                Err(Exchange::NotSent(unsent)) => {
-                    call.put_back(*unsent);
-                    // A pooled connection may have died unseen; a new one means a sick replica.
-                    if is_new {
-                        permit = Box::pin(self.elsewhere(permit)).await?;
-                    }
-                }
-                Err(Exchange::Broken(error)) => match spare {
-                    Some(spare) if is_lost_connection(&error) => call.put_back(*spare),
-                    _ => return Err(broken(&error)),
-                },
-            }
-        }
-    }
-
-    async fn connect(
-        &self,
-        replica: &Replica,
-        is_repeatable: bool,
-        outcome: &mut Outcome,
-    ) -> Result<Connection, ConnectError> {
-        let upstream = &self.worker.upstream;
-        let begun = outcome.is_cold().then(Instant::now);
-        let connection = upstream
-            .connection(replica, self.protocol, is_repeatable)
-            .await?;
-        if let Some(begun) = begun {
-            outcome.connected(begun);
-        }
-        Ok(connection)
-    }
-
-    /// The replica cannot be reached: another one, or the queue, at the old place.
-    async fn elsewhere(&self, permit: Permit) -> Result<Permit, Refusal> {
-        let state = Arc::clone(permit.function());
-        let replica = Arc::clone(&permit.replica);
-        let (entry, pause) = state.fail_over(permit, Instant::now());
-        if let Some(pause) = pause {
-            tokio::spawn(async move {
-                tokio::time::sleep(pause).await;
-                state.reinstate(&replica, Instant::now());
-            });
-        }
-        match entry {
-            Entry::Granted(permit) => Ok(permit),
-            Entry::Refused(refusal) => Err(refusal),
-            Entry::Waiting(ticket) => wait(ticket, self.clock.queue, None).await,
-        }
-    }
-}
-
-/// The cold path of admission: waits, and goes to the fallback when that takes too long.
-async fn admit(
-    entry: Entry,
-    mut destination: Arc<Destination>,
-    clock: &mut Deadline,
-    bytes: usize,
-    watched: Option<&Peer>,
-    outcome: &mut Outcome,
-) -> Result<(Arc<Destination>, Permit), Refusal> {
-    let mut entry = entry;
-    loop {
-        let refusal = match entry {
-            Entry::Granted(permit) => return Ok((destination, permit)),
-            Entry::Refused(refusal) => return Err(refusal),
-            Entry::Waiting(ticket) => match wait(ticket, clock.queue, watched).await {
-                Ok(permit) => {
-                    outcome.admitted();
-                    return Ok((destination, permit));
-                }
-                Err(refusal) => refusal,
-            },
-        };
-        let fallback = destination.fallback.as_ref().map(Arc::clone);
-        match fallback {
-            Some(fallback) if refusal.cause == Cause::Deadline => {
-                let now = Instant::now();
-                *clock = Deadline::new(now, &fallback);
-                entry = fallback.state.enter(now, bytes as u64);
-                destination = fallback;
-            }
-            _ => return Err(refusal),
-        }
-    }
-}
-
-/// Waits for a slot until `deadline`, or until a watched client has gone.
-async fn wait(
-    ticket: Ticket,
-    deadline: Instant,
-    watched: Option<&Peer>,
-) -> Result<Permit, Refusal> {
-    let mut granted = pin!(ticket.granted());
-    loop {
-        let until = match watched {
-            Some(_) => deadline.min(Instant::now() + LOOK_EVERY),
-            None => deadline,
-        };
-        if let Ok(grant) = tokio::time::timeout_at(until, granted.as_mut()).await {
-            return grant;
-        }
-        if watched.is_some_and(Peer::is_gone) {
-            return Err(Refusal::new(Cause::ClientGone));
-        }
-        if until == deadline {
-            return Err(Refusal::new(Cause::Deadline));
-        }
-    }
-}
-
-/// The moments at which a request has taken too long.
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    request: Instant,
-    queue: Instant,
-    response_start: Option<Duration>,
-}
-
-/// When the answer must have begun, and what it means if it has not.
-struct Latest {
-    at: Instant,
-    cause: Cause,
-}
-
-impl Deadline {
-    fn new(arrived: Instant, destination: &Destination) -> Self {
-        let request = arrived + destination.timeouts.request.unwrap_or(NEVER).min(NEVER);
-        let max_wait = destination.function.admission.max_wait.min(NEVER);
-        Self {
-            request,
-            queue: request.min(arrived + max_wait),
-            response_start: destination.timeouts.response_start,
-        }
-    }
-
-    fn answer(&self) -> Latest {
-        let start = self
-            .response_start
-            .map(|longest| Instant::now() + longest.min(NEVER));
-        match start {
-            Some(at) if at < self.request => Latest {
-                at,
-                cause: Cause::ResponseTimeout,
-            },
-            _ => Latest {
-                at: self.request,
-                cause: Cause::Deadline,
-            },
-        }
-    }
-}
-
 /// The answer as the client gets it.
 pub(crate) fn finish(
     answer: Response<Incoming>,
@@ -425,55 +221,9 @@ pub(crate) fn finish(
     Response::from_parts(parts, AnswerBody::upstream(body, idle, hold))
 }
 
-/// A second copy of a request that may be sent twice, where the connection might be closing.
-fn spare(
-    connection: &Connection,
-    is_repeatable: bool,
-    parts: &Parts,
-) -> Option<Box<Request<RequestBody>>> {
-    let Connection::Http1 {
-        idle: Some(idle), ..
-    } = connection
-    else {
-        return None;
-    };
-    let is_old = *idle > crate::upstream::FRESH;
-    (is_repeatable && is_old).then(|| Box::new(copy(parts)))
-}
-
-fn copy(parts: &Parts) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = parts.method.clone();
-    *copy.uri_mut() = parts.uri.clone();
-    *copy.version_mut() = parts.version;
-    *copy.headers_mut() = parts.headers.clone();
-    copy
-}
-
 fn head_bytes(parts: &Parts) -> usize {
     let fields = parts.headers.iter();
     fields.fold(parts.uri.path().len(), |bytes, (name, value)| {
         bytes + name.as_str().len() + value.len()
     })
-}
-
-fn unreachable(permit: &Permit, error: &ConnectError) {
-    tracing::debug!(
-        function = %permit.function().id,
-        endpoint = %permit.replica.id,
-        error = error as &dyn std::error::Error,
-        "replica cannot be reached"
-    );
-}
-
-fn is_lost_connection(error: &hyper::Error) -> bool {
-    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
-}
-
-fn broken(error: &hyper::Error) -> Refusal {
-    tracing::debug!(
-        error = error as &dyn std::error::Error,
-        "the replica did not answer"
-    );
-    Refusal::new(Cause::UpstreamFailed)
 }

@@ -1,0 +1,162 @@
+//! Sending a request: to this replica, to another one, or once more; never twice.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use zeron_core::function::Protocol;
+
+use crate::admit::{Deadline, wait};
+use crate::body::{Hold, RequestBody};
+use crate::cause::Cause;
+use crate::function::{Entry, Permit};
+use crate::outcome::Outcome;
+use crate::pool::Connection;
+use crate::refusal::Refusal;
+use crate::replica::Replica;
+use crate::stack::Call;
+use crate::upstream::{ConnectError, Exchange, FRESH};
+use crate::worker::Worker;
+
+/// Everything that one exchange needs and that does not change on the way.
+pub(crate) struct Attempt<'a> {
+    pub(crate) worker: &'a Arc<Worker>,
+    pub(crate) protocol: Protocol,
+    pub(crate) clock: Deadline,
+}
+
+pub(crate) type Exchanged = (Response<Incoming>, Hold);
+
+impl Attempt<'_> {
+    /// Tries until something was sent. Nothing is sent twice, except a request that may be.
+    pub(crate) async fn run(
+        &self,
+        call: &mut Call,
+        mut permit: Permit,
+        outcome: &mut Outcome,
+    ) -> Result<Exchanged, Refusal> {
+        let is_repeatable = call.parts.method.is_idempotent() && call.body.is_end_stream();
+        loop {
+            let replica = Arc::clone(&permit.replica);
+            let connected = self.connect(&replica, is_repeatable, outcome).await;
+            let connection = match connected {
+                Ok(connection) => connection,
+                Err(error) => {
+                    unreachable(&permit, &error);
+                    permit = Box::pin(self.elsewhere(permit)).await?;
+                    continue;
+                }
+            };
+            let is_new = connection.is_new();
+            let spare = spare(&connection, is_repeatable, &call.parts);
+            let sent = outcome.is_cold().then(Instant::now);
+            let upstream = &self.worker.upstream;
+            let exchange = upstream.exchange(&replica, connection, call.take());
+            match exchange.await {
+                Ok((answer, lease)) => {
+                    if let Some(sent) = sent {
+                        outcome.first_byte(sent);
+                    }
+                    replica.forgive();
+                    let lease = Some(lease);
+                    return Ok((answer, Hold { permit, lease }));
+                }
+                Err(Exchange::NotSent(unsent)) => {
+                    call.put_back(*unsent);
+                    // A pooled connection may have died unseen; a new one means a sick replica.
+                    if is_new {
+                        permit = Box::pin(self.elsewhere(permit)).await?;
+                    }
+                }
+                Err(Exchange::Broken(error)) => match spare {
+                    Some(spare) if is_lost_connection(&error) => call.put_back(*spare),
+                    _ => return Err(broken(&error)),
+                },
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        replica: &Replica,
+        is_repeatable: bool,
+        outcome: &mut Outcome,
+    ) -> Result<Connection, ConnectError> {
+        let upstream = &self.worker.upstream;
+        let begun = outcome.is_cold().then(Instant::now);
+        let connection = upstream
+            .connection(replica, self.protocol, is_repeatable)
+            .await?;
+        if let Some(begun) = begun {
+            outcome.connected(begun);
+        }
+        Ok(connection)
+    }
+
+    /// The replica cannot be reached: another one, or the queue, at the old place.
+    async fn elsewhere(&self, permit: Permit) -> Result<Permit, Refusal> {
+        let state = Arc::clone(permit.function());
+        let replica = Arc::clone(&permit.replica);
+        let (entry, pause) = state.fail_over(permit, Instant::now());
+        if let Some(pause) = pause {
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                state.reinstate(&replica, Instant::now());
+            });
+        }
+        match entry {
+            Entry::Granted(permit) => Ok(permit),
+            Entry::Refused(refusal) => Err(refusal),
+            Entry::Waiting(ticket) => wait(ticket, self.clock.queue, None).await,
+        }
+    }
+}
+
+/// A second copy of a request that may be sent twice, where the connection might be closing.
+fn spare(
+    connection: &Connection,
+    is_repeatable: bool,
+    parts: &Parts,
+) -> Option<Box<Request<RequestBody>>> {
+    let Connection::Http1 {
+        idle: Some(idle), ..
+    } = connection
+    else {
+        return None;
+    };
+    let is_old = *idle > FRESH;
+    (is_repeatable && is_old).then(|| Box::new(copy(parts)))
+}
+
+fn copy(parts: &Parts) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = parts.method.clone();
+    *copy.uri_mut() = parts.uri.clone();
+    *copy.version_mut() = parts.version;
+    *copy.headers_mut() = parts.headers.clone();
+    copy
+}
+
+fn unreachable(permit: &Permit, error: &ConnectError) {
+    tracing::debug!(
+        function = %permit.function().id,
+        endpoint = %permit.replica.id,
+        error = error as &dyn std::error::Error,
+        "replica cannot be reached"
+    );
+}
+
+fn is_lost_connection(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+}
+
+fn broken(error: &hyper::Error) -> Refusal {
+    tracing::debug!(
+        error = error as &dyn std::error::Error,
+        "the replica did not answer"
+    );
+    Refusal::new(Cause::UpstreamFailed)
+}
