@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::Interval;
 
-/// A figure whose 95 % interval is wider than this share of its value does not count.
+/// A figure whose 95 % interval is wider than this share of its value does not count, unless its aim is decided.
 const NOISY: f64 = 0.5;
 
 /// What a figure should be.
@@ -119,15 +119,23 @@ impl Figure {
         self
     }
 
-    /// Decides whether the spread is too wide; called once by the report.
+    /// Decides whether the spread is too wide: so wide that the aim may be met or not. Called once by the report.
     pub(crate) fn judge_noise(&mut self) {
-        let about = match self.aim {
-            Some(Aim::RatioAtMost(_)) => self.ratio.unwrap_or(f64::NAN),
-            Some(Aim::AtMost(_) | Aim::AtLeast(_)) | None => self.value,
+        let Some(spread) = self.spread else {
+            return;
         };
-        self.noisy = self
-            .spread
-            .is_some_and(|spread| spread.relative_width(about) > NOISY);
+        let (about, is_decided) = match self.aim {
+            Some(Aim::RatioAtMost(most)) => {
+                let sides = (spread.low <= most, spread.high <= most);
+                (self.ratio.unwrap_or(f64::NAN), sides.0 == sides.1)
+            }
+            Some(aim) => {
+                let sides = (aim.is_met(spread.low, None), aim.is_met(spread.high, None));
+                (self.value, sides.0 == sides.1)
+            }
+            None => (self.value, false),
+        };
+        self.noisy = !is_decided && spread.relative_width(about) > NOISY;
     }
 }
 
@@ -201,6 +209,25 @@ mod tests {
         figure.judge_noise();
         assert!(figure.noisy);
         assert!(figure.to_string().contains("TOO NOISY"));
+    }
+
+    #[test]
+    fn a_wide_interval_on_one_side_of_the_aim_counts() {
+        let wide = Some(Interval {
+            low: 5.0,
+            high: 15.0,
+        });
+        for (aim, noisy) in [
+            (Aim::AtMost(50.0), false),
+            (Aim::AtLeast(1.0), false),
+            (Aim::AtMost(7.0), true),
+        ] {
+            let mut figure = Figure::new("m", "us", 10.0, 5)
+                .with_spread(wide)
+                .with_aim(aim);
+            figure.judge_noise();
+            assert_eq!(figure.noisy, noisy, "{aim}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Measures zeron: `cargo run --release -p zeron-bench -- <measure>`. See `docs/benchmarks.md`.
 //!
-//! [`options`] says what is asked for, [`bench`] holds what all [`measures`] share, [`loadgen`] sends, [`subject`] is
+//! [`options`] says what is asked for, [`mod@bench`] holds what all [`measures`] share, [`loadgen`] sends, [`subject`] is
 //! what is measured and what it is compared with, [`stats`] and [`figure`] turn samples into figures.
 
 mod affinity;
