@@ -1,6 +1,6 @@
 //! What activator and autoscaler say to each other.
 //!
-//! In one process the messages go through bounded channels ([`link`]).
+//! In one process the messages go through bounded channels ([`link()`]).
 
 pub mod link;
 pub mod message;
