@@ -42,11 +42,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
             continue;
         }
         let difference = subject - floor;
+        let us = |ms: f64| format!("{:.1}", ms * 1e3);
         csv.row(&[
             &(number - WARM_UP),
-            &(floor * 1e3),
-            &(subject * 1e3),
-            &(difference * 1e3),
+            &us(floor),
+            &us(subject),
+            &us(difference),
         ])?;
         direct.push(floor);
         through.push(subject);
