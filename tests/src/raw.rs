@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use crate::response::{self, Response};
 use crate::wait::PATIENCE;
@@ -58,7 +59,7 @@ impl Raw {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     }
 
-    /// Says that nothing more will be sent.
+    /// Says that nothing more will be sent. Peers may take it for the end of interest in an answer.
     pub fn finish(&mut self) {
         drop(self.reader.get_ref().shutdown(Shutdown::Write));
     }
@@ -154,6 +155,21 @@ impl Raw {
         if let Err(error) = self.reader.fill_buf() {
             assert!(is_gone(&error), "nothing came: {error}");
         }
+    }
+
+    /// Waits until something can be read, the peer closed, or the time is over.
+    ///
+    /// # Panics
+    /// When the connection is broken in another way.
+    pub fn readable_within(&mut self, limit: Duration) -> bool {
+        let end = Instant::now() + limit;
+        while self.is_silent() {
+            if Instant::now() > end {
+                return false;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Whether the peer has sent or closed anything yet; returns at once.

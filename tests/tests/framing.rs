@@ -4,6 +4,8 @@
 //! ever reaches the function, the two disagreed. Rows that must be refused are sent while the function is cold and must wake nobody.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use zeron_tests::manifest::host;
 use zeron_tests::{Raw, Response, Service, Setup, Zeron};
 
@@ -218,7 +220,6 @@ fn malformed_heads_are_refused_and_wake_nobody() {
     for (row, bytes) in REFUSED {
         let mut client = zeron.connect();
         client.send(filled(bytes));
-        client.finish();
         assert_refused(row, &mut client);
     }
     assert_eq!(
@@ -235,7 +236,6 @@ fn malformed_heads_are_refused_while_warm() {
     for (row, bytes) in REFUSED {
         let mut client = zeron.connect();
         client.send(filled(bytes));
-        client.finish();
         assert_refused(row, &mut client);
     }
     assert_nothing_hidden(&zeron, "origin", "all rows");
@@ -259,7 +259,6 @@ fn broken_chunks_never_make_a_whole_body() {
         let head = "POST /echo HTTP/1.1\r\nHost: {h}\r\nTransfer-Encoding: chunked\r\n\r\n";
         let mut client = zeron.connect();
         client.send(filled(&format!("{head}{body}{{hidden}}")));
-        client.finish();
         if let Ok(answer) = client.try_response() {
             assert!(
                 answer.status >= 400,
@@ -275,10 +274,15 @@ fn broken_chunks_never_make_a_whole_body() {
 #[test]
 fn ambiguous_messages_hide_nothing_while_warm() {
     let zeron = warm();
+    let mut served = 0;
     for (row, bytes) in AMBIGUOUS {
-        send_ambiguous(&zeron, bytes, "origin");
+        served += u32::from(send_ambiguous(&zeron, bytes, "origin"));
         assert_nothing_hidden(&zeron, "origin", row);
     }
+    assert!(
+        served >= 5,
+        "rows that mean one thing reach the function: {served}"
+    );
 }
 
 /// The same through an origin with another parser, told to be lenient.
@@ -312,12 +316,14 @@ fn ambiguous_messages_hide_nothing_while_cold() {
     }
 }
 
-/// Sends a row and reads all that comes back until the connection is over.
-fn send_ambiguous(zeron: &Zeron, bytes: &str, function: &str) {
+/// Sends a row and reads all that comes back until the connection is over. Whether the function answered.
+fn send_ambiguous(zeron: &Zeron, bytes: &str, function: &str) -> bool {
     let mut client = zeron.connect();
     client.send(filled(bytes).replace(&host("origin"), &host(function)));
+    // Some rows are incomplete to one reader: it waits. The others are answered before the end is said.
+    client.readable_within(Duration::from_secs(3));
     client.finish();
-    client.rest();
+    String::from_utf8_lossy(&client.rest()).contains(" 200 OK\r\n")
 }
 
 #[test]
