@@ -137,10 +137,14 @@ impl Joined {
         }
         for max in [bounds.max, cap].into_iter().flatten() {
             if self.desired > max {
-                self.rules.push(Rule::Max {
+                let rule = Rule::Max {
                     max,
                     from: self.desired,
-                });
+                };
+                // A group may have met the same bound with the same count.
+                if !self.rules.contains(&rule) {
+                    self.rules.push(rule);
+                }
                 self.desired = max;
             }
         }
