@@ -12,7 +12,9 @@ use crate::control::{
     AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ObjectName, Problem,
 };
 use crate::requires;
-use crate::store::{Store, StoreError, StoredManifest};
+use crate::store::{Store, StoreError};
+
+use super::compact::Compact;
 
 /// Documents and what they compile to.
 #[derive(Debug)]
@@ -24,8 +26,8 @@ pub(crate) struct Desired {
     store: Arc<Store>,
     /// Standard input can be read once.
     stdin: Sources,
-    files: Vec<Document>,
-    applied: BTreeMap<ObjectRef, Document>,
+    files: Vec<Compact>,
+    applied: BTreeMap<ObjectRef, Compact>,
     catalog: Catalog,
     /// What keeps the newest files from being followed.
     refused: Vec<Problem>,
@@ -107,16 +109,15 @@ impl Desired {
             .collect();
         let mut files = self.stdin.documents.clone();
         files.extend(read.documents);
-        let compiled = self.compile(
-            files.iter().chain(self.applied.values()),
-            self.options.is_strict,
-        );
+        let compact: Vec<Compact> = files.iter().map(Compact::from).collect();
+        files.extend(self.applied.values().filter_map(Compact::document));
+        let compiled = self.compile(files, self.options.is_strict);
         let (catalog, warnings) = match compiled {
             Ok(compiled) if unreadable.is_empty() => compiled,
             Ok((_, warnings)) => return Err([unreadable, warnings].concat()),
             Err(problems) => return Err([unreadable, problems].concat()),
         };
-        self.files = files;
+        self.files = compact;
         self.catalog = catalog;
         self.warnings = warnings;
         self.refused.clear();
@@ -134,13 +135,14 @@ impl Desired {
         let mut manifests = Vec::with_capacity(documents.len());
         for (object, document) in documents {
             self.refuse_if_from_file(&object)?;
+            let document = Compact::from(&document);
             let action = action_of(applied.get(&object), &document);
-            manifests.push((object.clone(), stored(&document)));
+            manifests.push((object.clone(), document.stored()));
             applied.insert(object.clone(), document);
             report.objects.push(AppliedObject { object, action });
         }
         let is_strict = self.options.is_strict || request.is_strict;
-        let documents = self.files.iter().chain(applied.values());
+        let documents = all_documents(&self.files, &applied);
         let (catalog, warnings) = self
             .compile(documents, is_strict)
             .map_err(ChangeError::Invalid)?;
@@ -161,7 +163,7 @@ impl Desired {
         };
         let mut applied = self.applied.clone();
         applied.remove(&object);
-        let documents = self.files.iter().chain(applied.values());
+        let documents = all_documents(&self.files, &applied);
         let (catalog, warnings) = self
             .compile(documents, self.options.is_strict)
             .map_err(ChangeError::Invalid)?;
@@ -174,12 +176,12 @@ impl Desired {
         Ok(())
     }
 
-    fn compile<'a>(
+    fn compile(
         &self,
-        documents: impl Iterator<Item = &'a Document>,
+        documents: Vec<Document>,
         is_strict: bool,
     ) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
-        let (documents, mut problems) = requires::without_missing(documents.cloned().collect());
+        let (documents, mut problems) = requires::without_missing(documents);
         let options = CompileOptions {
             is_strict,
             ..self.options.clone()
@@ -221,15 +223,20 @@ impl Desired {
 
     /// The watched file that declares an object.
     fn file_of(&self, name: &ObjectName) -> Option<String> {
-        let quiet = Problems::new(false);
-        let declares = |document: &&Document| {
-            Header::read(document, &quiet).is_some_and(|header| is_named(&header.object, name))
-        };
+        let declares = |file: &&Compact| file.object.as_ref().is_some_and(|o| is_named(o, name));
         self.files
             .iter()
             .find(declares)
-            .map(|document| document.file.to_string())
+            .map(|file| file.file.to_string())
     }
+}
+
+fn all_documents(files: &[Compact], applied: &BTreeMap<ObjectRef, Compact>) -> Vec<Document> {
+    files
+        .iter()
+        .chain(applied.values())
+        .filter_map(Compact::document)
+        .collect()
 }
 
 fn is_named(object: &ObjectRef, name: &ObjectName) -> bool {
@@ -238,22 +245,11 @@ fn is_named(object: &ObjectRef, name: &ObjectName) -> bool {
         && object.name == name.name
 }
 
-fn read_store(store: &Store) -> Result<BTreeMap<ObjectRef, Document>, StoreError> {
-    let mut applied = BTreeMap::new();
-    for (object, manifest) in store.manifests()? {
-        let (documents, _) = zeron_manifest::parse(
-            &Arc::from(manifest.name.as_str()),
-            &Arc::new(manifest.folder),
-            &manifest.text,
-        );
-        applied.extend(
-            documents
-                .into_iter()
-                .next()
-                .map(|document| (object, document)),
-        );
-    }
-    Ok(applied)
+fn read_store(store: &Store) -> Result<BTreeMap<ObjectRef, Compact>, StoreError> {
+    let manifests = store.manifests()?.into_iter();
+    Ok(manifests
+        .map(|(object, m)| (object.clone(), Compact::from_stored(object, m)))
+        .collect())
 }
 
 /// The documents of a request with the objects that they declare.
@@ -281,19 +277,10 @@ fn parse(request: &ApplyRequest) -> (Vec<(ObjectRef, Document)>, Vec<Problem>) {
     )
 }
 
-fn action_of(known: Option<&Document>, new: &Document) -> ApplyAction {
+fn action_of(known: Option<&Compact>, new: &Compact) -> ApplyAction {
     match known {
         None => ApplyAction::Created,
-        Some(known) if known.value == new.value => ApplyAction::Unchanged,
+        Some(known) if known.is_same(new) => ApplyAction::Unchanged,
         Some(_) => ApplyAction::Configured,
-    }
-}
-
-/// JSON is YAML too, and keeps what was meant without the comments.
-fn stored(document: &Document) -> StoredManifest {
-    StoredManifest {
-        name: document.file.to_string(),
-        folder: document.folder.as_ref().clone(),
-        text: document.value.to_string(),
     }
 }

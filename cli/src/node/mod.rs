@@ -5,6 +5,7 @@
 
 mod applets;
 mod banner;
+mod compact;
 mod control;
 mod desired;
 mod parts;
@@ -81,6 +82,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let reconciling = start::thread("node", move || reconciler.run(queue))?;
 
     let stop = CancellationToken::new();
+    let stopped = CancellationToken::new();
     let node = start::control(&parts, commands.clone(), views.clone(), stop.clone());
     banner::print(&args, &node, admin.address(), views).await;
     let serving = tokio::spawn(admin.run(
@@ -88,25 +90,29 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
             control: Arc::new(node),
             metrics: Arc::new(metrics),
         },
-        stop.clone(),
+        stopped.clone(),
     ));
     let watching =
         (!args.no_watch).then(|| tokio::spawn(follow_files(args.paths.clone(), commands.clone())));
     drop(commands);
 
     signals.next().await;
-    tokio::select! {
-        () = drain(&parts, &args, &stop) => {}
-        () = signals.next() => tracing::warn!("second signal: ending now"),
-    }
+    let grace = tokio::select! {
+        () = drain(&parts, &args, &stop) => STOP_GRACE,
+        () = signals.next() => {
+            tracing::warn!("second signal: ending now");
+            Duration::ZERO
+        }
+    };
     if let Some(watching) = watching {
         watching.abort();
     }
     parts.engine.stop();
     tokio::select! {
-        () = parts.backend.shutdown(STOP_GRACE) => {}
+        () = parts.backend.shutdown(grace) => {}
         () = signals.next() => parts.backend.shutdown(Duration::ZERO).await,
     }
+    stopped.cancel();
     serving.await?;
     drop(reconciling);
     Ok(ExitCode::SUCCESS)
