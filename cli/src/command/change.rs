@@ -10,7 +10,7 @@ use zeron_manifest::{Header, Problems, Sources};
 use super::{Failure, client};
 use crate::args::{ApplyArgs, DeleteArgs, GlobalArgs};
 use crate::chain::Chain;
-use crate::client::ClientError;
+use crate::client::{Client, ClientError};
 use crate::control::{ApplyAction, ApplyRequest, ObjectName, Problem, SourceText};
 use crate::output::{print, structured};
 
@@ -26,9 +26,7 @@ pub(super) async fn apply(global: &GlobalArgs, args: &ApplyArgs) -> Result<(), F
     let report = match client(global)?.apply(&request).await {
         Ok(report) => report,
         Err(error) => {
-            if let ClientError::Refused(refusal) = &error {
-                show(&refusal.problems);
-            }
+            show(problems_of(&error));
             return Err(error.into());
         }
     };
@@ -64,19 +62,12 @@ pub(super) async fn delete(global: &GlobalArgs, args: &DeleteArgs) -> Result<(),
         }],
         _ => read(&args.filenames)?.1,
     };
-    let client = client(global)?;
-    let mut deleted = Vec::new();
-    let mut failure: Option<ClientError> = None;
-    for object in objects {
-        match client.delete(&object).await {
-            Ok(()) => deleted.push(object),
-            // One that is not there does not keep the others. The last is told in the end.
-            Err(error) => {
-                if let Some(earlier) = failure.replace(error) {
-                    eprintln!("error: {}", Chain(&earlier));
-                }
-            }
-        }
+    let (deleted, mut failures) = delete_all(&client(global)?, objects).await;
+    // The last is told in the end.
+    let failure = failures.pop();
+    for earlier in &failures {
+        show(problems_of(earlier));
+        eprintln!("error: {}", Chain(earlier));
     }
     let list = Deleted { deleted };
     let text = structured(global.output, &list)?.unwrap_or_else(|| {
@@ -84,7 +75,44 @@ pub(super) async fn delete(global: &GlobalArgs, args: &DeleteArgs) -> Result<(),
         list.deleted.iter().map(line).collect()
     });
     print(&text).map_err(Failure::runtime)?;
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failure.map_or(Ok(()), |error| {
+        show(problems_of(&error));
+        Err(error.into())
+    })
+}
+
+/// Deletes what can be deleted. What is refused because another object needs it is tried again
+/// after that one went, so that the order does not matter.
+async fn delete_all(
+    client: &Client,
+    mut objects: Vec<ObjectName>,
+) -> (Vec<ObjectName>, Vec<ClientError>) {
+    let mut deleted = Vec::new();
+    let mut failures = Vec::new();
+    loop {
+        let mut refused = Vec::new();
+        let count = objects.len();
+        for object in objects {
+            match client.delete(&object).await {
+                Ok(()) => deleted.push(object),
+                Err(error) if problems_of(&error).is_empty() => failures.push(error),
+                Err(error) => refused.push((object, error)),
+            }
+        }
+        if refused.is_empty() || refused.len() == count {
+            failures.extend(refused.into_iter().map(|(_, error)| error));
+            return (deleted, failures);
+        }
+        objects = refused.into_iter().map(|(object, _)| object).collect();
+    }
+}
+
+/// What was wrong with the manifests, when that was the reason.
+fn problems_of(error: &ClientError) -> &[Problem] {
+    match error {
+        ClientError::Refused(refusal) => &refusal.problems,
+        _ => &[],
+    }
 }
 
 /// The kind that a plural, a short name or `KIND.GROUP` means.

@@ -1,7 +1,7 @@
 //! Brings what runs to what the manifests say: the one owner of desired objects and revisions.
 //!
 //! Runs on a thread of its own, because reading files and the store block. Everything that may
-//! change what should run arrives as a [`Command`]; every command ends in [`Reconciler::settle`].
+//! change what should run arrives as a [`Command`]; every command passes [`Reconciler::settle`].
 
 use std::sync::Arc;
 
@@ -52,29 +52,43 @@ impl Reconciler {
         self.settle();
         while let Some(command) = commands.blocking_recv() {
             self.follow(command);
-            self.settle();
         }
     }
 
+    /// Answers once the parts know: whoever asked may look at once.
     fn follow(&mut self, command: Command) {
         match command {
-            Command::Reload => self.desired.reload(),
+            Command::Reload => {
+                self.desired.reload();
+                self.settle();
+            }
             Command::Apply(request, reply) => {
+                let outcome = self.desired.apply(&request);
+                self.settle();
                 // Whoever asked may have gone: what was applied stays applied.
-                drop(reply.send(self.desired.apply(&request)));
+                drop(reply.send(outcome));
             }
             Command::Delete(object, reply) => {
-                drop(reply.send(self.desired.delete(&object)));
+                let outcome = self.desired.delete(&object);
+                self.settle();
+                drop(reply.send(outcome));
             }
-            Command::Ready(function) => self.services.mark_ready(&function),
+            Command::Ready(function) => {
+                self.services.mark_ready(&function);
+                self.settle();
+            }
         }
     }
 
     /// Computes the plan anew and brings the parts to it.
     fn settle(&mut self) {
         let planned = self.services.plan(self.desired.catalog());
-        for (function, replicas) in &planned.awaited {
-            self.ready.expect(function.clone(), *replicas);
+        self.ready.expect(&planned.awaited);
+        let told = Arc::clone(&self.view.borrow());
+        for problem in &planned.problems {
+            if !told.problems.contains(problem) {
+                tracing::error!("{problem}");
+            }
         }
         self.parts.apply(&self.plan, &planned.plan);
         self.view

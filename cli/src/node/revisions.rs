@@ -24,6 +24,12 @@ pub(crate) struct Revisions {
     generation: u64,
     list: Vec<Revision>,
     latest_ready: Option<String>,
+    /// Templates that were followed, in the order of their manifests: only what is new is an edit.
+    #[serde(default)]
+    followed: Vec<RevisionTemplate>,
+    /// Traffic as it was when all its revisions were found.
+    #[serde(default)]
+    traffic: Vec<TrafficTarget>,
 }
 
 /// Why a Service's template or traffic cannot be followed.
@@ -38,6 +44,33 @@ pub(crate) enum RevisionError {
 }
 
 impl Revisions {
+    /// Follows all versions of the Service that its manifests hold, as if each had been applied after
+    /// the one before. Versions that were followed already are no edits, so that reading the same
+    /// manifests again makes nothing.
+    pub(crate) fn follow_all(
+        &mut self,
+        service: &str,
+        templates: &[&RevisionTemplate],
+    ) -> Vec<RevisionError> {
+        let known = self.followed.iter().zip(templates);
+        let known = known.take_while(|(old, new)| old == *new).count();
+        // The last one is what the Service is now, also when later ones were taken away.
+        let (old, new) = templates.split_at(known.min(templates.len().saturating_sub(1)));
+        let conflicts = old.iter().filter_map(|t| self.conflict(t));
+        let mut errors: Vec<RevisionError> = conflicts.collect();
+        for template in new {
+            errors.extend(self.follow(service, template).err());
+        }
+        self.followed = templates.iter().map(|t| (*t).clone()).collect();
+        errors
+    }
+
+    /// The template's own name, when it belongs to another template.
+    fn conflict(&self, template: &RevisionTemplate) -> Option<RevisionError> {
+        let known = self.get(template.name.as_deref()?)?;
+        (known.template != *template).then(|| RevisionError::NameTaken(known.name.clone()))
+    }
+
     /// Follows the Service's template. Returns the name of the revision that was made, if one was.
     ///
     /// # Errors
@@ -47,20 +80,17 @@ impl Revisions {
         service: &str,
         template: &RevisionTemplate,
     ) -> Result<Option<String>, RevisionError> {
-        if let Some(name) = &template.name
-            && let Some(known) = self.list.iter().find(|r| &r.name == name)
-        {
-            if known.template != *template {
-                return Err(RevisionError::NameTaken(name.clone()));
-            }
+        if let Some(error) = self.conflict(template) {
+            return Err(error);
+        }
+        let is_known = |name: &String| self.get(name).is_some();
+        if template.name.as_ref().is_some_and(is_known) {
             return Ok(None);
         }
         if self.latest().is_some_and(|r| r.template == *template) {
             return Ok(None);
         }
-        self.generation += 1;
-        let generated = || format!("{service}-{:05}", self.generation);
-        let name = template.name.clone().unwrap_or_else(generated);
+        let name = self.next_name(service, template);
         self.list.push(Revision {
             name: name.clone(),
             generation: self.generation,
@@ -68,6 +98,18 @@ impl Revisions {
             is_ready: false,
         });
         Ok(Some(name))
+    }
+
+    /// The name of the next generation: the template's own, or a number that no revision has.
+    fn next_name(&mut self, service: &str, template: &RevisionTemplate) -> String {
+        loop {
+            self.generation += 1;
+            let generated = || format!("{service}-{:05}", self.generation);
+            let name = template.name.clone().unwrap_or_else(generated);
+            if self.get(&name).is_none() {
+                return name;
+            }
+        }
     }
 
     /// The newest revision.
@@ -102,6 +144,29 @@ impl Revisions {
         }
         self.latest_ready = Some(revision.name.clone());
         true
+    }
+
+    /// Finds the revisions of `traffic`, and of the traffic before it when one does not exist: a slip
+    /// in a manifest moves no requests. The latest revision has them all when there was none before.
+    pub(crate) fn direct(
+        &mut self,
+        traffic: &[TrafficTarget],
+    ) -> (Vec<RevisionTarget>, Option<RevisionError>) {
+        let error = match self.resolve(traffic) {
+            Ok(targets) => {
+                self.traffic = traffic.to_vec();
+                return (targets, None);
+            }
+            Err(error) => error,
+        };
+        let latest = TrafficTarget {
+            revision_name: None,
+            percent: 100,
+            tag: None,
+        };
+        let before = self.resolve(&self.traffic).ok().filter(|t| !t.is_empty());
+        let targets = before.or_else(|| self.resolve(&[latest]).ok());
+        (targets.unwrap_or_default(), Some(error))
     }
 
     /// Finds the revision of every traffic target. While none is ready, the newest has the traffic of

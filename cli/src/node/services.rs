@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zeron_core::policy::{KnativeScaling, Scaling};
 use zeron_core::{Function, FunctionId, ObjectRef};
-use zeron_frontend_knative::{AutoscalerConfig, RevisionTarget, Service};
+use zeron_frontend_knative::{AutoscalerConfig, Service};
 
 use super::plan::Plan;
 use super::revisions::{Revision, RevisionError, Revisions};
@@ -68,28 +68,32 @@ impl Services {
                 .insert(function.id.clone(), Arc::new(function.clone()));
         }
         planned.plan.routes.clone_from(&catalog.routes);
-        let mut latest: BTreeMap<ServiceName, &Service> = BTreeMap::new();
+        let mut versions: BTreeMap<ServiceName, Vec<&Service>> = BTreeMap::new();
         for service in &catalog.services {
-            self.follow(service, &mut planned.problems);
-            latest.insert(name_of(&service.object), service);
+            versions
+                .entry(name_of(&service.object))
+                .or_default()
+                .push(service);
         }
-        self.known.retain(|name, _| latest.contains_key(name));
-        for (name, service) in latest {
-            self.plan_service(&name, service, catalog, &mut planned);
+        self.known.retain(|name, _| versions.contains_key(name));
+        for (name, versions) in versions {
+            self.follow(&name, &versions, &mut planned.problems);
+            if let Some(service) = versions.last() {
+                self.plan_service(&name, service, catalog, &mut planned);
+            }
         }
         self.keep(&before);
         planned
     }
 
-    /// Makes a revision where the template is new.
-    fn follow(&mut self, service: &Service, problems: &mut Vec<Problem>) {
-        let revisions = self.known.entry(name_of(&service.object)).or_default();
-        if let Err(error) = revisions.follow(&service.object.name, &service.template) {
-            problems.push(problem(
-                &service.object,
-                "spec.template.metadata.name",
-                &error,
-            ));
+    /// Makes revisions where templates are new.
+    fn follow(&mut self, name: &ServiceName, versions: &[&Service], problems: &mut Vec<Problem>) {
+        let revisions = self.known.entry(name.clone()).or_default();
+        let templates: Vec<_> = versions.iter().map(|s| &s.template).collect();
+        let errors = revisions.follow_all(&name.1, &templates);
+        if let Some(service) = versions.last() {
+            let field = "spec.template.metadata.name";
+            problems.extend(errors.iter().map(|e| problem(&service.object, field, e)));
         }
     }
 
@@ -104,26 +108,14 @@ impl Services {
             return;
         };
         begin_new_ones(revisions, service, &catalog.config, planned);
-        let targets = match revisions.resolve(&service.traffic) {
-            Ok(targets) => targets,
-            Err(error) => {
-                planned
-                    .problems
-                    .push(problem(&service.object, "spec.traffic", &error));
-                latest_only(revisions)
-            }
-        };
+        let (targets, error) = revisions.direct(&service.traffic);
+        let error = error.map(|e| problem(&service.object, "spec.traffic", &e));
+        planned.problems.extend(error);
         revisions.collect(&targets);
         let routed: BTreeSet<&str> = targets.iter().map(|t| t.revision.as_str()).collect();
-        let newest = revisions.latest().map(|r| r.name.clone());
         for revision in revisions.iter() {
-            let mut function = function_of(
-                service,
-                revision,
-                &catalog.config,
-                is_first(revisions, revision),
-            );
-            let is_awaited = Some(&revision.name) == newest.as_ref() && !revision.is_ready;
+            let mut function = function_of(service, revision, &catalog.config, revisions);
+            let is_awaited = is_newest(revisions, revision) && !revision.is_ready;
             function.scale.is_reachable = is_awaited || routed.contains(revision.name.as_str());
             if revisions
                 .latest_ready()
@@ -179,7 +171,7 @@ fn begin_new_ones(
     let Some(newest) = revisions.latest().filter(|r| !r.is_ready).cloned() else {
         return;
     };
-    let function = function_of(service, &newest, config, is_first(revisions, &newest));
+    let function = function_of(service, &newest, config, revisions);
     let initial = knative(&function).map_or(0, |k| k.initial_scale);
     let needed = initial.max(
         function
@@ -197,30 +189,24 @@ fn begin_new_ones(
     }
 }
 
-fn latest_only(revisions: &Revisions) -> Vec<RevisionTarget> {
-    let ready = revisions.latest_ready().map(|r| r.name.clone());
-    let all = |revision| RevisionTarget {
-        revision,
-        percent: 100,
-        tag: None,
-    };
-    ready.map(all).into_iter().collect()
-}
-
+/// Nothing serves before the first revision.
 fn is_first(revisions: &Revisions, revision: &Revision) -> bool {
-    revisions
-        .iter()
-        .next()
-        .is_some_and(|first| first.name == revision.name)
+    let first = revisions.iter().next();
+    first.is_some_and(|first| first.name == revision.name)
 }
 
-/// The function of one revision. Its initial scale holds until it was reached once; the first
-/// revision of a Service has none unless somebody asked for it, as nothing serves before it.
+fn is_newest(revisions: &Revisions, revision: &Revision) -> bool {
+    let newest = revisions.latest();
+    newest.is_some_and(|newest| newest.name == revision.name)
+}
+
+/// The function of one revision. Its initial scale holds until it was reached once, or until a newer
+/// one took its place; the first revision of a Service has none unless somebody asked for it.
 fn function_of(
     service: &Service,
     revision: &Revision,
     config: &AutoscalerConfig,
-    is_first: bool,
+    revisions: &Revisions,
 ) -> Function {
     let mut function = revision
         .template
@@ -229,7 +215,8 @@ fn function_of(
         .iter()
         .any(|key| revision.template.annotations.contains_key(*key))
         || config.initial_scale != AutoscalerConfig::default().initial_scale;
-    if revision.is_ready || (is_first && !is_asked_for) {
+    let is_past = revision.is_ready || !is_newest(revisions, revision);
+    if is_past || (is_first(revisions, revision) && !is_asked_for) {
         for group in &mut function.scale.groups {
             if let Scaling::Knative(knative) = &mut group.scaling {
                 knative.initial_scale = 0;

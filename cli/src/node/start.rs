@@ -89,7 +89,8 @@ pub(super) fn parts(
     metrics: &mut Registry,
 ) -> anyhow::Result<Parts> {
     let (activator_link, engine_link) = zeron_wire::link();
-    let activator = Activator::start(activator_config(args), activator_link)?;
+    let activator = Activator::start(activator_config(args), activator_link)
+        .context("the data plane cannot start: --listen and --tls-listen choose its addresses")?;
     let backend = ProcessBackend::start(process_config(&state.folder)?)?;
     // Before the engine: a waiter is served before anybody is told of the replica.
     backend.subscribe(activator.sink());

@@ -3,13 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use zeron_core::Workload;
+use tokio::sync::mpsc;
 use zeron_core::function::{Protocol, Timeouts};
 use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
+use zeron_core::{Endpoint, EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Workload};
 use zeron_frontend_knative::{RevisionTemplate, TrafficTarget};
 
+use super::ready::ReadyWatch;
+use super::reconcile::Command;
 use super::revisions::{KEPT_WITHOUT_TRAFFIC, RevisionError, Revisions};
 
 fn template(name: Option<&str>, command: &str) -> RevisionTemplate {
@@ -132,4 +136,119 @@ fn revisions_without_traffic_are_kept_up_to_a_number() {
     assert_eq!(dropped, ["hello-00002", "hello-00003", "hello-00004"]);
     assert!(revisions.get("hello-00001").is_some());
     assert_eq!(revisions.iter().count(), KEPT_WITHOUT_TRAFFIC + 2);
+}
+
+#[test]
+fn versions_of_one_service_are_followed_once() {
+    let mut revisions = Revisions::default();
+    let (a, b, c) = (
+        template(None, "a"),
+        template(None, "b"),
+        template(None, "c"),
+    );
+    assert!(revisions.follow_all("hello", &[&a, &b]).is_empty());
+    let names = |r: &Revisions| r.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&revisions), ["hello-00001", "hello-00002"]);
+    let before = revisions.clone();
+    revisions.follow_all("hello", &[&a, &b]);
+    assert_eq!(revisions, before, "the same manifests make nothing");
+    revisions.follow_all("hello", &[&a, &b, &c]);
+    assert_eq!(revisions.iter().count(), 3, "only the new one is an edit");
+    revisions.follow_all("hello", &[&a]);
+    assert_eq!(revisions.latest().unwrap().template, a, "going back is one");
+    assert_eq!(revisions.iter().count(), 4);
+}
+
+#[test]
+fn a_taken_name_is_told_each_time_and_makes_nothing() {
+    let mut revisions = Revisions::default();
+    let (named, other) = (template(Some("hello-v1"), "a"), template(None, "b"));
+    revisions.follow_all("hello", &[&named, &other]);
+    let changed = template(Some("hello-v1"), "c");
+    let taken = [RevisionError::NameTaken("hello-v1".to_owned())];
+    assert_eq!(revisions.follow_all("hello", &[&changed, &other]), taken);
+    let before = revisions.clone();
+    assert_eq!(revisions.follow_all("hello", &[&changed, &other]), taken);
+    assert_eq!(revisions, before);
+}
+
+#[test]
+fn a_generated_name_is_never_one_that_a_template_gave() {
+    let mut revisions = Revisions::default();
+    revisions
+        .follow("hello", &template(Some("hello-00002"), "a"))
+        .unwrap();
+    let next = revisions.follow("hello", &template(None, "b")).unwrap();
+    assert_eq!(next.as_deref(), Some("hello-00003"));
+}
+
+#[test]
+fn traffic_to_an_unknown_revision_leaves_traffic_as_it_was() {
+    let mut revisions = Revisions::default();
+    let both = [&template(Some("hello-a"), "a"), &template(None, "b")];
+    revisions.follow_all("hello", &both);
+    let good = [target(Some("hello-a"), 90), target(None, 10)];
+    let (before, none) = revisions.direct(&good);
+    assert_eq!(none, None);
+    let (after, error) = revisions.direct(&[target(Some("hello-x"), 100)]);
+    assert_eq!(after, before);
+    assert!(matches!(error, Some(RevisionError::Missing(..))));
+}
+
+#[test]
+fn traffic_that_was_never_right_goes_to_the_latest() {
+    let mut revisions = Revisions::default();
+    revisions.follow("hello", &template(None, "a")).unwrap();
+    let (targets, error) = revisions.direct(&[target(Some("hello-x"), 100)]);
+    assert_eq!(targets[0].revision, "hello-00001");
+    assert!(error.is_some());
+}
+
+fn snapshot(ready: usize) -> Option<Arc<EndpointSnapshot>> {
+    let endpoint = |n: usize| Endpoint {
+        id: EndpointId(n as u64),
+        address: None,
+        is_ready: true,
+        is_draining: false,
+    };
+    Some(Arc::new(EndpointSnapshot {
+        endpoints: (0..ready).map(endpoint).collect(),
+        ..EndpointSnapshot::default()
+    }))
+}
+
+#[test]
+fn readiness_counts_what_was_seen_before_fewer_were_needed() {
+    let (commands, mut queue) = mpsc::channel(4);
+    let watch = ReadyWatch::new(commands);
+    let id = FunctionId::new("default", "Revision", "hello-00002");
+    watch.expect(&[(id.clone(), 2)]);
+    watch.publish(&id, snapshot(1));
+    assert!(queue.try_recv().is_err());
+    watch.expect(&[(id.clone(), 1)]);
+    assert!(matches!(queue.try_recv(), Ok(Command::Ready(f)) if f == id));
+}
+
+#[test]
+fn readiness_of_a_function_nobody_waits_for_is_not_told() {
+    let (commands, mut queue) = mpsc::channel(4);
+    let watch = ReadyWatch::new(commands);
+    let id = FunctionId::new("default", "Revision", "hello-00002");
+    watch.expect(&[(id.clone(), 1)]);
+    watch.expect(&[]);
+    watch.publish(&id, snapshot(1));
+    assert!(queue.try_recv().is_err());
+}
+
+#[test]
+fn a_full_queue_delays_readiness_and_loses_none() {
+    let (commands, mut queue) = mpsc::channel(1);
+    commands.try_send(Command::Reload).unwrap();
+    let watch = ReadyWatch::new(commands);
+    let id = FunctionId::new("default", "Revision", "hello-00002");
+    watch.expect(&[(id.clone(), 1)]);
+    watch.publish(&id, snapshot(1));
+    assert!(matches!(queue.try_recv(), Ok(Command::Reload)));
+    watch.expect(&[(id.clone(), 1)]);
+    assert!(matches!(queue.try_recv(), Ok(Command::Ready(_))));
 }
