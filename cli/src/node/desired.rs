@@ -15,6 +15,7 @@ use crate::requires;
 use crate::store::{Store, StoreError};
 
 use super::compact::Compact;
+use super::shadow;
 
 /// Documents and what they compile to.
 #[derive(Debug)]
@@ -71,8 +72,29 @@ impl Desired {
             refused: Vec::new(),
             warnings: Vec::new(),
         };
-        desired.load().map_err(FirstReadError::Invalid)?;
+        if let Err(problems) = desired.load() {
+            desired
+                .begin_without_applied(problems)
+                .map_err(FirstReadError::Invalid)?;
+        }
         Ok(desired)
+    }
+
+    /// Good files serve although what was applied earlier does not fit to them (any more): it can be
+    /// mended or deleted only while zeron runs.
+    fn begin_without_applied(&mut self, problems: Vec<Problem>) -> Result<(), Vec<Problem>> {
+        let applied = std::mem::take(&mut self.applied);
+        let outcome = self.load();
+        self.applied = applied;
+        if self.applied.is_empty() || outcome.is_err() {
+            return Err(problems);
+        }
+        tracing::error!(
+            "what was applied earlier has problems and is left out: mend it with `zeron apply`, or \
+             take it away with `zeron delete`"
+        );
+        self.refused = problems;
+        Ok(())
     }
 
     /// The last catalog that was good.
@@ -82,7 +104,9 @@ impl Desired {
 
     /// What is wrong with the documents as they are now.
     pub(crate) fn problems(&self) -> Vec<Problem> {
-        [self.refused.as_slice(), &self.warnings].concat()
+        let told = self.refused.iter().chain(&self.warnings).cloned();
+        told.chain(shadow::problems(&self.files, &self.applied))
+            .collect()
     }
 
     /// Reads the files again. A broken file changes nothing but the problems.
@@ -110,7 +134,8 @@ impl Desired {
         let mut files = self.stdin.documents.clone();
         files.extend(read.documents);
         let compact: Vec<Compact> = files.iter().map(Compact::from).collect();
-        files.extend(self.applied.values().filter_map(Compact::document));
+        let applied = shadow::own(&compact, &self.applied);
+        files.extend(applied.filter_map(Compact::document));
         let compiled = self.compile(files, self.options.is_strict);
         let (catalog, warnings) = match compiled {
             Ok(compiled) if unreadable.is_empty() => compiled,
@@ -153,6 +178,7 @@ impl Desired {
         self.catalog = catalog;
         report.warnings.clone_from(&warnings);
         self.warnings = warnings;
+        self.retry();
         Ok(report)
     }
 
@@ -163,17 +189,38 @@ impl Desired {
         };
         let mut applied = self.applied.clone();
         applied.remove(&object);
-        let documents = all_documents(&self.files, &applied);
-        let (catalog, warnings) = self
-            .compile(documents, self.options.is_strict)
-            .map_err(ChangeError::Invalid)?;
+        let compiled = self.compile_with(&applied);
+        if let Err(problems) = &compiled
+            && self.compile_with(&self.applied).is_ok()
+        {
+            return Err(ChangeError::Invalid(problems.clone()));
+        }
         self.store
             .delete_manifest(&object)
             .map_err(ChangeError::Store)?;
         self.applied = applied;
-        self.catalog = catalog;
-        self.warnings = warnings;
+        // Where it was wrong before, one object fewer is a step on the way.
+        if let Ok((catalog, warnings)) = compiled {
+            self.catalog = catalog;
+            self.warnings = warnings;
+        }
+        self.retry();
         Ok(())
+    }
+
+    /// What was refused may fit now.
+    fn retry(&mut self) {
+        if !self.refused.is_empty() {
+            self.reload();
+        }
+    }
+
+    fn compile_with(
+        &self,
+        applied: &BTreeMap<ObjectRef, Compact>,
+    ) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
+        let documents = all_documents(&self.files, applied);
+        self.compile(documents, self.options.is_strict)
     }
 
     fn compile(
@@ -232,11 +279,9 @@ impl Desired {
 }
 
 fn all_documents(files: &[Compact], applied: &BTreeMap<ObjectRef, Compact>) -> Vec<Document> {
-    files
-        .iter()
-        .chain(applied.values())
-        .filter_map(Compact::document)
-        .collect()
+    let applied = shadow::own(files, applied);
+    let all = files.iter().chain(applied);
+    all.filter_map(Compact::document).collect()
 }
 
 fn is_named(object: &ObjectRef, name: &ObjectName) -> bool {

@@ -14,6 +14,7 @@ mod ready;
 mod reconcile;
 mod revisions;
 mod services;
+mod shadow;
 mod signals;
 mod start;
 mod view;
