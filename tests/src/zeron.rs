@@ -322,10 +322,34 @@ impl Zeron {
     }
 }
 
+impl Zeron {
+    /// Says, for a test that failed, why its functions are as they are and what they wrote.
+    fn explain(&self) {
+        const SHOWN: usize = 5;
+        if !std::fs::exists(self.folder.path().join("admin")).unwrap_or(false) {
+            return;
+        }
+        let names = self.run(&["ls"]).stdout;
+        let names = names
+            .lines()
+            .skip(1)
+            .filter_map(|line| line.split_whitespace().next());
+        for name in names.take(SHOWN) {
+            for command in ["why", "timeline", "logs"] {
+                let output = self.run(&[command, name]);
+                let lines: Vec<&str> = output.stdout.lines().collect();
+                let last = &lines[lines.len().saturating_sub(30)..];
+                eprintln!("--- {command} {name}\n{}", last.join("\n"));
+            }
+        }
+    }
+}
+
 impl Drop for Zeron {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- log of zeron\n{}---", self.log());
+            self.explain();
         }
         // Killed, its keeper ends all that it ran; a drain would only take longer.
         drop(self.child.kill());
