@@ -30,6 +30,8 @@ pub(crate) struct Desired {
     files: Vec<Compact>,
     applied: BTreeMap<ObjectRef, Compact>,
     catalog: Catalog,
+    /// Good catalogs between the one that was followed last and `catalog`, oldest first.
+    past: Vec<Catalog>,
     /// What keeps the newest files from being followed.
     refused: Vec<Problem>,
     /// What deserves a look in the documents that are followed.
@@ -69,6 +71,7 @@ impl Desired {
             applied: read_store(&store)?,
             store,
             catalog: Catalog::default(),
+            past: Vec::new(),
             refused: Vec::new(),
             warnings: Vec::new(),
         };
@@ -100,6 +103,11 @@ impl Desired {
     /// The last catalog that was good.
     pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Catalogs to follow before [`Self::catalog`]: several versions of one object were applied at once.
+    pub(crate) fn take_past(&mut self) -> Vec<Catalog> {
+        std::mem::take(&mut self.past)
     }
 
     /// What is wrong with the documents as they are now.
@@ -158,26 +166,31 @@ impl Desired {
         let mut applied = self.applied.clone();
         let mut report = ApplyReport::default();
         let mut manifests = Vec::with_capacity(documents.len());
-        for (object, document) in documents {
-            self.refuse_if_from_file(&object)?;
-            let document = Compact::from(&document);
-            let action = action_of(applied.get(&object), &document);
-            manifests.push((object.clone(), document.stored()));
-            applied.insert(object.clone(), document);
-            report.objects.push(AppliedObject { object, action });
-        }
         let is_strict = self.options.is_strict || request.is_strict;
-        let documents = all_documents(&self.files, &applied);
-        let (catalog, warnings) = self
-            .compile(documents, is_strict)
-            .map_err(ChangeError::Invalid)?;
+        let mut steps = Vec::new();
+        for round in rounds(documents) {
+            for (object, document) in round {
+                self.refuse_if_from_file(&object)?;
+                let document = Compact::from(&document);
+                let action = action_of(applied.get(&object), &document);
+                manifests.push((object.clone(), document.stored()));
+                applied.insert(object.clone(), document);
+                report.objects.push(AppliedObject { object, action });
+            }
+            let documents = all_documents(&self.files, &applied);
+            let compiled = self.compile(documents, is_strict);
+            steps.push(compiled.map_err(ChangeError::Invalid)?);
+        }
         self.store
             .put_manifests(&manifests)
             .map_err(ChangeError::Store)?;
         self.applied = applied;
-        self.catalog = catalog;
-        report.warnings.clone_from(&warnings);
-        self.warnings = warnings;
+        for (catalog, warnings) in steps {
+            self.past
+                .push(std::mem::replace(&mut self.catalog, catalog));
+            self.warnings = warnings;
+        }
+        report.warnings.clone_from(&self.warnings);
         self.retry();
         Ok(report)
     }
@@ -295,6 +308,21 @@ fn read_store(store: &Store) -> Result<BTreeMap<ObjectRef, Compact>, StoreError>
     Ok(manifests
         .map(|(object, m)| (object.clone(), Compact::from_stored(object, m)))
         .collect())
+}
+
+/// Documents in rounds, so that no round has two versions of one object: there is one at least.
+fn rounds(documents: Vec<(ObjectRef, Document)>) -> Vec<Vec<(ObjectRef, Document)>> {
+    let mut versions: BTreeMap<ObjectRef, usize> = BTreeMap::new();
+    let mut rounds = vec![Vec::new()];
+    for (object, document) in documents {
+        let version = versions.entry(object.clone()).or_default();
+        if rounds.len() == *version {
+            rounds.push(Vec::new());
+        }
+        rounds[*version].push((object, document));
+        *version += 1;
+    }
+    rounds
 }
 
 /// The documents of a request with the objects that they declare.

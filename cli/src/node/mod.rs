@@ -20,6 +20,8 @@ mod start;
 mod view;
 
 #[cfg(test)]
+mod desired_tests;
+#[cfg(test)]
 mod tests;
 
 use std::process::ExitCode;

@@ -82,6 +82,9 @@ impl Reconciler {
 
     /// Computes the plan anew and brings the parts to it.
     fn settle(&mut self) {
+        for past in self.desired.take_past() {
+            self.services.plan(&past);
+        }
         let planned = self.services.plan(self.desired.catalog());
         self.ready.expect(&planned.awaited);
         let told = Arc::clone(&self.view.borrow());
