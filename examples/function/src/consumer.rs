@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::types::RDKafkaErrorCode;
 use signal_hook::consts::SIGTERM;
 
 use crate::options::{self, Options};
@@ -110,12 +111,19 @@ fn consume(settings: &Settings) -> Result<(), KafkaError> {
         .expect("SIGTERM is a signal that can be handled");
     let consumer = connect(settings)?;
     println!("consuming {} in group {}", settings.topic, settings.group);
+    let mut is_committed = true;
     while !stop.load(Ordering::Relaxed) {
         match consumer.poll(POLL) {
-            Some(Ok(message)) => work(&consumer, settings, &message)?,
+            Some(Ok(message)) => {
+                work(&consumer, settings, &message);
+                is_committed = false;
+            }
             Some(Err(error)) => eprintln!("zeron-example-consumer: {error}"),
             None => {}
         }
+        // A commit that failed is made again, with a message or without: else its messages would count as lag
+        // for ever.
+        is_committed = is_committed || commit(&consumer);
     }
     println!("leaving group {}", settings.group);
     Ok(())
@@ -127,23 +135,19 @@ fn connect(settings: &Settings) -> Result<BaseConsumer, KafkaError> {
         .set("group.id", &settings.group)
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
         .set("session.timeout.ms", "10000")
         .create()?;
     consumer.subscribe(&[&settings.topic])?;
     Ok(consumer)
 }
 
-fn work(
-    consumer: &BaseConsumer,
-    settings: &Settings,
-    message: &BorrowedMessage<'_>,
-) -> Result<(), KafkaError> {
+fn work(consumer: &BaseConsumer, settings: &Settings, message: &BorrowedMessage<'_>) {
     pause(settings.work);
-    // Synchronous, so that a line printed is a message done: a rebalance may make the commit fail, and then
-    // another consumer does the message again.
-    if let Err(error) = consumer.commit_message(message, CommitMode::Sync) {
+    if let Err(error) = consumer.store_offset_from_message(message) {
+        // Its partition went to another consumer meanwhile, which does the message again.
         eprintln!("zeron-example-consumer: {error}");
-        return Ok(());
+        return;
     }
     println!(
         "done partition={} offset={} bytes={}",
@@ -151,5 +155,16 @@ fn work(
         message.offset(),
         message.payload_len()
     );
-    Ok(())
+}
+
+/// Commits what was done. False when that must be tried again.
+fn commit(consumer: &BaseConsumer) -> bool {
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        // Nothing to commit: the partitions went to another consumer, which does their messages again.
+        Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => true,
+        Err(error) => {
+            eprintln!("zeron-example-consumer: {error}");
+            false
+        }
+    }
 }
