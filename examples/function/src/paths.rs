@@ -7,6 +7,7 @@ mod work;
 use std::io;
 
 use crate::body::Body;
+use crate::record::InFlight;
 use crate::request::Request;
 use crate::response::Response;
 use crate::server::{After, Function};
@@ -20,11 +21,12 @@ pub(crate) fn answer(
     function: &Function,
     request: &Request,
     body: &mut Body<'_>,
+    in_flight: &InFlight<'_>,
 ) -> io::Result<After> {
     let number = |name, default| query_number(&request.target, name, default);
     let response = match request.path() {
         "/" => greeting(function),
-        "/work" => return work::work(function, request, body),
+        "/work" => return work::work(function, request, body, in_flight),
         "/echo" => echo::echo(request, body)?,
         "/sink" => Response::json(format!("{{\"bytes\":{}}}\n", body.count()?)),
         "/bytes" => return stream::bytes(body.stream(), request.method == "HEAD", number("n", 0)),
@@ -40,6 +42,7 @@ pub(crate) fn answer(
         "/concurrency" => Response::text(format!("{}\n", function.record.stats().max_in_flight)),
         _ => Response::text("no such path\n").with_status(404),
     };
+    in_flight.done();
     response.write(
         body.stream(),
         request.method == "HEAD",

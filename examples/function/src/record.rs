@@ -1,5 +1,6 @@
 //! What this process has seen: requests in flight, served, cancelled, and the newest heads.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -16,6 +17,10 @@ pub(crate) struct Record {
 #[derive(Debug, Default)]
 struct Counts {
     connections: usize,
+    /// Requests whose answers are not written whole: a drain waits for them.
+    open: u64,
+    /// Of those, requests still worked on. Counted apart, because whoever reads the last byte of an answer may send the
+    /// next request before the thread that wrote it gets any further.
     in_flight: u64,
     max_in_flight: u64,
     served: u64,
@@ -40,16 +45,29 @@ pub(crate) struct Stats {
     pub(crate) cancelled: u64,
 }
 
-/// One request in flight; dropping it ends the request.
+/// One request; dropping it ends the request.
 #[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a Record);
+pub(crate) struct InFlight<'a> {
+    record: &'a Record,
+    is_worked_on: Cell<bool>,
+}
+
+impl InFlight<'_> {
+    /// The work is done and its answer is about to be written.
+    pub(crate) fn done(&self) {
+        if self.is_worked_on.replace(false) {
+            self.record.lock().in_flight -= 1;
+        }
+    }
+}
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        let mut counts = self.0.lock();
-        counts.in_flight -= 1;
+        self.done();
+        let mut counts = self.record.lock();
+        counts.open -= 1;
         counts.served += 1;
-        self.0.changed.notify_all();
+        self.record.changed.notify_all();
     }
 }
 
@@ -73,13 +91,17 @@ impl Record {
     /// Counts a request from here on until the answer is dropped.
     pub(crate) fn begin(&self, head: Head) -> InFlight<'_> {
         let mut counts = self.lock();
+        counts.open += 1;
         counts.in_flight += 1;
         counts.max_in_flight = counts.max_in_flight.max(counts.in_flight);
         if counts.heads.len() == KEPT_HEADS {
             counts.heads.pop_front();
         }
         counts.heads.push_back(head);
-        InFlight(self)
+        InFlight {
+            record: self,
+            is_worked_on: Cell::new(true),
+        }
     }
 
     /// The client left before its answer was complete.
@@ -87,10 +109,10 @@ impl Record {
         self.lock().cancelled += 1;
     }
 
-    /// SIGTERM came: returns once nothing is in flight.
+    /// SIGTERM came: returns once every answer is written.
     pub(crate) fn drain(&self) {
         self.lock().is_draining = true;
-        let busy = |counts: &mut Counts| counts.in_flight > 0;
+        let busy = |counts: &mut Counts| counts.open > 0;
         drop(self.changed.wait_while(self.lock(), busy));
     }
 
@@ -142,6 +164,15 @@ mod tests {
             (stats.in_flight, stats.max_in_flight, stats.served),
             (0, 2, 2)
         );
+    }
+
+    #[test]
+    fn a_request_whose_answer_is_being_written_is_not_in_flight() {
+        let record = Record::default();
+        let first = record.begin(head());
+        first.done();
+        let _second = record.begin(head());
+        assert_eq!(record.stats().max_in_flight, 1);
     }
 
     #[test]

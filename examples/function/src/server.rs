@@ -10,7 +10,7 @@ use std::thread;
 use crate::body::Body;
 use crate::options::{Options, Start};
 use crate::paths;
-use crate::record::{Head, Record};
+use crate::record::{Head, InFlight, Record};
 use crate::request::Request;
 use crate::response::Response;
 use crate::termination::{Termination, pause};
@@ -142,12 +142,12 @@ fn connection(function: &Function, stream: TcpStream, number: u64) -> io::Result
     let mut reader = BufReader::new(stream);
     while let Some(request) = Request::read(&mut reader)? {
         let first_line = request.raw.split(|&byte| byte == b'\n').next();
-        let _in_flight = function.record.begin(Head {
+        let in_flight = function.record.begin(Head {
             connection: number,
             request_line: crate::text::latin1(first_line.unwrap_or_default().trim_ascii_end()),
         });
         let after = match Body::of(&request, &mut reader) {
-            Ok(body) => exchange(function, &request, body)?,
+            Ok(body) => exchange(function, &request, body, &in_flight)?,
             Err(_) => refuse(reader.get_mut())?,
         };
         if after == After::Close {
@@ -157,8 +157,13 @@ fn connection(function: &Function, stream: TcpStream, number: u64) -> io::Result
     Ok(())
 }
 
-fn exchange(function: &Function, request: &Request, mut body: Body<'_>) -> io::Result<After> {
-    let after = paths::answer(function, request, &mut body)?;
+fn exchange(
+    function: &Function,
+    request: &Request,
+    mut body: Body<'_>,
+    in_flight: &InFlight<'_>,
+) -> io::Result<After> {
+    let after = paths::answer(function, request, &mut body, in_flight)?;
     let leftover = if body.is_read() {
         0
     } else {

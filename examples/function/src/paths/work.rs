@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::body::Body;
-use crate::record::Record;
+use crate::record::{InFlight, Record};
 use crate::request::Request;
 use crate::response::Response;
 use crate::server::{After, Function};
@@ -20,6 +20,7 @@ pub(super) fn work(
     function: &Function,
     request: &Request,
     body: &mut Body<'_>,
+    in_flight: &InFlight<'_>,
 ) -> io::Result<After> {
     body.count()?;
     let duration = Duration::from_millis(query_number(&request.target, "ms", 0));
@@ -29,7 +30,9 @@ pub(super) fn work(
         function.record.cancelled();
         return Ok(After::Close);
     }
-    stats(&function.record).write(
+    let answer = stats(&function.record);
+    in_flight.done();
+    answer.write(
         body.stream(),
         request.method == "HEAD",
         !request.keeps_alive(),
