@@ -162,7 +162,11 @@ impl Supervisor {
             return;
         };
         let after = live.function.workload.start_deadline;
-        let message = live.tail.explain(&format!("not ready after {after:?}"));
+        let mut happened = format!("not ready after {after:?}");
+        if let Some(port) = live.port {
+            happened.push_str(&format!("; it is probed on $PORT, which was {port}"));
+        }
+        let message = live.tail.explain(&happened);
         self.shared.metrics.failed(FailureCause::deadline);
         let now = Now::read();
         let effects = self.shared.fleet.lock().overdue(id, message, now);
