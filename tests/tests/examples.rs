@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use zeron_tests::broker::skip;
-use zeron_tests::{Raw, Setup, Zeron, manifest};
+use zeron_tests::{Raw, Setup, Zeron, manifest, until};
 
 /// All examples, from a copy of their folder.
 fn up() -> Zeron {
@@ -59,11 +59,11 @@ fn every_example_answers_from_zero() {
         200,
         "without a broker, requests still wake it"
     );
-    let listed = zeron.run(&["ls"]).stdout;
-    assert!(
-        listed.contains("127.0.0.1:9092") || is_taken("127.0.0.1:9092"),
-        "the missing broker is named: {listed}"
-    );
+    until("the missing broker to be named", || {
+        let listed = zeron.run(&["ls"]).stdout;
+        let is_named = listed.contains("waiting for broker 127.0.0.1:9092");
+        (is_named || is_taken("127.0.0.1:9092")).then_some(())
+    });
 }
 
 #[test]
