@@ -161,3 +161,39 @@ fn versions_applied_at_once_are_revisions_in_their_order() {
         assert_eq!(names, ["hello-00001", "hello-00002"]);
     }
 }
+
+#[test]
+fn two_services_cannot_have_one_revision() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(Store::open(&folder.path().join("state")).unwrap());
+    let named = |service: &str| service_named(service, "hello-a-b");
+    let file = folder.path().join("two.yaml");
+    std::fs::write(&file, format!("{}---{}", named("hello"), named("hello-a"))).unwrap();
+    let desired = read(&[file], &store).unwrap();
+    let planned = Services::load(store).unwrap().plan(desired.catalog());
+    let messages: Vec<&str> = planned
+        .problems
+        .iter()
+        .map(|p| p.message.as_str())
+        .collect();
+    assert!(
+        messages[0].contains("\"hello-a-b\" belongs to Service hello"),
+        "{messages:?}"
+    );
+    assert_eq!(planned.plan.functions.len(), 1);
+}
+
+fn service_named(service: &str, revision: &str) -> String {
+    format!(
+        "
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {{name: {service}}}
+spec:
+  template:
+    metadata: {{name: {revision}}}
+    spec:
+      containers: [{{command: [run]}}]
+"
+    )
+}

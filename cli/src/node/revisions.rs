@@ -38,6 +38,9 @@ pub(crate) enum RevisionError {
     /// A template keeps its name and changes: the name must change too.
     #[error("revision {0:?} exists with another template: give the template another name")]
     NameTaken(String),
+    /// Another Service of the namespace has a revision of this name.
+    #[error("revision {0:?} belongs to Service {1}: give the template another name")]
+    OtherService(String, String),
     /// Traffic names a revision that does not exist.
     #[error("traffic names revision {0:?}, which does not exist; there are: {1}")]
     Missing(String, String),

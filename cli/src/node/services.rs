@@ -108,20 +108,31 @@ impl Services {
             return;
         };
         begin_new_ones(revisions, service, &catalog.config, planned);
-        let (targets, error) = revisions.direct(&service.traffic);
+        let (mut targets, error) = revisions.direct(&service.traffic);
         let error = error.map(|e| problem(&service.object, "spec.traffic", &e));
         planned.problems.extend(error);
         revisions.collect(&targets);
-        let routed: BTreeSet<&str> = targets.iter().map(|t| t.revision.as_str()).collect();
+        let routed: BTreeSet<String> = targets.iter().map(|t| t.revision.clone()).collect();
         for revision in revisions.iter() {
             let mut function = function_of(service, revision, &catalog.config, revisions);
             let is_awaited = is_newest(revisions, revision) && !revision.is_ready;
-            function.scale.is_reachable = is_awaited || routed.contains(revision.name.as_str());
+            function.scale.is_reachable = is_awaited || routed.contains(&revision.name);
             if revisions
                 .latest_ready()
                 .is_some_and(|r| r.name == revision.name)
             {
                 catalog.bind_triggers(&service.object, &mut function);
+            }
+            // Template names are the author's: two Services may choose the same one.
+            if let Some(other) = planned.plan.functions.get(&function.id) {
+                let taken =
+                    RevisionError::OtherService(revision.name.clone(), other.owner.name.clone());
+                let field = "spec.template.metadata.name";
+                planned
+                    .problems
+                    .push(problem(&service.object, field, &taken));
+                targets.retain(|t| t.revision != revision.name);
+                continue;
             }
             planned
                 .plan
