@@ -29,8 +29,11 @@ impl Start {
     }
 }
 
-/// Starts `program` and asks it for `path`. Polls for its port without a pause: whatever finds it ready must find it
-/// later than this.
+/// How long to wait between two attempts to connect. Without a pause the attempts would take the core that the function
+/// needs to start, and the floor would lie too high.
+const PAUSE: Duration = Duration::from_micros(50);
+
+/// Starts `program` and asks it for `path`. Polls for its port as often as can be done without taking its core.
 pub(crate) fn start(program: &Path, path: &str, cores: &Cores, timeout: Duration) -> Result<Start> {
     let port = free_port()?;
     let mut command = Command::new(program);
@@ -63,5 +66,6 @@ fn connect(port: u16, deadline: Instant) -> Result<TcpStream> {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
             Err(error) => bail!("connect to {port}: {error}"),
         }
+        std::thread::park_timeout(PAUSE);
     }
 }
