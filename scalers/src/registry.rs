@@ -31,10 +31,9 @@ pub struct Registry {
 impl Registry {
     /// The sources that this build contains.
     pub fn builtin() -> Self {
-        #[allow(unused_mut)]
-        let mut registry = Self::default();
+        let registry = Self::default();
         #[cfg(feature = "kafka")]
-        registry.add(Box::new(crate::kafka::Kafka::default()));
+        let registry = registry.with(Box::new(crate::kafka::Kafka::default()));
         registry
     }
 
@@ -43,12 +42,14 @@ impl Registry {
         self.by_kind.keys().copied().collect()
     }
 
-    #[cfg_attr(not(any(feature = "kafka", test)), allow(dead_code))]
-    fn add(&mut self, source: Box<dyn SourceType>) {
+    // A build without any source has nothing to add.
+    #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
+    fn with(mut self, source: Box<dyn SourceType>) -> Self {
         let index = self.sources.len();
         self.by_kind
             .extend(source.kinds().iter().map(|kind| (*kind, index)));
         self.sources.push(source);
+        self
     }
 
     fn source(&self, kind: &str) -> Result<&dyn SourceType, TriggerProblem> {
