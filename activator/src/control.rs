@@ -67,6 +67,8 @@ impl Drains {
                     function.cancel_drain(id, Instant::now());
                 }
             }
+            // One process: the order was heard when it was sent.
+            ToActivator::Woken(_) => {}
         }
     }
 

@@ -158,9 +158,9 @@ impl FunctionState {
 
     /// The load since the last report; `None` when there was none: it is no longer active.
     pub(crate) fn report(self: &Arc<Self>, now: Instant) -> Option<Stat> {
-        let report = self.change(|state, effects| {
+        let (report, busy) = self.change(|state, effects| {
             state.wake_if_needed(self, now, effects);
-            state.report(now)
+            Some((state.report(now)?, state.busy()))
         })?;
         Some(Stat {
             function: self.id.clone(),
@@ -169,6 +169,7 @@ impl FunctionState {
             request_count: f64::from(report.arrivals),
             in_flight: report.load.in_flight,
             queued: report.load.queued,
+            busy,
         })
     }
 

@@ -65,6 +65,7 @@ async fn a_drain_is_answered_when_its_replica_is_idle_and_a_cancel_undoes_it() {
         id: DrainId(5),
         function: id("f"),
         count: 1,
+        victims: None,
     };
     let sender = stage.autoscaler.sender.clone();
     sender.send(ToActivator::Drain(order)).await.unwrap();
@@ -90,6 +91,7 @@ async fn a_drain_of_what_nobody_knows_is_answered_at_once() {
         id: DrainId(6),
         function: id("nobody"),
         count: 1,
+        victims: None,
     };
     let sender = stage.autoscaler.sender.clone();
     sender.send(ToActivator::Drain(order)).await.unwrap();

@@ -4,7 +4,6 @@ mod address;
 mod admin;
 mod applet;
 mod args;
-mod catalog;
 mod chain;
 mod client;
 mod command;

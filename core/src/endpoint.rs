@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+use crate::workload::ReadinessProbe;
 
 /// One replica, unique for as long as its back end runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub struct Endpoint {
     pub is_ready: bool,
     /// It is about to stop: nothing new may be sent to it.
     pub is_draining: bool,
+    /// How the data plane finds out by itself that it is ready, without waiting for the platform
+    /// to say so; `None`: only `is_ready` counts.
+    pub probe: Option<Arc<ReadinessProbe>>,
 }
 
 /// All replicas of one function at one moment. Immutable; a change publishes a new one.

@@ -1,5 +1,6 @@
 //! Which requests go to which functions. A snapshot of all routes is immutable, swapped whole.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Route {
     pub path_prefix: String,
     /// All of these headers.
     pub headers: Vec<HeaderMatch>,
+    /// Only requests that arrive at this port of the data plane, which is kept for this route
+    /// (see `zeron-activator`'s ports of functions); `None`: the ports that all routes share.
+    pub port: Option<NonZeroU16>,
     /// What happens to a request that matches.
     pub action: RouteAction,
     /// The tag that named this route, if one did.

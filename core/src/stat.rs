@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::EndpointId;
 use crate::id::FunctionId;
 use crate::time::Timestamp;
 
@@ -20,4 +21,6 @@ pub struct Stat {
     pub in_flight: u32,
     /// Requests waiting at `at`.
     pub queued: u32,
+    /// Replicas with something in flight at `at`, with how much: what is not here is idle.
+    pub busy: Vec<(EndpointId, u32)>,
 }

@@ -85,6 +85,13 @@ pub enum ProbeCheck {
         /// Another port than the replica's own.
         port: Option<NonZeroU16>,
     },
+    /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS answers `SERVING`.
+    Grpc {
+        /// The service that is asked for; empty: the server as a whole.
+        service: String,
+        /// Another port than the replica's own.
+        port: Option<NonZeroU16>,
+    },
 }
 
 impl Default for ReadinessProbe {

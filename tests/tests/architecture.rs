@@ -23,7 +23,28 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("zeron-manifest", &["zeron-core"]),
     ("zeron-frontend-knative", &["zeron-core", "zeron-manifest"]),
     ("zeron-frontend-keda", &["zeron-core", "zeron-manifest"]),
+    (
+        "zeron-catalog",
+        &[
+            "zeron-core",
+            "zeron-manifest",
+            "zeron-frontend-knative",
+            "zeron-frontend-keda",
+        ],
+    ),
     ("zeron-backend-process", &["zeron-core"]),
+    ("zeron-backend-kubernetes", &["zeron-core"]),
+    (
+        "zeron-controller",
+        &[
+            "zeron-core",
+            "zeron-manifest",
+            "zeron-frontend-knative",
+            "zeron-frontend-keda",
+            "zeron-catalog",
+            "zeron-backend-kubernetes",
+        ],
+    ),
     ("zeron-example-function", &[]),
 ];
 

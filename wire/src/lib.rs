@@ -6,4 +6,4 @@ pub mod link;
 pub mod message;
 
 pub use link::{ActivatorLink, AutoscalerLink, link};
-pub use message::{Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
+pub use message::{Coverage, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};

@@ -12,6 +12,21 @@ pub enum ToAutoscaler {
     Wake(Wake),
     /// Nothing is in flight any more on the endpoints of a [`Drain`].
     Drained(Drained),
+    /// Whether every activator that may serve requests is heard. Sent by a hub of several
+    /// activators when that changes; one activator in the same process never sends it.
+    Coverage(Coverage),
+}
+
+/// Whether the load that is reported is all the load there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// Every activator is heard: silence is a known zero.
+    Complete,
+    /// Some activator is not heard: its load is unknown, so nothing may go down.
+    Partial {
+        /// Who is missing, in words.
+        message: String,
+    },
 }
 
 /// A request for replicas, now. Idempotent: sent again only while it is not yet answered.
@@ -32,6 +47,8 @@ pub enum ToActivator {
     Drain(Drain),
     /// Never mind: what is left of this drain goes back into rotation.
     Cancel(DrainId),
+    /// A [`Wake`] of this function arrived at its owner, which has asked for replicas.
+    Woken(FunctionId),
 }
 
 /// Names one [`Drain`].
@@ -48,6 +65,8 @@ pub struct Drain {
     pub function: FunctionId,
     /// How many replicas.
     pub count: u32,
+    /// Exactly these, where several activators must agree; `None`: the activator chooses.
+    pub victims: Option<Vec<EndpointId>>,
 }
 
 /// Nothing is in flight on `endpoints`: they may stop.

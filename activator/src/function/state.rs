@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zeron_core::function::AdmissionPolicy;
 use zeron_core::route::RoutedFunction;
-use zeron_core::{EndpointSnapshot, StartFailure};
+use zeron_core::{EndpointId, EndpointSnapshot, StartFailure};
 use zeron_wire::Wake;
 
 use super::drain::Order;
@@ -300,6 +300,13 @@ impl State {
     pub(super) fn nudge(&mut self, function: &FunctionState, now: Instant, effects: &mut Effects) {
         self.arrive(now, effects);
         self.wake_for(function, now, 1, effects);
+    }
+
+    /// Replicas with something in flight, with how much.
+    pub(super) fn busy(&self) -> Vec<(EndpointId, u32)> {
+        let busy = self.seats.iter().filter(|it| it.replica.in_flight() > 0);
+        busy.map(|it| (it.replica.id, it.replica.in_flight()))
+            .collect()
     }
 
     /// `None`: nothing since the last report, and the function is off the list.

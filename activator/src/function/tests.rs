@@ -140,6 +140,7 @@ fn endpoint(id: u64) -> Endpoint {
         address: Some(([127, 0, 0, 1], 1024 + u16::try_from(id).unwrap_or(0)).into()),
         is_ready: true,
         is_draining: false,
+        probe: None,
     }
 }
 
@@ -322,6 +323,7 @@ async fn draining_and_departed_replicas_get_nothing_new() {
     let scene = Scene::new(0);
     let draining = Endpoint {
         is_draining: true,
+        probe: None,
         ..endpoint(1)
     };
     scene.observe(vec![draining, endpoint(2)], None);

@@ -20,6 +20,7 @@ fn route(number: usize, host: HostPattern, prefix: &str, headers: &[(&str, &str)
         },
         hosts: vec![host],
         path_prefix: prefix.to_owned(),
+        port: None,
         headers: headers
             .iter()
             .map(|(name, value)| HeaderMatch {

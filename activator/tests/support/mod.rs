@@ -114,7 +114,7 @@ impl Stage {
         loop {
             match soon(self.autoscaler.receiver.recv()).await.unwrap() {
                 ToAutoscaler::Wake(wake) => return wake,
-                ToAutoscaler::Stats(_) | ToAutoscaler::Drained(_) => {}
+                ToAutoscaler::Stats(_) | ToAutoscaler::Drained(_) | ToAutoscaler::Coverage(_) => {}
             }
         }
     }
@@ -222,6 +222,7 @@ pub fn route(function: &FunctionId) -> Route {
         source: object(function.name()),
         hosts: vec![HostPattern::Exact(format!("{}.test", function.name()))],
         path_prefix: "/".to_owned(),
+        port: None,
         headers: Vec::new(),
         action: RouteAction::Forward(Forward {
             targets: vec![WeightedTarget {
@@ -242,5 +243,6 @@ pub fn replica(number: u64, address: std::net::SocketAddr) -> Endpoint {
         address: Some(address),
         is_ready: true,
         is_draining: false,
+        probe: None,
     }
 }

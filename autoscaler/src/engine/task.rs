@@ -10,7 +10,7 @@ use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::{
     Backend, EndpointSnapshot, Function, FunctionId, ScalerRegistry, Stat, Timestamp,
 };
-use zeron_wire::{AutoscalerLink, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
+use zeron_wire::{AutoscalerLink, Coverage, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
 
 use super::clock::Clock;
 use super::entry::{Circumstances, Entry};
@@ -53,6 +53,8 @@ pub(crate) struct Task {
     loaded: HashSet<FunctionId>,
     /// Set once the activator is gone.
     lost: Option<(Unknown, Timestamp)>,
+    /// Set while one of several activators is not heard.
+    unheard: Option<(Unknown, Timestamp)>,
     next_drain: u64,
     replica_cap: Option<u32>,
     history: usize,
@@ -83,6 +85,7 @@ impl Task {
             endpoints: HashMap::new(),
             loaded: HashSet::new(),
             lost: None,
+            unheard: None,
             next_drain: 1,
             replica_cap: config.replica_cap,
             history: config.history,
@@ -161,6 +164,7 @@ impl Task {
                 ToAutoscaler::Wake(wake) => self.wake(&wake),
                 ToAutoscaler::Stats(stats) => self.count(&stats),
                 ToAutoscaler::Drained(answer) => drained.push(answer),
+                ToAutoscaler::Coverage(coverage) => self.cover(coverage),
             }
         }
         for answer in drained {
@@ -224,6 +228,23 @@ impl Task {
         if let Some(step) = step {
             self.take_step(&answer.function, step);
             self.decide(&answer.function, Cause::Endpoints);
+        }
+    }
+
+    /// While some activator is not heard, nothing goes down.
+    fn cover(&mut self, coverage: Coverage) {
+        let lost = match coverage {
+            Coverage::Complete => None,
+            Coverage::Partial { message } => Some(message),
+        };
+        let reason = |message| Unknown {
+            kind: UnknownKind::Transport,
+            message,
+        };
+        self.unheard = lost.map(|message| (reason(message), self.clock.now()));
+        let functions: Vec<_> = self.entries.keys().cloned().collect();
+        for function in functions {
+            self.decide(&function, Cause::Poll);
         }
     }
 
@@ -324,7 +345,7 @@ impl Task {
     /// Decides for one function and takes the steps, before anything else happens.
     pub(super) fn decide(&mut self, function: &FunctionId, cause: Cause) {
         let around = Circumstances {
-            lost: self.lost.clone(),
+            lost: self.lost.clone().or_else(|| self.unheard.clone()),
             cap: self.replica_cap,
             now: self.clock.now(),
         };
@@ -353,6 +374,7 @@ impl Task {
                 id,
                 function: function.clone(),
                 count,
+                victims: None,
             })),
         }
     }

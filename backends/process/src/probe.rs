@@ -167,7 +167,8 @@ fn target(check: &ProbeCheck, address: Option<SocketAddr>) -> Option<(SocketAddr
     let own = address?;
     match check {
         ProbeCheck::Started => None,
-        ProbeCheck::Tcp { port } => {
+        // A listener is enough here: manifests of this machine declare no grpc probe.
+        ProbeCheck::Tcp { port } | ProbeCheck::Grpc { port, .. } => {
             let port = port.map_or(own.port(), |port| port.get());
             Some((SocketAddr::new(own.ip(), port), String::new()))
         }

@@ -11,7 +11,7 @@ use zeron_core::{Function, FunctionId};
 
 use super::{Failure, style};
 use crate::args::{GlobalArgs, SimulateArgs};
-use crate::catalog::{self, Catalog, CompileOptions};
+use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 use crate::control::Problem;
 use crate::output::{print, simulation, structured};
 

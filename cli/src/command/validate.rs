@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Failure, USAGE};
 use crate::args::{GlobalArgs, ValidateArgs};
-use crate::catalog::{self, CompileOptions};
+use zeron_catalog::{self as catalog, CompileOptions};
 use crate::control::{Problem, Severity};
 use crate::output::{print, structured};
 

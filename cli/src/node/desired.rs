@@ -7,7 +7,7 @@ use std::sync::Arc;
 use zeron_core::{ObjectRef, ScalerRegistry};
 use zeron_manifest::{Document, Header, Problems, Sources};
 
-use crate::catalog::{self, Catalog, CompileOptions};
+use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 use crate::control::{
     AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ObjectName, Problem,
 };

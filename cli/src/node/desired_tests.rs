@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::desired::{Desired, FirstReadError};
 use super::services::Services;
-use crate::catalog::CompileOptions;
+use zeron_catalog::CompileOptions;
 use crate::control::{ApplyAction, ApplyRequest, ChangeError, ObjectName, SourceText};
 use crate::store::Store;
 

@@ -9,7 +9,7 @@ use zeron_frontend_knative::{AutoscalerConfig, Service};
 
 use super::plan::Plan;
 use super::revisions::{Revision, RevisionError, Revisions};
-use crate::catalog::Catalog;
+use zeron_catalog::Catalog;
 use crate::control::{Problem, Severity};
 use crate::store::{Store, StoreError};
 

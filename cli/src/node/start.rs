@@ -22,7 +22,7 @@ use super::reconcile::Command;
 use super::view::View;
 use crate::admin::Token;
 use crate::args::UpArgs;
-use crate::catalog::CompileOptions;
+use zeron_catalog::CompileOptions;
 use crate::control::Problem;
 use crate::store::Store;
 

@@ -210,6 +210,7 @@ fn snapshot(ready: usize) -> Option<Arc<EndpointSnapshot>> {
         address: None,
         is_ready: true,
         is_draining: false,
+        probe: None,
     };
     Some(Arc::new(EndpointSnapshot {
         endpoints: (0..ready).map(endpoint).collect(),

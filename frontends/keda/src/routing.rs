@@ -82,6 +82,7 @@ impl HttpRouting {
             source: self.object.clone(),
             hosts: rule.hosts.clone(),
             path_prefix: path.clone(),
+            port: None,
             headers: rule.headers.clone(),
             action: action.clone(),
             tag: None,

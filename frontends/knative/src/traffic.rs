@@ -155,6 +155,7 @@ fn route(
             .map(HostPattern::Exact)
             .collect(),
         path_prefix: "/".to_owned(),
+        port: None,
         headers: Vec::new(),
         action: RouteAction::Forward(forward),
         tag: tag.map(str::to_owned),

@@ -113,6 +113,7 @@ impl BackendState {
             address: None,
             is_ready: true,
             is_draining: false,
+            probe: None,
         });
         let snapshot = EndpointSnapshot {
             endpoints: endpoints.collect(),
@@ -407,6 +408,7 @@ impl Rig {
             request_count: f64::from(requests),
             in_flight,
             queued,
+            busy: Vec::new(),
         };
         self.send(ToAutoscaler::Stats(vec![stat])).await;
     }
@@ -429,6 +431,7 @@ impl Rig {
         match order.unwrap().unwrap() {
             ToActivator::Drain(drain) => drain,
             ToActivator::Cancel(id) => panic!("{id:?} cancelled"),
+            ToActivator::Woken(function) => panic!("{function} woken"),
         }
     }
 

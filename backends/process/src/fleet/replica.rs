@@ -81,6 +81,7 @@ impl Replica {
             address: process.address,
             is_ready: self.is_ready(),
             is_draining: self.phase == Phase::Draining,
+            probe: None,
         })
     }
 }

@@ -25,19 +25,19 @@ use inventory::Inventory;
 
 /// Everything that a set of manifests declares.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Catalog {
+pub struct Catalog {
     /// Knative Services, in the order of their documents; several of one name are edits of it.
-    pub(crate) services: Vec<Service>,
+    pub services: Vec<Service>,
     /// Deployments with all triggers that scale them.
-    pub(crate) functions: Vec<Function>,
+    pub functions: Vec<Function>,
     /// Routes of `http.keda.sh` objects.
-    pub(crate) routes: Vec<Route>,
+    pub routes: Vec<Route>,
     /// `config-autoscaler`.
-    pub(crate) config: AutoscalerConfig,
+    pub config: AutoscalerConfig,
     /// The domain of Knative Services.
-    pub(crate) domain: String,
+    pub domain: String,
     /// All objects that were read.
-    pub(crate) objects: Vec<ObjectRef>,
+    pub objects: Vec<ObjectRef>,
     /// What ScaledObjects say about Knative Services, by namespace and name.
     service_triggers: BTreeMap<(String, String), Scaled>,
 }
@@ -51,11 +51,11 @@ struct Scaled {
 
 /// How documents are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CompileOptions {
+pub struct CompileOptions {
     /// Fields without effect are errors.
-    pub(crate) is_strict: bool,
+    pub is_strict: bool,
     /// The domain of Knative Services.
-    pub(crate) domain: String,
+    pub domain: String,
 }
 
 impl Default for CompileOptions {
@@ -68,7 +68,7 @@ impl Default for CompileOptions {
 }
 
 /// Reads all documents and joins what they declare. All problems come at once, by place.
-pub(crate) fn compile(
+pub fn compile(
     documents: &[Document],
     scalers: &dyn ScalerRegistry,
     options: &CompileOptions,
@@ -98,7 +98,7 @@ pub(crate) fn compile(
 
 impl Catalog {
     /// Adds to `function`, a revision of `service`, what ScaledObjects say about the Service.
-    pub(crate) fn bind_triggers(&self, service: &ObjectRef, function: &mut Function) {
+    pub fn bind_triggers(&self, service: &ObjectRef, function: &mut Function) {
         let key = (service.namespace.clone(), service.name.clone());
         if let Some(scaled) = self.service_triggers.get(&key) {
             scaled.add_to(&mut function.scale);

@@ -1,0 +1,1 @@
+//! Replicas as pods: watches, scale writes, leases.

@@ -1,0 +1,1 @@
+//! Declared objects of a cluster: projection to functions, status, webhooks, child objects.
