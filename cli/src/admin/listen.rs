@@ -80,6 +80,14 @@ impl Listener {
         }
     }
 
+    /// Binds an address that everybody may reach.
+    pub(super) async fn open(address: SocketAddr) -> Result<Self, AdminError> {
+        let bound = TcpListener::bind(address).await;
+        Ok(Self::Tcp(
+            bound.map_err(|e| AdminError::Bind(address.into(), e))?,
+        ))
+    }
+
     /// The guard that suits where it listens.
     pub(super) fn guard(&self, token: Option<Token>) -> Guard {
         match (token, self) {

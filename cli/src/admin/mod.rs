@@ -1,6 +1,7 @@
 //! The admin API: what runs and why, for people, scripts and Prometheus; and changes to it.
 
 mod auth;
+mod health;
 mod listen;
 mod logs;
 mod metrics;
@@ -12,6 +13,7 @@ mod server;
 mod tests;
 
 pub(crate) use auth::{Token, TokenError};
+pub(crate) use health::{Health, HealthServer};
 pub(crate) use listen::AdminError;
 pub(crate) use problem::ApiProblem;
 pub(crate) use routes::{DecisionList, FunctionList, ProblemList};

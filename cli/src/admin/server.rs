@@ -74,35 +74,40 @@ impl AdminServer {
     /// Serves until `stop`, then lets open requests end within two seconds.
     pub(crate) async fn run(self, parts: AdminParts, stop: CancellationToken) {
         let service = routes::router(parts, self.listener.guard(self.token), stop.clone());
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let connections = TaskTracker::new();
-        loop {
-            let accept = async {
-                let slot = Arc::clone(&slots).acquire_owned().await;
-                (slot, self.listener.accept().await)
-            };
-            let (slot, accepted) = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = accept => accepted,
-            };
-            match accepted {
-                Ok(stream) => {
-                    let serving = serve(stream, service.clone(), stop.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(slot);
-                    });
-                }
-                Err(error) => pause(&error).await,
+        accept_all(self.listener, service, stop).await;
+    }
+}
+
+/// Accepts and serves until `stop`.
+pub(super) async fn accept_all(listener: Listener, service: axum::Router, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = TaskTracker::new();
+    loop {
+        let accept = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept => accepted,
+        };
+        match accepted {
+            Ok(stream) => {
+                let serving = serve(stream, service.clone(), stop.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(slot);
+                });
             }
+            Err(error) => pause(&error).await,
         }
-        connections.close();
-        if tokio::time::timeout(STOP_GRACE, connections.wait())
-            .await
-            .is_err()
-        {
-            tracing::debug!(open = connections.len(), "admin connections were cut");
-        }
+    }
+    connections.close();
+    if tokio::time::timeout(STOP_GRACE, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::debug!(open = connections.len(), "admin connections were cut");
     }
 }
 

@@ -3,6 +3,7 @@
 mod change;
 mod failure;
 mod inspect;
+mod log;
 mod simulate;
 mod up;
 mod validate;

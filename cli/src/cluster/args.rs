@@ -1,0 +1,152 @@
+//! Options of the commands that run in a cluster.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use ipnet::IpNet;
+
+use crate::args::LogFormat;
+
+/// Options that every process in a cluster has.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// Kubeconfig file [default: the pod's own account, else $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Only these namespaces; all of them when none is given
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        env = "ZERON_WATCH_NAMESPACE"
+    )]
+    pub(crate) watch_namespace: Vec<String>,
+    /// Which objects are ours: all, only those labelled zeron.dev/manage=true, or (auto) all of
+    /// them unless a live KEDA is seen
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHICH")]
+    pub(crate) manage: Manage,
+    /// Name of this process among its like [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    pub(crate) pod_name: Option<String>,
+    /// Namespace of the zeron processes themselves
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "POD_NAMESPACE",
+        default_value = "zeron-system"
+    )]
+    pub(crate) pod_namespace: String,
+    /// Address of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    pub(crate) health_listen: SocketAddr,
+    /// How to write the log
+    #[arg(long, value_enum, default_value = "json", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// Which objects are ours to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Manage {
+    /// All, unless a live KEDA holds its lease: then only labelled ones.
+    Auto,
+    /// All, whoever else lives here.
+    All,
+    /// Only those with the label `zeron.dev/manage: "true"`.
+    Labelled,
+}
+
+/// Arguments of `activator`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ActivatorArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Address for requests, HTTP/1.1 and h2c
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Address for requests over TLS
+    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Address at which other activators hand over requests to replicas that are ours
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8012")]
+    pub(crate) peer_listen: SocketAddr,
+    /// Autoscalers at fixed addresses [default: found by their pods]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) autoscaler: Vec<SocketAddr>,
+    /// File with the token that autoscalers ask for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) autoscaler_token_file: Option<PathBuf>,
+    /// Networks whose forwarded headers are believed
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<IpNet>,
+    /// Connections begin with a PROXY protocol header (v1 or v2)
+    #[arg(long)]
+    pub(crate) proxy_protocol: bool,
+    /// One line per request on standard error
+    #[arg(long)]
+    pub(crate) access_log: bool,
+    /// Threads for requests [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// After SIGTERM: how long to go on accepting while others learn that this one ends
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub(crate) lame_duck: Duration,
+    /// After that: how long requests in flight may take
+    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = humantime::parse_duration)]
+    pub(crate) drain_grace: Duration,
+    /// Tell callers of a failed start the whole reason, with what the program wrote
+    #[arg(long)]
+    pub(crate) show_platform_reason: bool,
+}
+
+/// Arguments of `autoscaler`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AutoscalerArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Address at which activators report
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the API that `zeron ls`, `why` and `timeline` ask
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
+    pub(crate) api_listen: crate::address::AdminAddress,
+    /// In how many shards functions are shared by autoscalers; the same for all of them
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) shards: u32,
+    /// Accept reports of whoever connects, without a token: for loopback only
+    #[arg(long)]
+    pub(crate) insecure_reports: bool,
+    /// Accounts whose activators may report, as NAMESPACE/NAME
+    /// [default: zeron-activator of our own namespace]
+    #[arg(long, value_name = "ACCOUNT", value_delimiter = ',')]
+    pub(crate) activator_account: Vec<String>,
+    /// Most replicas of one function, whatever its objects allow
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) max_replicas: u32,
+}
+
+/// Arguments of `controller`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ControllerArgs {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Address of the admission webhooks; none when it is empty
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) webhook_listen: Option<SocketAddr>,
+    /// Namespace in which the HTTP add-on's Service names lead to our activators
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) alias_namespace: Option<String>,
+}
