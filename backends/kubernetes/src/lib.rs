@@ -1,1 +1,5 @@
-//! Replicas as pods: watches, scale writes, leases.
+//! Replicas are pods of a Kubernetes cluster: what is watched, what is written, who may.
+
+pub mod target;
+
+pub use target::{LabelSelector, ScaleTarget, SelectorError, TargetPort};
