@@ -68,7 +68,7 @@ impl Drains {
                 }
             }
             // One process: the order was heard when it was sent.
-            ToActivator::Woken(_) => {}
+            ToActivator::Woken(_) | ToActivator::Settled(_) => {}
         }
     }
 

@@ -36,6 +36,12 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
 pub trait EndpointSink: Send + Sync + fmt::Debug + 'static {
     /// The newest snapshot of `function`; `None` once the function is removed.
     fn publish(&self, function: &FunctionId, snapshot: Option<Arc<EndpointSnapshot>>);
+
+    /// The count that the platform itself holds for `function` (`spec.replicas`), whoever wrote
+    /// it. Only platforms that others write to as well say so.
+    fn declared(&self, function: &FunctionId, replicas: u32) {
+        let _ = (function, replicas);
+    }
 }
 
 /// One client of one event source (server and credentials), shared by all its triggers.

@@ -15,6 +15,9 @@ pub enum ToAutoscaler {
     /// Whether every activator that may serve requests is heard. Sent by a hub of several
     /// activators when that changes; one activator in the same process never sends it.
     Coverage(Coverage),
+    /// This activator ends by itself and has nothing in flight: its silence from now on is a known
+    /// zero. Nothing follows.
+    Goodbye,
 }
 
 /// Whether the load that is reported is all the load there is.
@@ -49,6 +52,8 @@ pub enum ToActivator {
     Cancel(DrainId),
     /// A [`Wake`] of this function arrived at its owner, which has asked for replicas.
     Woken(FunctionId),
+    /// The replicas of this drain were told to stop: it will not be cancelled any more.
+    Settled(DrainId),
 }
 
 /// Names one [`Drain`].

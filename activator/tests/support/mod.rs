@@ -114,7 +114,10 @@ impl Stage {
         loop {
             match soon(self.autoscaler.receiver.recv()).await.unwrap() {
                 ToAutoscaler::Wake(wake) => return wake,
-                ToAutoscaler::Stats(_) | ToAutoscaler::Drained(_) | ToAutoscaler::Coverage(_) => {}
+                ToAutoscaler::Stats(_)
+                | ToAutoscaler::Drained(_)
+                | ToAutoscaler::Coverage(_)
+                | ToAutoscaler::Goodbye => {}
             }
         }
     }

@@ -165,6 +165,8 @@ impl Task {
                 ToAutoscaler::Stats(stats) => self.count(&stats),
                 ToAutoscaler::Drained(answer) => drained.push(answer),
                 ToAutoscaler::Coverage(coverage) => self.cover(coverage),
+                // A hub keeps these to itself; one activator in the same process ends the link.
+                ToAutoscaler::Goodbye => {}
             }
         }
         for answer in drained {

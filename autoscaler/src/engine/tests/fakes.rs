@@ -432,6 +432,7 @@ impl Rig {
             ToActivator::Drain(drain) => drain,
             ToActivator::Cancel(id) => panic!("{id:?} cancelled"),
             ToActivator::Woken(function) => panic!("{function} woken"),
+            ToActivator::Settled(id) => panic!("{id:?} settled"),
         }
     }
 
