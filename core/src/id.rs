@@ -29,6 +29,15 @@ impl FunctionId {
         }))
     }
 
+    /// Names the function that an object of any API group holds. Kinds outside `apps` and
+    /// `serving.knative.dev` are written `Kind.group`, such as `Rollout.argoproj.io`.
+    pub fn of(api_version: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        match api_version.split_once('/') {
+            None | Some(("apps" | "serving.knative.dev", _)) => Self::new(namespace, kind, name),
+            Some((group, _)) => Self::new(namespace, &format!("{kind}.{group}"), name),
+        }
+    }
+
     /// The namespace, `default` where a manifest names none.
     pub fn namespace(&self) -> &str {
         &self.0.namespace

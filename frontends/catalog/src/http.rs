@@ -1,14 +1,16 @@
-//! Routes of `http.keda.sh` objects, and the Deployments that they lead to.
+//! Routes of `http.keda.sh` objects and opted-in Services, and the functions that they lead to.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use zeron_core::{FunctionId, Route};
-use zeron_frontend_keda::{HttpRouting, ServiceRef};
-use zeron_manifest::{CoreService, Deployment, Document, Scope};
+use zeron_core::{FunctionId, ObjectRef, Route};
+use zeron_frontend_keda::{Extras, HttpRouting, ServiceRef};
+use zeron_manifest::{CoreService, Document, Platform, Scope};
 
+use super::PodPort;
 use super::inventory::Inventory;
+use super::target::Target;
 
 /// All routes, and what they say about the functions that they lead to.
 #[derive(Debug, Default)]
@@ -18,10 +20,16 @@ pub(super) struct Routing<'d> {
 }
 
 /// What routes say about a function.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Routed {
     /// The port that a Service or route names.
     pub(super) port: Option<NonZeroU16>,
+    /// The same, as a cluster finds it in each pod.
+    pub(super) pod_port: Option<PodPort>,
+    /// Opted-in Services that lead to it.
+    pub(super) services: Vec<ObjectRef>,
+    /// What the annotations of its routes say.
+    pub(super) extras: Extras,
     /// A Service says that it speaks HTTP/2 without TLS.
     pub(super) is_h2c: bool,
     /// The longest that a route lets requests wait.
@@ -44,22 +52,26 @@ pub(super) fn routing<'d>(inventory: &Inventory<'d>) -> Routing<'d> {
                 found,
                 &target,
                 &mut routing,
-            );
+            )
+            .extend(read.value.extras);
         }
     }
     for read in &inventory.http_scaled_objects {
         let found = &read.value.routing;
         let scope = read.scope(inventory.problems);
-        let (namespace, name) = (&read.object.namespace, &read.value.deployment);
-        let Some(deployment) = inventory.deployment(namespace, name) else {
-            if !inventory.is_broken("Deployment", namespace, name) {
-                let message = format!("Deployment {namespace}/{name} is not among the manifests");
+        let (namespace, wanted) = (&read.object.namespace, &read.value.target);
+        let Some(target) = inventory.target(&wanted.function(namespace)) else {
+            let (kind, name) = (&wanted.kind, &wanted.name);
+            if !inventory.is_broken(kind, namespace, name) {
+                let absent = scope.platform().absent();
+                let message = format!("{kind} {namespace}/{name} {absent}");
                 scope.error("spec.scaleTargetRef", message);
             }
             continue;
         };
         let service = core_service(inventory, namespace, &found.target.name);
-        let target = Target::new(deployment, service, &found.target);
+        check_service(&scope, service, &found.target);
+        let target = Destination::new(target, service, &found.target);
         // As in the original, an InterceptorRoute of the same name takes its place.
         let is_replaced = inventory
             .interceptor_routes
@@ -78,35 +90,74 @@ pub(super) fn routing<'d>(inventory: &Inventory<'d>) -> Routing<'d> {
                 found,
                 &target,
                 &mut routing,
-            );
+            )
+            .extend(read.value.extras);
         }
     }
+    add_opted(inventory, &mut routing);
     routing
 }
 
+/// Services that have opted in lead to the function whose pods they select.
+fn add_opted<'d>(inventory: &Inventory<'d>, routing: &mut Routing<'d>) {
+    for (read, ports) in &inventory.opted {
+        let mut targets = inventory.targets.iter();
+        let Some(target) = targets.find(|t| read.value.selects(&t.value.pod_labels)) else {
+            continue;
+        };
+        let scope = read.scope(inventory.problems);
+        let reference = ServiceRef {
+            name: read.object.name.clone(),
+            port: None,
+            path: "spec.ports".to_owned(),
+        };
+        let destination = Destination::new(&target.value, Some(&read.value), &reference);
+        let routes = ports.routes(&scope, &read.value, &destination.function);
+        let routes = routes.into_iter().map(|route| (read.document, route));
+        routing.routes.extend(routes);
+        let routed = routing.targets.entry(destination.function.clone());
+        let routed = routed.or_default();
+        routed.follow(&destination);
+        routed.services.push(read.object.clone());
+    }
+}
+
+/// In a cluster, a Service that does not exist may come later.
+fn check_service(scope: &Scope<'_>, service: Option<&CoreService>, reference: &ServiceRef) {
+    let is_named = reference.path.ends_with("scaleTargetRef") && reference.port.is_some();
+    if scope.platform() == Platform::Cluster && service.is_none() && is_named {
+        let message = format!("Service {} does not exist", reference.name);
+        scope.partial(&reference.path, message);
+    }
+}
+
 /// The function behind a Service.
-struct Target {
+struct Destination {
     function: FunctionId,
     port: Option<NonZeroU16>,
+    pod_port: PodPort,
     is_h2c: bool,
 }
 
-impl Target {
-    fn new(deployment: &Deployment, service: Option<&CoreService>, reference: &ServiceRef) -> Self {
-        let object = &deployment.object;
+impl Destination {
+    fn new(target: &Target, service: Option<&CoreService>, reference: &ServiceRef) -> Self {
         let port = service_port(service, reference);
         let wanted = match port {
             Some(port) => port.target.clone().or_else(|| Some(port.port.to_string())),
             None => reference.port.clone(),
         };
-        let declared = &deployment.pod.main().ports;
+        let declared: &[_] = match &target.pod {
+            Some(pod) => &pod.main().ports,
+            None => &[],
+        };
         let is_wanted = |p: &&zeron_manifest::ContainerPort| {
             wanted
                 .as_ref()
                 .is_some_and(|w| p.name.as_ref() == Some(w) || p.number.to_string() == *w)
         };
         Self {
-            function: FunctionId::new(&object.namespace, &object.kind, &object.name),
+            function: target.id.clone(),
+            pod_port: PodPort::of(wanted.as_deref()),
             port: declared.iter().find(is_wanted).map(|p| p.number),
             is_h2c: port.is_some_and(|p| p.app_protocol.as_deref() == Some("kubernetes.io/h2c")),
         }
@@ -130,14 +181,14 @@ fn service_port<'s>(
     }
 }
 
-fn add<'d>(
+fn add<'d, 'r>(
     inventory: &Inventory<'_>,
     scope: &Scope<'_>,
     document: &'d Document,
     found: &HttpRouting,
-    target: &Target,
-    routing: &mut Routing<'d>,
-) {
+    target: &Destination,
+    routing: &'r mut Routing<'d>,
+) -> &'r mut Routed {
     let namespace = &found.object.namespace;
     let fallback = found.fallback.as_ref();
     let fallback = fallback.and_then(|reference| resolve(inventory, scope, namespace, reference));
@@ -157,11 +208,18 @@ fn add<'d>(
     routed.follow(target);
     routed.max_wait = routed.max_wait.max(found.readiness);
     routed.max_queued = routed.max_queued.into_iter().chain(found.max_pending).min();
+    routed
 }
 
 impl Routed {
-    fn follow(&mut self, target: &Target) {
+    fn extend(&mut self, extras: Extras) {
+        self.extras = self.extras.joined(extras);
+    }
+
+    fn follow(&mut self, target: &Destination) {
         self.port = self.port.or(target.port);
+        let known = self.pod_port.take().filter(|port| *port != PodPort::First);
+        self.pod_port = Some(known.unwrap_or_else(|| target.pod_port.clone()));
         self.is_h2c |= target.is_h2c;
     }
 }
@@ -183,7 +241,7 @@ fn resolve(
     scope: &Scope<'_>,
     namespace: &str,
     reference: &ServiceRef,
-) -> Option<Target> {
+) -> Option<Destination> {
     let name = &reference.name;
     let Some(service) = core_service(inventory, namespace, name) else {
         let deployment = inventory.deployment(namespace, name);
@@ -193,25 +251,29 @@ fn resolve(
                     "{name} is a Knative Service, which has routes of its own: name a Deployment's Service"
                 ),
                 None => format!(
-                    "neither a Service nor a Deployment {namespace}/{name} is among the manifests"
+                    "neither a Service nor a Deployment {namespace}/{name} {}",
+                    match scope.platform() {
+                        Platform::Machine => "is among the manifests",
+                        Platform::Cluster => "exists",
+                    }
                 ),
             };
             scope.error(&reference.path, message);
         }
-        return deployment.map(|d| Target::new(d, None, reference));
+        return deployment.map(|d| Destination::new(d, None, reference));
     };
     if reference.port.is_some() && service_port(Some(service), reference).is_none() {
         let port = reference.port.as_deref().unwrap_or_default();
-        scope.error(
+        scope.partial(
             &reference.path,
             format!("Service {namespace}/{name} has no port {port}"),
         );
     }
     let in_namespace = inventory
-        .deployments
+        .targets
         .iter()
-        .filter(|d| d.object.namespace == namespace);
-    let mut selected = in_namespace.filter(|d| service.selects(&d.value.pod_labels));
+        .filter(|t| t.object.namespace == namespace);
+    let mut selected = in_namespace.filter(|t| service.selects(&t.value.pod_labels));
     let Some(first) = selected.next() else {
         let is_excused = inventory.is_broken("Deployment", namespace, name);
         if !is_excused {
@@ -229,5 +291,5 @@ fn resolve(
         );
         scope.error(&reference.path, message);
     }
-    Some(Target::new(&first.value, Some(service), reference))
+    Some(Destination::new(&first.value, Some(service), reference))
 }

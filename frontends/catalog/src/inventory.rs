@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use zeron_core::ObjectRef;
+use zeron_core::{FunctionId, ObjectRef};
 use zeron_frontend_keda::{
     Authentications, Dialect, HttpObject, HttpScaledObject, InterceptorRoute, ScaledObject,
     TriggerAuthentication,
 };
 use zeron_frontend_knative::{AutoscalerConfig, Service};
 use zeron_manifest::{
-    ConfigSet, CoreService, Deployment, Document, Header, Location, Problems, Scope,
+    ConfigSet, CoreService, Deployment, Document, Header, Location, Platform, Problems, Replicated,
+    Scope,
 };
 
 use super::kind::{self, Kind, KindError};
+use super::opted::ActivatorPorts;
+use super::target::Target;
 
 /// Where Knative keeps its settings.
 const KNATIVE_NAMESPACE: &str = "knative-serving";
@@ -33,7 +36,9 @@ pub(super) struct Inventory<'d> {
     pub(super) config: AutoscalerConfig,
     pub(super) authentications: Authentications,
     pub(super) core_services: Vec<Read<'d, CoreService>>,
-    pub(super) deployments: Vec<Read<'d, Deployment>>,
+    /// Services whose callers all go through the data plane, with their ports there.
+    pub(super) opted: Vec<(Read<'d, CoreService>, ActivatorPorts)>,
+    pub(super) targets: Vec<Read<'d, Target>>,
     pub(super) services: Vec<Read<'d, Service>>,
     pub(super) scaled_objects: Vec<Read<'d, ScaledObject>>,
     pub(super) http_scaled_objects: Vec<Read<'d, HttpScaledObject>>,
@@ -58,10 +63,14 @@ impl<T> Read<'_, T> {
 }
 
 impl<'d> Inventory<'d> {
-    /// Reads all documents.
-    pub(super) fn read(documents: &'d [Document], problems: &'d Problems) -> Self {
+    /// Reads all documents. Values of their Secrets and ConfigMaps are added to `config_set`.
+    pub(super) fn read(
+        documents: &'d [Document],
+        problems: &'d Problems,
+        mut config_set: ConfigSet,
+    ) -> Self {
         let entries = entries(documents, problems);
-        let config_set = config_set(&entries, problems);
+        add_config(&mut config_set, &entries, problems);
         let mut inventory = Self {
             problems,
             objects: entries
@@ -71,7 +80,8 @@ impl<'d> Inventory<'d> {
             config: autoscaler_config(&entries, &config_set, problems),
             authentications: Authentications::default(),
             core_services: Vec::new(),
-            deployments: Vec::new(),
+            opted: Vec::new(),
+            targets: Vec::new(),
             services: Vec::new(),
             scaled_objects: Vec::new(),
             http_scaled_objects: Vec::new(),
@@ -92,13 +102,15 @@ impl<'d> Inventory<'d> {
         match entry.kind {
             // These were read before all others.
             Kind::Secret | Kind::ConfigMap | Kind::Irrelevant => {}
-            Kind::CoreService => self
-                .core_services
-                .push(read(entry, CoreService::read(&scope, header))),
+            Kind::CoreService => self.add_service(entry, &scope),
             Kind::Deployment => match Deployment::read(&scope, header, config) {
-                Some(found) => self.deployments.push(read(entry, found)),
+                Some(found) => self.targets.push(read(entry, found.into())),
                 None => self.broken.push(header.object.clone()),
             },
+            Kind::Other => {
+                let found = Replicated::read(document, header, config);
+                self.targets.push(read(entry, found.into()));
+            }
             Kind::KnativeService => match Service::read(&scope, header, config, &self.config) {
                 Some(found) => self.services.push(read(entry, found)),
                 None => self.broken.push(header.object.clone()),
@@ -131,11 +143,31 @@ impl<'d> Inventory<'d> {
         }
     }
 
+    fn add_service(&mut self, entry: &Entry<'d>, scope: &Scope<'_>) {
+        if scope.platform() == Platform::Machine {
+            let found = CoreService::read(scope, &entry.header);
+            return self.core_services.push(read(entry, found));
+        }
+        // What the cluster has accepted is not judged here.
+        let muted = Problems::muted(Platform::Cluster);
+        let quiet = Scope::new(entry.document, &muted, None);
+        let found = CoreService::read(&quiet, &entry.header);
+        if let Some(ports) = ActivatorPorts::read(scope, &entry.header) {
+            self.opted.push((read(entry, found.clone()), ports));
+        }
+        self.core_services.push(read(entry, found));
+    }
+
+    /// What holds the replicas of a function.
+    pub(super) fn target(&self, function: &FunctionId) -> Option<&Target> {
+        let found = self.targets.iter().find(|t| t.value.id == *function);
+        found.map(|read| &read.value)
+    }
+
     /// A Deployment by its name.
-    pub(super) fn deployment(&self, namespace: &str, name: &str) -> Option<&Deployment> {
-        let is_it =
-            |d: &&Read<'_, Deployment>| d.object.namespace == namespace && d.object.name == name;
-        self.deployments.iter().find(is_it).map(|read| &read.value)
+    pub(super) fn deployment(&self, namespace: &str, name: &str) -> Option<&Target> {
+        let is_it = |t: &&Read<'_, Target>| t.value.is_deployment(namespace, name);
+        self.targets.iter().find(is_it).map(|read| &read.value)
     }
 
     /// A Knative Service by its name: the newest of its edits.
@@ -192,7 +224,11 @@ fn entries<'d>(documents: &'d [Document], problems: &Problems) -> Vec<Entry<'d>>
             continue;
         };
         let scope = Scope::new(document, problems, Some(header.object.clone()));
-        let kind = match Kind::of(&header.object) {
+        let found = match problems.platform() {
+            Platform::Machine => Kind::of(&header.object),
+            Platform::Cluster => Ok(Kind::in_cluster(&header.object)),
+        };
+        let kind = match found {
             Ok(kind) => kind,
             Err(KindError::Unsupported) => {
                 let message = format!(
@@ -241,8 +277,7 @@ fn identity(object: &ObjectRef) -> (String, ObjectRef) {
     )
 }
 
-fn config_set(entries: &[Entry<'_>], problems: &Problems) -> ConfigSet {
-    let mut set = ConfigSet::default();
+fn add_config(set: &mut ConfigSet, entries: &[Entry<'_>], problems: &Problems) {
     for entry in entries {
         let scope = Scope::new(entry.document, problems, Some(entry.header.object.clone()));
         match entry.kind {
@@ -260,10 +295,10 @@ fn config_set(entries: &[Entry<'_>], problems: &Problems) -> ConfigSet {
             | Kind::TriggerAuthentication
             | Kind::HttpScaledObject
             | Kind::InterceptorRoute
+            | Kind::Other
             | Kind::Irrelevant => {}
         }
     }
-    set
 }
 
 /// Reads `config-autoscaler`; names Knative's other ConfigMaps, which have no effect here.

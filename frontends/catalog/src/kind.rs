@@ -15,6 +15,8 @@ pub(super) enum Kind {
     TriggerAuthentication,
     HttpScaledObject,
     InterceptorRoute,
+    /// Any kind of a cluster that no front end has: it may hold replicas.
+    Other,
     /// It means nothing on one machine, and nothing is lost by that.
     Irrelevant,
 }
@@ -69,6 +71,14 @@ const KINDS: [(&str, &str, Kind); 13] = [
 ];
 
 impl Kind {
+    /// The kind of an object of a cluster. All that it has accepted is read.
+    pub(super) fn in_cluster(object: &ObjectRef) -> Self {
+        match Self::of(object) {
+            Ok(Self::Deployment | Self::KnativeService) | Err(_) => Self::Other,
+            Ok(kind) => kind,
+        }
+    }
+
     pub(super) fn of(object: &ObjectRef) -> Result<Self, KindError> {
         let of_kind = || KINDS.iter().filter(|(_, kind, _)| *kind == object.kind);
         if let Some((_, _, kind)) = of_kind().find(|(version, _, _)| *version == object.api_version)

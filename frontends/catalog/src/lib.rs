@@ -4,11 +4,15 @@
 //! Deployment, which Service a route leads to, who owns a host. Nothing is left half done: with
 //! any error among the problems the caller keeps the catalog that it has.
 
-mod deployments;
+mod cluster;
+mod functions;
 mod hosts;
 mod http;
 mod inventory;
 mod kind;
+mod opted;
+mod port;
+mod target;
 mod triggers;
 
 #[cfg(test)]
@@ -18,10 +22,14 @@ use std::collections::BTreeMap;
 
 use zeron_core::policy::{Pause, TriggerGroup};
 use zeron_core::{Function, ObjectRef, Route, ScalePolicy, ScalerRegistry};
+use zeron_frontend_keda::Extras;
 use zeron_frontend_knative::{AutoscalerConfig, Service};
-use zeron_manifest::{Document, Problem, Problems};
+use zeron_manifest::{ConfigSet, Document, Problem, Problems};
 
 use inventory::Inventory;
+
+pub use cluster::{Cluster, Component, compile_component};
+pub use port::PodPort;
 
 /// Everything that a set of manifests declares.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +55,7 @@ pub struct Catalog {
 struct Scaled {
     groups: Vec<TriggerGroup>,
     pause: Pause,
+    extras: Extras,
 }
 
 /// How documents are read.
@@ -74,11 +83,11 @@ pub fn compile(
     options: &CompileOptions,
 ) -> (Catalog, Vec<Problem>) {
     let problems = Problems::new(options.is_strict);
-    let inventory = Inventory::read(documents, &problems);
+    let inventory = Inventory::read(documents, &problems, ConfigSet::default());
     let mut routing = http::routing(&inventory);
     hosts::check(&inventory, &routing.routes, &options.domain);
     let mut scaled = triggers::groups(&inventory, scalers);
-    let functions = deployments::functions(&inventory, &mut scaled.deployments, &routing);
+    let functions = functions::functions(&inventory, &mut scaled.functions, &routing);
     let routes = routing.routes.drain(..).map(|(_, route)| route).collect();
     let catalog = Catalog {
         functions,

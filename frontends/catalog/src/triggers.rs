@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use zeron_core::ScalerRegistry;
 use zeron_core::policy::{Scaling, TriggerGroup, TriggerSource};
-use zeron_frontend_keda::{Bindings, Environment, ScaledObject};
-use zeron_manifest::Scope;
+use zeron_core::{FunctionId, ScalerRegistry};
+use zeron_frontend_keda::{Bindings, Environment, ScaledObject, UNRESOLVED};
+use zeron_manifest::{Platform, Scope};
 
 use super::inventory::{Inventory, Read};
 use super::{Scaled, joined};
@@ -16,7 +16,7 @@ type Name = (String, String);
 /// What scales each target.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
-    pub(super) deployments: BTreeMap<Name, Scaled>,
+    pub(super) functions: BTreeMap<FunctionId, Scaled>,
     pub(super) services: BTreeMap<Name, Scaled>,
 }
 
@@ -24,12 +24,15 @@ pub(super) struct Targets {
 pub(super) fn groups(inventory: &Inventory<'_>, scalers: &dyn ScalerRegistry) -> Targets {
     let mut targets = Targets::default();
     let http_targets = inventory.http_targets();
-    let mut owners: BTreeMap<(bool, Name), &Read<'_, ScaledObject>> = BTreeMap::new();
+    let mut owners: BTreeMap<FunctionId, &Read<'_, ScaledObject>> = BTreeMap::new();
     for read in &inventory.scaled_objects {
         let scope = read.scope(inventory.problems);
         let scaled = &read.value;
         let Some(environments) = environments(inventory, read) else {
-            scope.error("spec.scaleTargetRef", missing_target(read));
+            scope.error(
+                "spec.scaleTargetRef",
+                missing_target(read, scope.platform()),
+            );
             continue;
         };
         let bindings = Bindings {
@@ -39,25 +42,25 @@ pub(super) fn groups(inventory: &Inventory<'_>, scalers: &dyn ScalerRegistry) ->
         };
         let group = scaled.bind(&scope, &bindings);
         validate(&scope, &group, scalers);
-        let is_service = scaled.target.is_knative_service();
-        let name = (read.object.namespace.clone(), scaled.target.name.clone());
-        if let Some(other) = owners.insert((is_service, name.clone()), read) {
+        let id = scaled.target.function(&read.object.namespace);
+        if let Some(other) = owners.insert(id.clone(), read) {
             let message = format!(
                 "{} {} is scaled by {} already",
-                scaled.target.kind, name.1, other.object
+                scaled.target.kind, scaled.target.name, other.object
             );
             scope.error("spec.scaleTargetRef", message);
         }
-        let of_kind = if is_service {
-            &mut targets.services
+        let target = if scaled.target.is_knative_service() {
+            let name = (read.object.namespace.clone(), scaled.target.name.clone());
+            targets.services.entry(name).or_default()
         } else {
-            &mut targets.deployments
+            targets.functions.entry(id).or_default()
         };
-        let target = of_kind.entry(name).or_default();
+        target.extras = target.extras.joined(scaled.extras);
         target.groups.push(group);
         target.pause = joined(target.pause, scaled.pause);
     }
-    add_http(inventory, &mut targets.deployments);
+    add_http(inventory, &mut targets.functions);
     warn_of_conflicts(inventory, &targets);
     targets
 }
@@ -80,8 +83,8 @@ fn environments(
             variables,
         }]);
     }
-    let deployment = inventory.deployment(namespace, &target.name)?;
-    let containers = deployment.pod.containers.iter();
+    let found = inventory.target(&target.function(namespace))?;
+    let containers = found.containers().iter();
     Some(
         containers
             .map(|c| Environment {
@@ -92,11 +95,14 @@ fn environments(
     )
 }
 
-fn missing_target(read: &Read<'_, ScaledObject>) -> String {
+fn missing_target(read: &Read<'_, ScaledObject>, platform: Platform) -> String {
     let target = &read.value.target;
     format!(
-        "{} {}/{} is not among the manifests",
-        target.kind, read.object.namespace, target.name
+        "{} {}/{} {}",
+        target.kind,
+        read.object.namespace,
+        target.name,
+        platform.absent()
     )
 }
 
@@ -109,6 +115,10 @@ fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistr
         let TriggerSource::Scaler(spec) = &trigger.source else {
             continue;
         };
+        // What is not there cannot be checked.
+        if spec.metadata.contains_key(UNRESOLVED) {
+            continue;
+        }
         let path = format!("spec.triggers[{}]", spec.index);
         for problem in scalers.validate(spec) {
             let path = match &problem.parameter {
@@ -126,26 +136,24 @@ fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistr
 }
 
 /// HTTPScaledObjects scale by themselves unless a ScaledObject of their target names them.
-fn add_http(inventory: &Inventory<'_>, deployments: &mut BTreeMap<Name, Scaled>) {
-    let mut owners: BTreeMap<Name, &zeron_core::ObjectRef> = BTreeMap::new();
+fn add_http(inventory: &Inventory<'_>, functions: &mut BTreeMap<FunctionId, Scaled>) {
+    let mut owners: BTreeMap<FunctionId, &zeron_core::ObjectRef> = BTreeMap::new();
     for read in &inventory.http_scaled_objects {
         let http = &read.value;
-        let name = (read.object.namespace.clone(), http.deployment.clone());
+        let id = http.target.function(&read.object.namespace);
         if !http.is_scaling
             || names_it(inventory, read.object.namespace.as_str(), &read.object.name)
         {
             continue;
         }
-        if let Some(other) = owners.insert(name.clone(), &read.object) {
-            let message = format!("Deployment {} is scaled by {other} already", name.1);
+        if let Some(other) = owners.insert(id.clone(), &read.object) {
+            let (kind, name) = (&http.target.kind, &http.target.name);
+            let message = format!("{kind} {name} is scaled by {other} already");
             read.scope(inventory.problems)
                 .error("spec.scaleTargetRef", message);
         }
-        deployments
-            .entry(name)
-            .or_default()
-            .groups
-            .push(http.group());
+        let scaled = functions.entry(id).or_default();
+        scaled.groups.push(http.group());
     }
 }
 
@@ -162,10 +170,7 @@ fn names_it(inventory: &Inventory<'_>, namespace: &str, name: &str) -> bool {
 
 /// The largest minimum of a target may lie above its smallest maximum: the maximum holds.
 fn warn_of_conflicts(inventory: &Inventory<'_>, targets: &Targets) {
-    let scaled = targets
-        .deployments
-        .values()
-        .chain(targets.services.values());
+    let scaled = targets.functions.values().chain(targets.services.values());
     for target in scaled.filter(|t| t.groups.len() > 1) {
         let Some(max) = target.max() else { continue };
         for group in target.groups.iter().filter(|g| g.min > max) {

@@ -5,9 +5,6 @@ use std::collections::BTreeMap;
 use zeron_core::policy::Secret;
 use zeron_manifest::{ConfigSet, Fields, Header, Lookup, Scope};
 
-/// Where ClusterTriggerAuthentications find Secrets and ConfigMaps.
-const CLUSTER_NAMESPACE: &str = "keda";
-
 const WITHOUT_EFFECT: [&str; 8] = [
     "awsSecretManager",
     "azureKeyVault",
@@ -24,6 +21,8 @@ const WITHOUT_EFFECT: [&str; 8] = [
 pub struct TriggerAuthentication {
     parameters: BTreeMap<String, Secret>,
     variables: Vec<Variable>,
+    /// What it refers to and what is not there, in words.
+    faults: Vec<String>,
 }
 
 /// A parameter that comes from the scale target's environment.
@@ -82,20 +81,19 @@ impl TriggerAuthentication {
         }
         let is_cluster = header.object.kind == "ClusterTriggerAuthentication";
         let namespace = if is_cluster {
-            CLUSTER_NAMESPACE
+            config.cluster_namespace()
         } else {
             &header.object.namespace
         };
-        let mut parameters = BTreeMap::new();
+        let (mut parameters, mut faults) = (BTreeMap::new(), Vec::new());
         for node in spec.items("secretTargetRef") {
-            parameters.extend(reference(&node.fields(), |name, key| {
-                config.secret(namespace, name, key)
-            }));
+            let find = |name: &str, key: &str| config.secret(namespace, name, key);
+            parameters.extend(reference(&node.fields(), &mut faults, find));
         }
         for node in spec.items("configMapTargetRef") {
             let find =
                 |name: &str, key: &str| config.config_map(namespace, name, key).map(Secret::new);
-            parameters.extend(reference(&node.fields(), find));
+            parameters.extend(reference(&node.fields(), &mut faults, find));
         }
         let variables = spec
             .items("env")
@@ -105,7 +103,13 @@ impl TriggerAuthentication {
         Self {
             parameters,
             variables,
+            faults,
         }
+    }
+
+    /// What it refers to and what is not there, in words.
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.faults
     }
 
     /// All parameters. Those from the environment are found by `variable` (container and name);
@@ -130,6 +134,7 @@ impl TriggerAuthentication {
 
 fn reference(
     fields: &Fields<'_>,
+    faults: &mut Vec<String>,
     find: impl Fn(&str, &str) -> Result<Secret, Lookup>,
 ) -> Option<(String, Secret)> {
     let parameter = fields.required_string("parameter");
@@ -140,7 +145,8 @@ fn reference(
     match find(name?, key?) {
         Ok(secret) => Some((parameter?.to_owned(), secret)),
         Err(error) => {
-            fields.scope().error(fields.path(), error.to_string());
+            faults.push(error.to_string());
+            fields.scope().partial(fields.path(), error.to_string());
             None
         }
     }

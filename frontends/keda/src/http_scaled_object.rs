@@ -5,10 +5,12 @@ use std::time::Duration;
 use zeron_core::ObjectRef;
 use zeron_core::function::Timeouts;
 use zeron_core::policy::{Behavior, HttpScaling, HttpTargets, Scaling, TriggerGroup};
-use zeron_manifest::{Fields, Header, Scope};
+use zeron_manifest::{Fields, Header, Platform, Scope};
 
+use crate::ours::Extras;
 use crate::routing::{self, HttpRouting, RESPONSE_HEADER_TIMEOUT, ServiceRef};
 use crate::rule::Rule;
+use crate::target::{ScaleTarget, or_default};
 
 const MOST: i64 = i32::MAX as i64;
 /// The add-on's default target: requests, or requests per second, per replica.
@@ -20,8 +22,10 @@ const DEFAULT_MAX: u32 = 100;
 pub struct HttpScaledObject {
     /// Its requests.
     pub routing: HttpRouting,
-    /// The Deployment that it scales.
-    pub deployment: String,
+    /// What it scales.
+    pub target: ScaleTarget,
+    /// What its annotations of ours say.
+    pub extras: Extras,
     /// What one replica should carry.
     pub targets: HttpTargets,
     /// Whether it scales by itself; a ScaledObject's trigger may name it instead.
@@ -36,6 +40,7 @@ impl HttpScaledObject {
     /// Reads an HTTPScaledObject; `None`, with problems, when it has no target.
     pub fn read(scope: &Scope<'_>, header: &Header) -> Option<Self> {
         let is_scaling = annotations(scope, header);
+        let extras = Extras::read(scope, header);
         let root = scope.root();
         let spec = root.fields("spec");
         if !spec.has("scaleTargetRef") {
@@ -55,7 +60,7 @@ impl HttpScaledObject {
         let seconds = |name| spec.seconds(name, 0..=MOST);
         let cooldown = seconds("scaledownPeriod").unwrap_or(Duration::from_secs(300));
         let initial_cooldown = seconds("initialCooldownPeriod").unwrap_or(Duration::ZERO);
-        let Some((deployment, service)) = target else {
+        let Some((target, service)) = target else {
             // Read what is left for its problems.
             routing(ServiceRef {
                 name: String::new(),
@@ -66,7 +71,8 @@ impl HttpScaledObject {
         };
         Some(Self {
             routing: routing(service),
-            deployment,
+            target,
+            extras,
             targets,
             is_scaling,
             min,
@@ -110,29 +116,38 @@ fn annotations(scope: &Scope<'_>, header: &Header) -> bool {
     is_scaling
 }
 
-/// The Deployment and the Service before it, which is the Deployment itself where none is named.
-fn target(fields: &Fields<'_>) -> Option<(String, ServiceRef)> {
-    if fields
-        .string("kind")
-        .is_some_and(|kind| kind != "Deployment")
-    {
-        fields.error("kind", "only Deployment can be scaled here");
+/// The target and the Service before it, which is the target itself where none is named.
+fn target(fields: &Fields<'_>) -> Option<(ScaleTarget, ServiceRef)> {
+    let (kind, version) = (fields.string("kind"), fields.string("apiVersion"));
+    if fields.scope().platform() == Platform::Machine {
+        if kind.is_some_and(|kind| kind != "Deployment") {
+            fields.error("kind", "only Deployment can be scaled here");
+        }
+        if version.is_some_and(|version| version != "apps/v1") {
+            fields.error("apiVersion", "only apps/v1 can be scaled here");
+        }
     }
-    if fields
-        .string("apiVersion")
-        .is_some_and(|version| version != "apps/v1")
-    {
-        fields.error("apiVersion", "only apps/v1 can be scaled here");
-    }
-    let name = fields.required_string("name");
+    // The field's name in the add-on's first versions.
+    let name_field = match fields.has("deployment") && !fields.has("name") {
+        true => "deployment",
+        false => "name",
+    };
+    fields.accept(&["deployment"]);
+    let name = fields.required_string(name_field);
     let service = match fields.has("service") {
         true => ServiceRef::read(fields, "service"),
         false => {
             fields.accept(&["service"]);
-            ServiceRef::read(fields, "name")
+            ServiceRef::read(fields, name_field)
         }
     };
-    Some((name?.to_owned(), service?))
+    let target = ScaleTarget {
+        api_version: or_default(version, "apps/v1"),
+        kind: or_default(kind, "Deployment"),
+        name: name?.to_owned(),
+        container: None,
+    };
+    Some((target, service?))
 }
 
 fn targets(spec: &Fields<'_>) -> HttpTargets {

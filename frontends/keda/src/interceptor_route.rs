@@ -7,6 +7,7 @@ use zeron_core::policy::HttpTargets;
 use zeron_manifest::{ConfigSet, Fields, Header, Node, Scope};
 
 use crate::http_scaled_object::DEFAULT_TIMEOUTS;
+use crate::ours::Extras;
 use crate::response;
 use crate::routing::{self, HttpRouting, ServiceRef, StaticRoute};
 use crate::rule::Rule;
@@ -18,6 +19,8 @@ pub struct InterceptorRoute {
     pub routing: HttpRouting,
     /// What one replica should carry.
     pub targets: HttpTargets,
+    /// What its annotations of ours say.
+    pub extras: Extras,
 }
 
 impl InterceptorRoute {
@@ -26,6 +29,7 @@ impl InterceptorRoute {
 
     /// Reads an InterceptorRoute; `None`, with problems, when it has no target.
     pub fn read(scope: &Scope<'_>, header: &Header, config: &ConfigSet) -> Option<Self> {
+        let extras = Extras::read(scope, header);
         let root = scope.root();
         let spec = root.fields("spec");
         for name in ["target", "scalingMetric"] {
@@ -74,7 +78,11 @@ impl InterceptorRoute {
                 .collect(),
             target: target?,
         };
-        Some(Self { routing, targets })
+        Some(Self {
+            routing,
+            targets,
+            extras,
+        })
     }
 }
 

@@ -7,9 +7,11 @@
 
 mod authentication;
 mod behavior;
+pub mod crd;
 mod formula;
 mod http_scaled_object;
 mod interceptor_route;
+mod ours;
 mod pause;
 mod response;
 mod routing;
@@ -22,7 +24,8 @@ pub use authentication::{Authentications, TriggerAuthentication};
 pub use formula::FormulaError;
 pub use http_scaled_object::HttpScaledObject;
 pub use interceptor_route::InterceptorRoute;
+pub use ours::Extras;
 pub use routing::{HttpRouting, ServiceRef};
 pub use scaled_object::{Bindings, Environment, HttpObject, ScaledObject};
 pub use target::{Dialect, ScaleTarget};
-pub use trigger::AuthenticationRef;
+pub use trigger::{AuthenticationRef, UNRESOLVED};

@@ -30,7 +30,8 @@ pub(crate) fn read(scope: &Scope<'_>, header: &Header) -> Annotations {
             .and_then(|n| u32::try_from(n).ok());
         if replicas.is_none() {
             let path = format!("metadata.annotations[{PREFIX}paused-replicas]");
-            scope.error(
+            // Its presence alone pauses.
+            scope.partial(
                 &path,
                 format!("{value:?}: must be an integer of at least 0"),
             );
@@ -40,7 +41,7 @@ pub(crate) fn read(scope: &Scope<'_>, header: &Header) -> Annotations {
     report_others(scope, header);
     Annotations {
         pause: Pause {
-            is_frozen: flag("paused"),
+            is_frozen: flag("paused") || (at.is_none() && get("paused-replicas").is_some()),
             at,
             scale_in: flag("paused-scale-in"),
             scale_out: flag("paused-scale-out"),

@@ -1,7 +1,7 @@
 //! Answers that need no function.
 
 use zeron_core::route::StaticResponse;
-use zeron_manifest::{ConfigSet, Fields};
+use zeron_manifest::{ConfigSet, Fields, Platform};
 
 /// Longest body, in bytes.
 const MAX_BODY: usize = 32_768;
@@ -26,7 +26,16 @@ pub(crate) fn read(
     }
     let body = match (inline, from_map) {
         (Some(body), _) => body,
-        (None, Some(body)) => body?,
+        (None, Some(Some(body))) => body,
+        // As in the original, an answer whose body is missing is an error of the server.
+        (None, Some(None)) if fields.scope().platform() == Platform::Cluster => {
+            return Some(StaticResponse {
+                status: 500,
+                headers: Vec::new(),
+                body: String::new(),
+            });
+        }
+        (None, Some(None)) => return None,
         (None, None) => String::new(),
     };
     if body.len() > MAX_BODY {
@@ -56,7 +65,7 @@ fn body(fields: &Fields<'_>, namespace: &str, config: &ConfigSet) -> Option<Stri
     match config.config_map(namespace, fields.required_string("name")?, key) {
         Ok(body) => Some(body.to_owned()),
         Err(error) => {
-            fields.scope().error(fields.path(), error.to_string());
+            fields.scope().partial(fields.path(), error.to_string());
             None
         }
     }

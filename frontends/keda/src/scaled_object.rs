@@ -12,8 +12,9 @@ use zeron_core::workload::EnvVar;
 use zeron_manifest::{Fields, Header, Scope};
 
 use crate::authentication::Authentications;
+use crate::ours::Extras;
 use crate::target::{Dialect, ScaleTarget};
-use crate::trigger::TriggerDraft;
+use crate::trigger::{Owner, TriggerDraft};
 use crate::{behavior, formula, pause};
 
 /// KEDA's `maxReplicaCount` where none is given.
@@ -33,6 +34,8 @@ pub struct ScaledObject {
     pub max: u32,
     /// Whether people stopped scaling.
     pub pause: Pause,
+    /// What its annotations of ours say.
+    pub extras: Extras,
     is_forced_active: bool,
     triggers: Vec<TriggerDraft>,
     polling_interval: Duration,
@@ -124,6 +127,7 @@ impl ScaledObject {
             min,
             max,
             pause: annotations.pause,
+            extras: Extras::read(scope, header),
             is_forced_active: annotations.is_forced_active,
             polling_interval: spec
                 .seconds("pollingInterval", 1..=MOST)
@@ -152,6 +156,11 @@ impl ScaledObject {
         Some(found)
     }
 
+    /// The types of its triggers, in their order.
+    pub fn trigger_types(&self) -> impl Iterator<Item = &str> {
+        self.triggers.iter().map(|trigger| trigger.kind.as_str())
+    }
+
     /// The HTTPScaledObjects that its triggers name.
     pub fn http_scaled_objects(&self) -> impl Iterator<Item = &str> {
         let named = self.triggers.iter().filter_map(TriggerDraft::http_object);
@@ -162,10 +171,15 @@ impl ScaledObject {
 
     /// The trigger group, with everything found that its triggers refer to.
     pub fn bind(&self, scope: &Scope<'_>, bindings: &Bindings<'_>) -> TriggerGroup {
-        let bound = |t: &TriggerDraft| t.bind(scope, &self.object, &self.target, bindings);
-        let triggers = self.triggers.iter().filter_map(bound).collect();
         // In KEDA, what scales by cpu or memory alone never goes to zero.
         let is_resource_only = self.triggers.iter().all(TriggerDraft::is_resource);
+        let owner = Owner {
+            object: &self.object,
+            target: &self.target,
+            is_resource_only,
+        };
+        let bound = |t: &TriggerDraft| t.bind(scope, &owner, bindings);
+        let triggers = self.triggers.iter().filter_map(bound).collect();
         TriggerGroup {
             source: self.object.clone(),
             min: if is_resource_only {

@@ -1,6 +1,7 @@
 //! What a ScaledObject scales.
 
-use zeron_manifest::Fields;
+use zeron_core::FunctionId;
+use zeron_manifest::{Fields, Platform};
 
 /// Which of KEDA's API groups an object belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,11 @@ impl ScaleTarget {
         self.kind == "Service" && self.api_version.starts_with("serving.knative.dev/")
     }
 
+    /// The function whose replicas it holds, in `namespace`.
+    pub fn function(&self, namespace: &str) -> FunctionId {
+        FunctionId::of(&self.api_version, &self.kind, namespace, &self.name)
+    }
+
     /// Reads `scaleTargetRef`.
     pub(crate) fn read(fields: &Fields<'_>, dialect: Dialect) -> Option<Self> {
         let (name, container) = match dialect {
@@ -47,11 +53,15 @@ impl ScaleTarget {
             Dialect::Keda1 => (None, None),
         };
         let target = Self {
-            api_version: api_version.unwrap_or("apps/v1").to_owned(),
-            kind: kind.unwrap_or("Deployment").to_owned(),
+            api_version: or_default(api_version, "apps/v1"),
+            kind: or_default(kind, "Deployment"),
             name: name?.to_owned(),
             container: container.filter(|c| !c.is_empty()).map(str::to_owned),
         };
+        // In a cluster, whatever has a scale subresource can be scaled.
+        if fields.scope().platform() == Platform::Cluster {
+            return Some(target);
+        }
         let is_deployment = target.kind == "Deployment" && target.api_version.starts_with("apps/");
         if !is_deployment && !target.is_knative_service() {
             let message = format!(
@@ -63,4 +73,12 @@ impl ScaleTarget {
         }
         Some(target)
     }
+}
+
+/// What is given, and not as an empty string.
+pub(crate) fn or_default(given: Option<&str>, default: &str) -> String {
+    given
+        .filter(|text| !text.is_empty())
+        .unwrap_or(default)
+        .to_owned()
 }

@@ -1,10 +1,11 @@
 //! One entry of `triggers`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use zeron_core::ObjectRef;
 use zeron_core::policy::{HttpTargets, MetricType, Secret, Trigger, TriggerSource, TriggerSpec};
-use zeron_manifest::{Fields, Node, Scope};
+use zeron_manifest::{Fields, Node, Platform, Scope};
 
 use crate::scaled_object::{Bindings, HttpObject};
 use crate::target::{Dialect, ScaleTarget};
@@ -29,6 +30,23 @@ pub struct AuthenticationRef {
     pub is_cluster: bool,
     /// Its name.
     pub name: String,
+}
+
+/// The key of a trigger's metadata under which stands, in a cluster, what it refers to and what is
+/// not there. Such a trigger must not be evaluated: what it would measure is unknown.
+pub const UNRESOLVED: &str = "zeron.dev/unresolved";
+
+/// Keys for the source of cpu and memory: the function, how the target counts, and whether no
+/// trigger of another type stands beside it (only then does it keep the function active).
+const FUNCTION: &str = "zeron.dev/function";
+const METRIC_TYPE: &str = "zeron.dev/metricType";
+const ALONE: &str = "zeron.dev/alone";
+
+/// Whose trigger it is.
+pub(crate) struct Owner<'o> {
+    pub(crate) object: &'o ObjectRef,
+    pub(crate) target: &'o ScaleTarget,
+    pub(crate) is_resource_only: bool,
 }
 
 /// Metadata keys whose value named an environment variable in KEDA 1.
@@ -59,7 +77,7 @@ impl TriggerDraft {
             ("Value", MetricType::Value),
             ("Utilization", MetricType::Utilization),
         ];
-        let metric_type = fields.choice("metricType", &types);
+        let mut metric_type = fields.choice("metricType", &types);
         let is_resource = matches!(kind, Some("cpu" | "memory"));
         if metric_type == Some(MetricType::Utilization) && !is_resource {
             fields.error(
@@ -74,6 +92,9 @@ impl TriggerDraft {
                 "useCachedMetrics",
                 "true: triggers of type cpu, memory and cron do not take it",
             );
+        }
+        if is_resource && fields.scope().platform() == Platform::Cluster {
+            metric_type = resource_type(&fields, metric_type, &metadata);
         }
         let authentication = fields
             .optional_fields("authenticationRef")
@@ -99,11 +120,11 @@ impl TriggerDraft {
     pub(crate) fn bind(
         &self,
         scope: &Scope<'_>,
-        object: &ObjectRef,
-        target: &ScaleTarget,
+        owner: &Owner<'_>,
         bindings: &Bindings<'_>,
     ) -> Option<Trigger> {
-        if self.is_resource() {
+        let is_machine = scope.platform() == Platform::Machine;
+        if self.is_resource() && is_machine {
             let message = format!(
                 "triggers of type {} are not supported here yet and have no effect",
                 self.kind
@@ -111,23 +132,57 @@ impl TriggerDraft {
             scope.without_effect(&format!("{}.type", self.path), message);
             return None;
         }
-        let source = match self.http_object() {
-            Some((kind, name)) => {
-                TriggerSource::Http(self.http_targets(scope, object, kind, name, bindings)?)
-            }
-            None => TriggerSource::Scaler(TriggerSpec {
-                object: object.clone(),
-                index: self.index,
-                kind: self.kind.clone(),
-                metadata: self.resolved_metadata(scope, target, bindings),
-                auth: self.parameters(scope, object, target, bindings),
-            }),
+        let missing = Missing {
+            scope,
+            messages: RefCell::default(),
+        };
+        let http = self.http_object();
+        let targets = http.and_then(|(kind, name)| {
+            self.http_targets(&missing, owner.object, kind, name, bindings)
+        });
+        let source = match (http, targets) {
+            (Some(_), None) if is_machine => return None,
+            (Some(_), Some(targets)) => TriggerSource::Http(targets),
+            (None | Some(_), _) => TriggerSource::Scaler(self.spec(&missing, owner, bindings)),
         };
         Some(Trigger {
             source,
             name: self.name.clone(),
             metric_type: self.metric_type,
         })
+    }
+
+    /// The parameters for a source of the `scalers` crate.
+    fn spec(
+        &self,
+        missing: &Missing<'_>,
+        owner: &Owner<'_>,
+        bindings: &Bindings<'_>,
+    ) -> TriggerSpec {
+        let mut metadata = self.resolved_metadata(missing, owner.target, bindings);
+        let auth = self.parameters(missing, owner.object, owner.target, bindings);
+        if self.is_resource() {
+            let function = owner.target.function(&owner.object.namespace);
+            let metric_type = match self.metric_type {
+                MetricType::Utilization => "Utilization",
+                MetricType::AverageValue => "AverageValue",
+                MetricType::Value => "Value",
+            };
+            metadata.insert(FUNCTION.to_owned(), function.to_string());
+            metadata.insert(METRIC_TYPE.to_owned(), metric_type.to_owned());
+            metadata.insert(ALONE.to_owned(), owner.is_resource_only.to_string());
+        }
+        let messages = missing.messages.borrow().join("; ");
+        if !messages.is_empty() && missing.scope.platform() == Platform::Cluster {
+            metadata.insert(UNRESOLVED.to_owned(), messages);
+        }
+        TriggerSpec {
+            object: owner.object.clone(),
+            index: self.index,
+            kind: self.kind.clone(),
+            metadata,
+            auth,
+        }
     }
 
     /// The HTTP object that an `external-push` trigger of the HTTP add-on names.
@@ -142,7 +197,7 @@ impl TriggerDraft {
 
     fn http_targets(
         &self,
-        scope: &Scope<'_>,
+        missing: &Missing<'_>,
         object: &ObjectRef,
         kind: &str,
         name: &str,
@@ -156,12 +211,10 @@ impl TriggerDraft {
         let found = bindings.http_targets.get(&key).copied();
         if found.is_none() {
             let path = format!("{}.metadata", self.path);
-            scope.error(
+            let absent = missing.scope.platform().absent();
+            missing.report(
                 &path,
-                format!(
-                    "{kind} {}/{name} is not among the manifests",
-                    object.namespace
-                ),
+                format!("{kind} {}/{name} {absent}", object.namespace),
             );
         }
         found
@@ -170,7 +223,7 @@ impl TriggerDraft {
     /// `metadata` with the variables that it names filled in.
     fn resolved_metadata(
         &self,
-        scope: &Scope<'_>,
+        missing: &Missing<'_>,
         target: &ScaleTarget,
         bindings: &Bindings<'_>,
     ) -> BTreeMap<String, String> {
@@ -195,7 +248,7 @@ impl TriggerDraft {
                     }
                     None => {
                         let path = format!("{}.metadata.{key}", self.path);
-                        scope.error(&path, missing_variable(value, target));
+                        missing.report(&path, missing_variable(value, target));
                     }
                 },
             }
@@ -216,7 +269,7 @@ impl TriggerDraft {
 
     fn parameters(
         &self,
-        scope: &Scope<'_>,
+        missing: &Missing<'_>,
         object: &ObjectRef,
         target: &ScaleTarget,
         bindings: &Bindings<'_>,
@@ -235,19 +288,51 @@ impl TriggerDraft {
             } else {
                 "TriggerAuthentication"
             };
-            scope.error(
-                &path,
-                format!("{kind} {} is not among the manifests", reference.name),
-            );
+            let absent = missing.scope.platform().absent();
+            missing.report(&path, format!("{kind} {} {absent}", reference.name));
             return BTreeMap::new();
         };
         let variable = |container: Option<&str>, name: &str| {
             bindings.variable(container.or(target.container.as_deref()), name)
         };
+        for fault in found.faults() {
+            missing.messages.borrow_mut().push(fault.clone());
+        }
         found.parameters(variable, |name| {
-            scope.error(&path, missing_variable(name, target))
+            missing.report(&path, missing_variable(name, target));
         })
     }
+}
+
+/// Collects what a trigger refers to and what is not there.
+struct Missing<'s> {
+    scope: &'s Scope<'s>,
+    messages: RefCell<Vec<String>>,
+}
+
+impl Missing<'_> {
+    fn report(&self, path: &str, message: String) {
+        self.messages.borrow_mut().push(message.clone());
+        self.scope.partial(path, message);
+    }
+}
+
+/// How the target of a cpu or memory trigger counts: `metricType`, or `metadata.type` as it once was.
+fn resource_type(
+    fields: &Fields<'_>,
+    given: Option<MetricType>,
+    metadata: &BTreeMap<String, String>,
+) -> Option<MetricType> {
+    let old = match metadata.get("type").map(String::as_str) {
+        Some("Utilization") => Some(MetricType::Utilization),
+        Some("AverageValue") => Some(MetricType::AverageValue),
+        Some(_) | None => None,
+    };
+    let found = given.or(old).filter(|kind| *kind != MetricType::Value);
+    if found.is_none() {
+        fields.error("metricType", "must be Utilization or AverageValue");
+    }
+    found
 }
 
 fn missing_variable(name: &str, target: &ScaleTarget) -> String {

@@ -585,7 +585,7 @@ spec:
     assert_eq!(set.problems, Vec::<String>::new());
     let http = set.http.unwrap();
     assert_eq!(
-        (http.deployment.as_str(), http.routing.target.name.as_str()),
+        (http.target.name.as_str(), http.routing.target.name.as_str()),
         ("w", "w-svc")
     );
     assert_eq!(http.routing.readiness, Some(Duration::from_secs(30)));

@@ -7,13 +7,18 @@ use base64::engine::general_purpose::STANDARD;
 use zeron_core::policy::Secret;
 
 use crate::header::Header;
+use crate::platform::Platform;
 use crate::reader::{Fields, Scope};
 
 /// All Secrets and ConfigMaps of a set of manifests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ConfigSet {
     secrets: BTreeMap<Key, BTreeMap<String, Vec<u8>>>,
     config_maps: BTreeMap<Key, BTreeMap<String, String>>,
+    /// Secrets that exist, perhaps, but may not be read; with what would allow it.
+    denied: BTreeMap<Key, String>,
+    platform: Platform,
+    cluster_namespace: String,
 }
 
 /// Namespace and name.
@@ -23,11 +28,19 @@ type Key = (String, String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lookup {
     /// No such object in the set.
-    #[error("{kind} {namespace}/{name} is not among the manifests")]
+    #[error("{kind} {namespace}/{name} {}", .platform.absent())]
     NoObject {
         kind: &'static str,
         namespace: String,
         name: String,
+        platform: Platform,
+    },
+    /// It may not be read.
+    #[error("Secret {namespace}/{name} may not be read: {hint}")]
+    Denied {
+        namespace: String,
+        name: String,
+        hint: String,
     },
     /// No such key in the object.
     #[error("{kind} {namespace}/{name} has no key {key:?}")]
@@ -46,7 +59,41 @@ pub enum Lookup {
     },
 }
 
+impl Default for ConfigSet {
+    /// Of one machine.
+    fn default() -> Self {
+        Self {
+            secrets: BTreeMap::new(),
+            config_maps: BTreeMap::new(),
+            denied: BTreeMap::new(),
+            platform: Platform::Machine,
+            cluster_namespace: "keda".to_owned(),
+        }
+    }
+}
+
 impl ConfigSet {
+    /// Secrets and ConfigMaps of a cluster; those of cluster-scoped objects are in
+    /// `cluster_namespace`.
+    pub fn of_cluster(cluster_namespace: &str) -> Self {
+        Self {
+            platform: Platform::Cluster,
+            cluster_namespace: cluster_namespace.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Where ClusterTriggerAuthentications find Secrets and ConfigMaps; `keda` by default.
+    pub fn cluster_namespace(&self) -> &str {
+        &self.cluster_namespace
+    }
+
+    /// Says that a Secret may not be read; `hint` is what would allow it.
+    pub fn deny_secret(&mut self, namespace: &str, name: &str, hint: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.denied.insert(key, hint.to_owned());
+    }
+
     /// Adds a v1 Secret. Returns false when one of that name is there already.
     pub fn add_secret(&mut self, scope: &Scope<'_>, header: &Header) -> bool {
         let root = scope.root();
@@ -81,7 +128,14 @@ impl ConfigSet {
     /// # Errors
     /// [`Lookup`] names what is missing.
     pub fn secret(&self, namespace: &str, name: &str, key: &str) -> Result<Secret, Lookup> {
-        let bytes = find(&self.secrets, "Secret", namespace, name, key)?;
+        if let Some(hint) = self.denied.get(&(namespace.to_owned(), name.to_owned())) {
+            return Err(Lookup::Denied {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+                hint: hint.clone(),
+            });
+        }
+        let bytes = self.find(&self.secrets, "Secret", namespace, name, key)?;
         let not_text = || Lookup::NotText {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -97,7 +151,33 @@ impl ConfigSet {
     /// # Errors
     /// [`Lookup`] names what is missing.
     pub fn config_map(&self, namespace: &str, name: &str, key: &str) -> Result<&str, Lookup> {
-        find(&self.config_maps, "ConfigMap", namespace, name, key).map(String::as_str)
+        self.find(&self.config_maps, "ConfigMap", namespace, name, key)
+            .map(String::as_str)
+    }
+
+    fn find<'s, T>(
+        &self,
+        set: &'s BTreeMap<Key, BTreeMap<String, T>>,
+        kind: &'static str,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<&'s T, Lookup> {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        match set.get(&(namespace.clone(), name.clone())) {
+            None => Err(Lookup::NoObject {
+                kind,
+                namespace,
+                name,
+                platform: self.platform,
+            }),
+            Some(entries) => entries.get(key).ok_or_else(|| Lookup::NoKey {
+                kind,
+                namespace,
+                name,
+                key: key.to_owned(),
+            }),
+        }
     }
 
     /// The keys of a Secret.
@@ -119,29 +199,6 @@ impl ConfigSet {
 
 fn key_of(header: &Header) -> Key {
     (header.object.namespace.clone(), header.object.name.clone())
-}
-
-fn find<'s, T>(
-    set: &'s BTreeMap<Key, BTreeMap<String, T>>,
-    kind: &'static str,
-    namespace: &str,
-    name: &str,
-    key: &str,
-) -> Result<&'s T, Lookup> {
-    let (namespace, name) = (namespace.to_owned(), name.to_owned());
-    match set.get(&(namespace.clone(), name.clone())) {
-        None => Err(Lookup::NoObject {
-            kind,
-            namespace,
-            name,
-        }),
-        Some(entries) => entries.get(key).ok_or_else(|| Lookup::NoKey {
-            kind,
-            namespace,
-            name,
-            key: key.to_owned(),
-        }),
-    }
 }
 
 /// A secret's value must not stand in a message, so that `Node::string` is not used for it.

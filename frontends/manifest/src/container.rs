@@ -279,8 +279,9 @@ impl Source<'_> {
             None => fields.scope().error(
                 fields.path(),
                 format!(
-                    "{kind} {}/{name} is not among the manifests",
-                    self.namespace
+                    "{kind} {}/{name} {}",
+                    self.namespace,
+                    fields.scope().platform().absent()
                 ),
             ),
         }

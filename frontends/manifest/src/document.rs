@@ -20,7 +20,7 @@ pub struct Document {
     pub(crate) positions: BTreeMap<String, (u32, u32)>,
 }
 
-/// A place in a file. Lines and columns count from 1.
+/// A place in a file. Lines and columns count from 1; 0 where there is no text, as in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
     /// The file's name as it was given.
@@ -31,19 +31,39 @@ pub struct Location {
     pub column: u32,
 }
 
-/// `file:line:column`.
+/// `file:line:column`; without a line only the file.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            return f.write_str(&self.file);
+        }
         write!(f, "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 
 impl Document {
+    /// An object that was never text: its places are field paths alone.
+    pub fn from_json(name: impl Into<Arc<str>>, value: Value) -> Self {
+        Self {
+            file: name.into(),
+            folder: Arc::default(),
+            value,
+            positions: BTreeMap::new(),
+        }
+    }
+
     /// Where the field at `path` stands; the nearest enclosing field when it is not there itself.
     ///
     /// Paths look like `spec.template.spec.containers[0].image`; keys that are not plain words
     /// stand in brackets: `metadata.annotations[autoscaling.knative.dev/min-scale]`.
     pub fn location(&self, path: &str) -> Location {
+        if self.positions.is_empty() {
+            return Location {
+                file: self.file.clone(),
+                line: 0,
+                column: 0,
+            };
+        }
         let mut path = path;
         loop {
             if let Some(&(line, column)) = self.positions.get(path) {

@@ -6,12 +6,15 @@ use std::fmt;
 use zeron_core::ObjectRef;
 
 use crate::document::Location;
+use crate::platform::Platform;
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// The set is refused.
+    /// The set is refused; in a cluster, the object.
     Error,
+    /// A part of the object cannot work; the rest of it does. On one machine this is an error.
+    Partial,
     /// It works, but not all of what is written has an effect here.
     Warning,
 }
@@ -43,6 +46,7 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Error => "error",
+            Severity::Partial => "partial",
             Severity::Warning => "warning",
         };
         write!(f, "{}: {severity}: ", self.location)?;
@@ -61,15 +65,44 @@ impl fmt::Display for Problem {
 pub struct Problems {
     list: RefCell<Vec<Problem>>,
     is_strict: bool,
+    is_muted: bool,
+    platform: Platform,
 }
 
 impl Problems {
     /// An empty collection. `is_strict`: fields without effect are errors rather than warnings.
     pub fn new(is_strict: bool) -> Self {
         Self {
-            list: RefCell::default(),
             is_strict,
+            ..Self::default()
         }
+    }
+
+    /// Problems of objects of a cluster.
+    pub fn of_cluster(is_strict: bool) -> Self {
+        Self {
+            is_strict,
+            platform: Platform::Cluster,
+            ..Self::default()
+        }
+    }
+
+    /// Keeps none of them: what the cluster has accepted is not ours to judge.
+    pub fn muted(platform: Platform) -> Self {
+        Self {
+            is_muted: true,
+            platform,
+            ..Self::default()
+        }
+    }
+
+    /// Where the objects take effect.
+    pub fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    pub(crate) fn is_muted(&self) -> bool {
+        self.is_muted
     }
 
     /// Whether fields without effect are errors.
@@ -79,7 +112,9 @@ impl Problems {
 
     /// Adds one.
     pub fn push(&self, problem: Problem) {
-        self.list.borrow_mut().push(problem);
+        if !self.is_muted {
+            self.list.borrow_mut().push(problem);
+        }
     }
 
     /// Whether any of them refuses the set.

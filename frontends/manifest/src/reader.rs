@@ -14,6 +14,7 @@ use zeron_core::ObjectRef;
 
 use crate::document::{Document, join_index, join_key};
 use crate::duration::parse_duration;
+use crate::platform::Platform;
 use crate::problem::{Problem, Problems, Severity};
 
 /// Where problems of one object go.
@@ -77,7 +78,25 @@ impl<'d> Scope<'d> {
         self.report(severity, path, message.into());
     }
 
+    /// Reports that a part of the object cannot work: an error on one machine, where the set is
+    /// refused; in a cluster the rest of the object works all the same.
+    pub fn partial(&self, path: &str, message: impl Into<String>) {
+        let severity = match self.problems.platform() {
+            Platform::Machine => Severity::Error,
+            Platform::Cluster => Severity::Partial,
+        };
+        self.report(severity, path, message.into());
+    }
+
+    /// Where the object takes effect.
+    pub fn platform(&self) -> Platform {
+        self.problems.platform()
+    }
+
     fn report(&self, severity: Severity, path: &str, message: String) {
+        if self.problems.is_muted() {
+            return;
+        }
         self.problems.push(Problem {
             severity,
             location: self.document.location(path),
