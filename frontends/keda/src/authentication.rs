@@ -5,15 +5,27 @@ use std::collections::BTreeMap;
 use zeron_core::policy::Secret;
 use zeron_manifest::{ConfigSet, Fields, Header, Lookup, Scope};
 
-const WITHOUT_EFFECT: [&str; 8] = [
+const WITHOUT_EFFECT: [&str; 9] = [
     "awsSecretManager",
     "azureKeyVault",
+    "azureServicePrincipal",
     "boundServiceAccountToken",
     "configMap",
     "filePath",
     "gcpSecretManager",
     "hashiCorpVault",
     "oauth2",
+];
+
+/// Fields of `podIdentity`.
+const IDENTITY: [&str; 7] = [
+    "externalID",
+    "identityAuthorityHost",
+    "identityId",
+    "identityOwner",
+    "identityTenantId",
+    "provider",
+    "roleArn",
 ];
 
 /// A TriggerAuthentication whose Secrets and ConfigMaps were found.
@@ -71,7 +83,7 @@ impl TriggerAuthentication {
         let spec = root.fields("spec");
         spec.unsupported(&WITHOUT_EFFECT);
         if let Some(identity) = spec.optional_fields("podIdentity") {
-            identity.accept(&["provider"]);
+            identity.accept(&IDENTITY);
             if identity
                 .get("provider")
                 .is_none_or(|node| node.value() != "none")
