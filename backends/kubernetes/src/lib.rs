@@ -1,5 +1,15 @@
 //! Replicas are pods of a Kubernetes cluster: what is watched, what is written, who may.
 
+mod api;
+mod back_off;
+pub mod client;
+mod counters;
+pub mod pods;
+mod quantity;
 pub mod target;
 
+pub use api::CallError;
+pub use client::{ClientError, ClientOptions};
+pub use counters::Counters;
+pub use pods::{Pods, PodsConfig};
 pub use target::{LabelSelector, ScaleTarget, SelectorError, TargetPort};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use zeron_core::{FunctionId, StartFailure};
 
 pub use conditions::failure_of_status;
+pub(crate) use conditions::parse_time;
 pub use selector::{LabelSelector, SelectorError};
 
 /// An object whose replicas are pods and whose count is written through `/scale`.

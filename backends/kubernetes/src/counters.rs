@@ -1,0 +1,186 @@
+//! What the Kubernetes back end counts.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// Counters, shared by the parts of one process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    calls: Family<CallLabels, Counter>,
+    call_seconds: LatencyFamily,
+    pub(crate) scale_writes: Family<DirectionLabel, Counter>,
+    pub(crate) scale_seconds: LatencyHistogram,
+    pub(crate) scale_conflicts: Counter,
+    pub(crate) scale_back_offs: Counter,
+    pub(crate) scale_waiting: Gauge,
+    pub(crate) foreign_changes: Counter,
+    pub(crate) pods: Gauge,
+    pub(crate) pod_events: Counter,
+    pub(crate) watch_errors: Counter,
+    pub(crate) relists: Counter,
+    pub(crate) token_reviews: Counter,
+}
+
+/// A histogram of a millisecond to half a minute.
+#[derive(Debug)]
+pub(crate) struct LatencyHistogram(Histogram);
+
+impl Default for LatencyHistogram {
+    fn default() -> Self {
+        Self(latency())
+    }
+}
+
+impl LatencyHistogram {
+    pub(crate) fn observe(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+#[derive(Debug)]
+struct LatencyFamily(Family<VerbLabel, Histogram, fn() -> Histogram>);
+
+impl Default for LatencyFamily {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(latency))
+    }
+}
+
+fn latency() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 16))
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    verb: Verb,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerbLabel {
+    verb: Verb,
+}
+
+/// Label of scale writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DirectionLabel {
+    pub(crate) direction: Direction,
+}
+
+/// Which way a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "these are label values")]
+pub(crate) enum Direction {
+    from_zero,
+    up,
+    down,
+}
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "these are label values")]
+pub(crate) enum Verb {
+    get,
+    create,
+    update,
+    patch,
+    delete,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "these are label values")]
+pub(crate) enum Outcome {
+    ok,
+    refused,
+    conflict,
+    throttled,
+    server_error,
+    unreachable,
+    timeout,
+}
+
+impl Counters {
+    /// New counters, all zero.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds them to `registry`, prefixed with `zeron_kubernetes`.
+    pub fn register(&self, registry: &mut Registry) {
+        let r = registry.sub_registry_with_prefix("zeron_kubernetes");
+        r.register(
+            "calls",
+            "Requests to the API server by outcome",
+            self.calls.clone(),
+        );
+        r.register(
+            "call_seconds",
+            "Duration of requests to the API server",
+            self.call_seconds.0.clone(),
+        );
+        r.register(
+            "scale_writes",
+            "Successful writes of a replica count",
+            self.scale_writes.clone(),
+        );
+        r.register(
+            "scale_write_seconds",
+            "From the wish to the answer of the API server",
+            self.scale_seconds.0.clone(),
+        );
+        r.register(
+            "scale_conflicts",
+            "Writes refused because the count was another",
+            self.scale_conflicts.clone(),
+        );
+        r.register(
+            "scale_back_offs",
+            "Writes that failed and are tried again later",
+            self.scale_back_offs.clone(),
+        );
+        r.register(
+            "scale_waiting",
+            "Functions whose write waits or is under way",
+            self.scale_waiting.clone(),
+        );
+        r.register(
+            "foreign_changes",
+            "Replica counts that somebody else wrote",
+            self.foreign_changes.clone(),
+        );
+        r.register("pods", "Pods in the table", self.pods.clone());
+        r.register(
+            "pod_events",
+            "Events of the pod watch",
+            self.pod_events.clone(),
+        );
+        r.register(
+            "watch_errors",
+            "Errors of the pod watch",
+            self.watch_errors.clone(),
+        );
+        r.register("relists", "Full lists of pods", self.relists.clone());
+        r.register(
+            "token_reviews",
+            "Tokens checked by the API server",
+            self.token_reviews.clone(),
+        );
+    }
+
+    pub(crate) fn observe_call(&self, verb: Verb, outcome: Outcome, took: Duration) {
+        self.calls
+            .get_or_create(&CallLabels { verb, outcome })
+            .inc();
+        self.call_seconds
+            .0
+            .get_or_create(&VerbLabel { verb })
+            .observe(took.as_secs_f64());
+    }
+}
