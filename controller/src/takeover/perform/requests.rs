@@ -1,0 +1,206 @@
+//! Requests that the HTTP add-on's interceptors still have.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::api::{ApiResource, PostParams};
+use kube::core::{DynamicObject, GroupVersionKind};
+use kube::{Api, discovery};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::{Listener, Patience, Performer, Progress, is_missing};
+use crate::takeover::error::TakeoverError;
+use crate::takeover::object::{Kind, Object, ObjectName};
+use crate::takeover::read::Select;
+use crate::takeover::step::Step;
+
+use super::parts::is_ready;
+
+/// Where interceptors say what they hold, unless their pods name another port.
+const ADMIN_PORT: u64 = 9090;
+/// So long interceptors must have had nothing, for connections that are between two requests.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// What an interceptor says of one route.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Count {
+    #[serde(default)]
+    concurrency: u64,
+}
+
+/// A scale target: API version, kind, namespace, name.
+type Target = (String, String, String, String);
+
+impl Performer {
+    /// Wakes what is at zero and has requests waiting at an interceptor: KEDA does not any more,
+    /// and we do not see them. Returns how many requests interceptors have.
+    pub(super) async fn wake_held(
+        &self,
+        interceptor: &ObjectName,
+        listener: Listener<'_>,
+    ) -> Result<u64, TakeoverError> {
+        let counts = self.counts(interceptor, listener).await?;
+        for (route, count) in counts.iter().filter(|(_, count)| **count > 0) {
+            let Some(target) = self.target_of(route).await? else {
+                continue;
+            };
+            if self.wake(&target).await? {
+                let (_, kind, namespace, name) = &target;
+                let text = format!("woke {kind} {namespace}/{name}: {count} requests wait for it");
+                listener(Progress::Notes(text));
+            }
+        }
+        Ok(counts.values().sum())
+    }
+
+    pub(super) async fn await_drained(
+        &self,
+        interceptor: &ObjectName,
+        step: &Step,
+        listener: Listener<'_>,
+    ) -> Result<(), TakeoverError> {
+        let mut patience = Patience::new(self.options.timeout);
+        let mut quiet_since = None;
+        loop {
+            let left = self.wake_held(interceptor, listener).await?;
+            let since = (left == 0).then(|| quiet_since.unwrap_or_else(Instant::now));
+            quiet_since = since;
+            if since.is_some_and(|since| since.elapsed() >= QUIET) {
+                return Ok(());
+            }
+            patience
+                .wait(step, format!("{left} in flight"), listener)
+                .await?;
+        }
+    }
+
+    /// Requests in flight by route (`namespace/name`), over all interceptor pods.
+    async fn counts(
+        &self,
+        interceptor: &ObjectName,
+        listener: Listener<'_>,
+    ) -> Result<BTreeMap<String, u64>, TakeoverError> {
+        let mut sum = BTreeMap::new();
+        let Some(deployment) = self.cluster.get(interceptor).await? else {
+            return Ok(sum);
+        };
+        for pod in self
+            .pods_of(&deployment)
+            .await?
+            .iter()
+            .filter(|pod| is_ready(pod))
+        {
+            match self.counts_of(pod).await {
+                Ok(counts) => {
+                    for (route, count) in counts {
+                        *sum.entry(route).or_default() += count.concurrency;
+                    }
+                }
+                // An interceptor that does not answer must not stop the take-over.
+                Err(error) => listener(Progress::Notes(format!(
+                    "{} does not say what it holds: {error}",
+                    pod.id()
+                ))),
+            }
+        }
+        Ok(sum)
+    }
+
+    async fn counts_of(&self, pod: &Object) -> Result<BTreeMap<String, Count>, kube::Error> {
+        let ports = pod.list("/spec/containers").iter();
+        let mut ports = ports.flat_map(|c| c["ports"].as_array().into_iter().flatten());
+        let admin = ports.find(|port| port["name"] == "admin");
+        let port = admin
+            .and_then(|p| p["containerPort"].as_u64())
+            .unwrap_or(ADMIN_PORT);
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{}:{port}/proxy/queue",
+            pod.namespace(),
+            pod.name()
+        );
+        let request = http::Request::get(path).body(Vec::new());
+        let request = request.map_err(kube::Error::HttpError)?;
+        self.cluster.0.request(request).await
+    }
+
+    /// What scales behind a route: the target of an HTTPScaledObject, or of the ScaledObject
+    /// whose trigger names the InterceptorRoute.
+    async fn target_of(&self, route: &str) -> Result<Option<Target>, TakeoverError> {
+        let Some((namespace, name)) = route.split_once('/') else {
+            return Ok(None);
+        };
+        let scaled = self
+            .cluster
+            .list(Kind::ScaledObject, Select::In(namespace))
+            .await?;
+        let names_it = |scaled: &&Object| {
+            scaled.list("/spec/triggers").iter().any(|trigger| {
+                let metadata = &trigger["metadata"];
+                metadata["interceptorRoute"] == name || metadata["httpScaledObject"] == name
+            })
+        };
+        if let Some(scaled) = scaled.iter().find(names_it) {
+            return Ok(target(scaled));
+        }
+        let object = ObjectName::new(Kind::HttpScaledObject, namespace, name);
+        Ok(self.cluster.get(&object).await?.as_ref().and_then(target))
+    }
+
+    /// One replica where there is none; never fewer than there are. True when it wrote.
+    async fn wake(&self, target: &Target) -> Result<bool, TakeoverError> {
+        let (api_version, kind, namespace, name) = target;
+        let failed = |verb| {
+            let object = ObjectName::new(Kind::Deployment, namespace, name);
+            move |source| TakeoverError::object(verb, &object)(source)
+        };
+        let resource = self
+            .resource(api_version, kind)
+            .await
+            .map_err(failed("find"))?;
+        let client = self.cluster.0.clone();
+        let api: Api<DynamicObject> = Api::namespaced_with(client, namespace, &resource);
+        let mut scale = match api.get_scale(name).await {
+            Ok(scale) => scale,
+            Err(error) if is_missing(&error) => return Ok(false),
+            Err(error) => return Err(failed("read the scale of")(error)),
+        };
+        let mut spec = scale.spec.take().unwrap_or_default();
+        if spec.replicas.unwrap_or(0) > 0 {
+            return Ok(false);
+        }
+        spec.replicas = Some(1);
+        scale.spec = Some(spec);
+        // It carries the version that was read: a write in between makes it fail.
+        match api
+            .replace_scale(name, &PostParams::default(), &scale)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(failed("scale")(error)),
+        }
+    }
+
+    async fn resource(&self, api_version: &str, kind: &str) -> Result<ApiResource, kube::Error> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        match (api_version, kind) {
+            ("apps/v1", "Deployment") => Ok(Kind::Deployment.resource()),
+            _ => discovery::oneshot::pinned_kind(&self.cluster.0, &gvk)
+                .await
+                .map(|(resource, _)| resource),
+        }
+    }
+}
+
+fn target(object: &Object) -> Option<Target> {
+    let of = |key: &str| object.text(&format!("/spec/scaleTargetRef/{key}"));
+    Some((
+        of("apiVersion").unwrap_or("apps/v1").to_owned(),
+        of("kind").unwrap_or("Deployment").to_owned(),
+        object.namespace().to_owned(),
+        of("name")?.to_owned(),
+    ))
+}
