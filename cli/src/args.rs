@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::address::AdminAddress;
+use crate::command::CrdsArgs;
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
@@ -101,6 +102,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Replay a load against a scaling policy, in simulated time
     Simulate(SimulateArgs),
+    /// Print the CustomResourceDefinitions of all kinds that are understood
+    Crds(CrdsArgs),
     /// Print a completion script
     Completion(CompletionArgs),
     /// Print the version

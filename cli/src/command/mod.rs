@@ -1,6 +1,7 @@
 //! What each command does, and with which exit code it ends.
 
 mod change;
+mod crds;
 mod failure;
 mod inspect;
 mod log;
@@ -17,6 +18,7 @@ use crate::args::{Cli, Command, CompletionArgs, GlobalArgs};
 use crate::chain::Chain;
 use crate::client::Client;
 use crate::output::{Style, print, structured};
+pub(crate) use crds::CrdsArgs;
 pub(crate) use failure::{Failure, USAGE};
 
 /// Reads the command line, does what it says, and tells what went wrong.
@@ -55,6 +57,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Delete(args) => ask(change::delete(&global, &args))?,
         Command::Validate(args) => return validate::run(&global, &args),
         Command::Simulate(args) => simulate::run(&global, &args)?,
+        Command::Crds(args) => crds::run(&global, &args)?,
         Command::Completion(args) => complete(&args)?,
         Command::Version => version(&global)?,
     }

@@ -1,0 +1,154 @@
+//! Metrics of a ScaledObject by KEDA's names: which there are, how they answer, which have work.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use zeron_core::metric::{MetricValue, UnknownKind};
+use zeron_core::status::TriggerStatus;
+
+use super::input::Observation;
+
+/// One trigger of the spec with what is known of its metrics.
+#[derive(Clone, Debug)]
+pub(super) struct Metric<'a> {
+    pub(super) name: String,
+    pub(super) is_active: bool,
+    pub(super) failures: u32,
+    pub(super) status: Option<&'a TriggerStatus>,
+}
+
+/// KEDA's name of a metric: the trigger's index and the metric's own name, without characters that
+/// a label may not have.
+pub fn metric_name(index: usize, metric: &str) -> String {
+    let allowed = |c: char| if "/.:%()".contains(c) { '-' } else { c };
+    format!(
+        "s{index}-{}",
+        metric.chars().map(allowed).collect::<String>()
+    )
+}
+
+/// Whether a trigger measures the replicas themselves.
+pub(super) fn is_resource(kind: &str) -> bool {
+    matches!(kind, "cpu" | "memory")
+}
+
+/// The HTTP add-on's object that a trigger names: kind and name.
+fn http_object(trigger: &Value) -> Option<(&'static str, &str)> {
+    let named = |key: &str| trigger["metadata"][key].as_str();
+    let is_external = matches!(trigger["type"].as_str(), Some("external-push" | "external"));
+    let route = named("interceptorRoute").map(|name| ("InterceptorRoute", name));
+    let found = route.or_else(|| named("httpScaledObject").map(|name| ("HTTPScaledObject", name)));
+    found.filter(|_| is_external)
+}
+
+/// All external metrics of a ScaledObject, in the order of its triggers.
+pub(super) fn external<'a>(spec: &Value, seen: &Observation<'a>) -> Vec<Metric<'a>> {
+    let polling = Duration::from_secs(spec["pollingInterval"].as_u64().unwrap_or(30).max(1));
+    let own = seen.report.object.object_ref();
+    let statuses = seen.functions.iter().flat_map(|f| &f.triggers);
+    let mut left: Vec<&TriggerStatus> = statuses.filter(|t| t.source == own).collect();
+    let triggers: Vec<&Value> = spec["triggers"].as_array().into_iter().flatten().collect();
+    let mut found = Vec::new();
+    for (index, trigger) in triggers.iter().enumerate() {
+        let kind = trigger["type"].as_str().unwrap_or_default();
+        if is_resource(kind) {
+            left.retain(|t| t.kind != kind);
+            continue;
+        }
+        if let Some((kind, name)) = http_object(trigger) {
+            found.push(http(index, kind, name, seen));
+            continue;
+        }
+        // A trigger has one metric; an external one may have several, the last of its kind all
+        // that are left.
+        let is_last = !triggers[index + 1..].iter().any(|t| t["type"] == kind);
+        let mut taken = 0;
+        left.retain(|status| {
+            let is_own = status.kind == kind && (taken == 0 || is_last);
+            if is_own {
+                taken += 1;
+                found.push(of_status(index, status, polling, seen));
+            }
+            !is_own
+        });
+    }
+    found
+}
+
+fn http<'a>(index: usize, kind: &str, name: &str, seen: &Observation<'a>) -> Metric<'a> {
+    let namespace = &seen.report.object.namespace;
+    let metric = match kind {
+        "InterceptorRoute" => format!("http_{name}_concurrency"),
+        _ => format!("http-{namespace}/{name}"),
+    };
+    Metric {
+        name: metric_name(index, &metric),
+        is_active: seen.functions.iter().any(|f| f.in_flight + f.queued > 0),
+        failures: 0,
+        status: None,
+    }
+}
+
+fn of_status<'a>(
+    index: usize,
+    status: &'a TriggerStatus,
+    polling: Duration,
+    seen: &Observation<'_>,
+) -> Metric<'a> {
+    Metric {
+        name: metric_name(index, &status.metric),
+        is_active: status.is_active,
+        failures: failures(&status.value, polling, seen),
+        status: Some(status),
+    }
+}
+
+/// Failures in a row: one per polling interval since the value is unknown.
+fn failures(value: &MetricValue, polling: Duration, seen: &Observation<'_>) -> u32 {
+    match value {
+        MetricValue::Known { .. } => 0,
+        MetricValue::Unknown { reason, .. } if reason.kind == UnknownKind::NotRead => 0,
+        MetricValue::Unknown { since, .. } => {
+            let intervals = seen.now.since(*since).as_secs() / polling.as_secs();
+            u32::try_from(intervals)
+                .unwrap_or(u32::MAX)
+                .saturating_add(1)
+        }
+    }
+}
+
+/// `status.health`. Counting ends above the threshold: what comes after changes nothing.
+pub(super) fn health(metrics: &[Metric<'_>], threshold: Option<u32>) -> Value {
+    const WITHOUT_FALLBACK: u32 = 3;
+    let most = threshold.unwrap_or(WITHOUT_FALLBACK).saturating_add(1);
+    let mut health = Map::new();
+    for metric in metrics.iter().filter(|m| m.status.is_some()) {
+        let failures = metric.failures.min(most);
+        let word = if failures == 0 { "Happy" } else { "Failing" };
+        let entry = json!({ "numberOfFailures": failures, "status": word });
+        health.insert(metric.name.clone(), entry);
+    }
+    Value::Object(health)
+}
+
+/// `status.triggersActivity`.
+pub(super) fn activity(metrics: &[Metric<'_>]) -> Value {
+    let entry = |m: &Metric<'_>| (m.name.clone(), json!({ "isActive": m.is_active }));
+    Value::Object(metrics.iter().map(entry).collect())
+}
+
+/// Types of the triggers and names of their authentications, each once, as KEDA prints them.
+pub(super) fn types(spec: &Value) -> (String, String) {
+    let (mut types, mut authentications) = (Vec::new(), Vec::new());
+    for trigger in spec["triggers"].as_array().into_iter().flatten() {
+        let add = |list: &mut Vec<String>, value: &Value| {
+            let text = value.as_str().unwrap_or_default();
+            if !text.is_empty() && !list.iter().any(|known| known == text) {
+                list.push(text.to_owned());
+            }
+        };
+        add(&mut types, &trigger["type"]);
+        add(&mut authentications, &trigger["authenticationRef"]["name"]);
+    }
+    (types.join(","), authentications.join(","))
+}
