@@ -91,6 +91,12 @@ pub trait ScalerRegistry: Send + Sync + fmt::Debug + 'static {
     /// Checks a trigger's parameters without connecting. Empty = valid.
     fn validate(&self, trigger: &TriggerSpec) -> Vec<TriggerProblem>;
 
+    /// Whether triggers of this type can be evaluated at all.
+    fn is_built_in(&self, kind: &str) -> bool {
+        let _ = kind;
+        true
+    }
+
     /// Binds a trigger to its client, which is made on first use. Never waits for the source.
     ///
     /// # Errors

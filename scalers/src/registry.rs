@@ -82,6 +82,10 @@ impl ScalerRegistry for Registry {
         }
     }
 
+    fn is_built_in(&self, kind: &str) -> bool {
+        self.by_kind.contains_key(kind)
+    }
+
     fn bind(&self, trigger: &TriggerSpec) -> Result<BoundTrigger, Unknown> {
         match self.source(&trigger.kind) {
             Ok(source) => source.bind(trigger),

@@ -1,0 +1,153 @@
+//! What the projection says: functions, routes, and how each object fares.
+
+use std::sync::Arc;
+
+use zeron_backend_kubernetes::ScaleTarget;
+use zeron_core::{Function, FunctionId, RouteSnapshot, Timestamp};
+
+use super::key::ObjectKey;
+
+/// What changed since the last time. `removed` comes before `applied`: an object that was deleted
+/// and created again is in both.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Functions that no object declares any more, or whose target is gone or another one.
+    pub removed: Vec<FunctionId>,
+    /// Functions that are new, or of which anything changed.
+    pub applied: Vec<Declared>,
+    /// All routes and functions, when any of them changed.
+    pub routes: Option<Arc<RouteSnapshot>>,
+    /// Objects whose state changed.
+    pub reports: Vec<ObjectReport>,
+    /// Objects that are gone.
+    pub forgotten: Vec<ObjectKey>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty()
+            && self.applied.is_empty()
+            && self.routes.is_none()
+            && self.reports.is_empty()
+            && self.forgotten.is_empty()
+    }
+}
+
+/// A function with what holds its replicas.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// The function. The same allocation as before when nothing of it changed.
+    pub function: Arc<Function>,
+    /// What its replicas are written to.
+    pub target: Arc<ScaleTarget>,
+    /// The objects that scale it or lead to it.
+    pub objects: Vec<ObjectKey>,
+    /// The newest `lastActiveTime` of their statuses.
+    pub last_active: Option<Timestamp>,
+    /// Whether a request may wake it from zero.
+    pub is_wake_allowed: bool,
+    /// How many replicas a wake-up asks for.
+    pub wake_count: u32,
+}
+
+/// How one object fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectReport {
+    /// Which object.
+    pub object: ObjectKey,
+    /// Its UID.
+    pub uid: Arc<str>,
+    /// The `metadata.generation` that this is about.
+    pub generation: i64,
+    /// The function that it concerns, where there is one.
+    pub function: Option<FunctionId>,
+    /// Whether it is in force.
+    pub outcome: Outcome,
+    /// Parts of it that cannot work: what they refer to is not there. Their triggers are unknown.
+    pub partial: Vec<String>,
+    /// What has no effect here.
+    pub warnings: Vec<String>,
+    /// Secrets that it needs and that may not be read.
+    pub denied: Vec<DeniedSecret>,
+}
+
+/// Whether an object is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is, but for what `partial` says.
+    Ok,
+    /// It breaks rules.
+    Invalid {
+        /// Which, each with its field.
+        problems: Vec<String>,
+        /// Its last version that broke none is in force.
+        is_previous_in_force: bool,
+    },
+    /// What it scales or leads to is not there.
+    TargetMissing {
+        /// What is missing, in words.
+        message: String,
+    },
+    /// Somebody else has what it wants.
+    Conflict(Conflict),
+    /// It is not ours (`--manage`, or handed back) and has no effect.
+    NotManaged,
+    /// It is kept and not run yet.
+    StoredOnly,
+    /// Triggers of these types are not built in: it is left alone.
+    NotBuiltIn {
+        /// The types.
+        types: Vec<String>,
+    },
+}
+
+/// Who has what an object wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// A host belongs to an older object, or one of another namespace. Its other hosts work.
+    Host {
+        /// The host, as a rule writes it.
+        host: String,
+        /// Whose it is.
+        owner: ObjectKey,
+    },
+    /// It has no host, or `*`, and its namespace may not take every request.
+    CatchAll,
+    /// A HorizontalPodAutoscaler of somebody else writes the target's replicas: we do not.
+    ForeignHpa {
+        /// Its name.
+        name: String,
+    },
+    /// KEDA left its HorizontalPodAutoscaler, which writes the target's replicas: we do not.
+    KedaHpa {
+        /// Its name.
+        name: String,
+    },
+    /// An object that is not ours scales the same target: we do not write its replicas.
+    Unmanaged {
+        /// That object.
+        owner: ObjectKey,
+    },
+    /// An older object of its kind scales the same target.
+    Older {
+        /// That object.
+        owner: ObjectKey,
+    },
+    /// An InterceptorRoute of its name takes the place of its routes.
+    Replaced {
+        /// The InterceptorRoute.
+        owner: ObjectKey,
+    },
+}
+
+/// A Secret that may not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeniedSecret {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What would allow it.
+    pub hint: String,
+}

@@ -1,0 +1,317 @@
+//! What the projection must know of an object without reading it again: whom it concerns.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+use zeron_backend_kubernetes::LabelSelector;
+use zeron_backend_kubernetes::target::failure_of_status;
+use zeron_core::{FunctionId, StartFailure};
+
+use super::json::{annotation, at, at_json_path, items, labels, text};
+use super::key::{ObjectKey, ObjectKind, TargetKind};
+
+/// What an object says about others.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Facts {
+    Scaled(ScaledFacts),
+    Http(HttpFacts),
+    Route(RouteFacts),
+    Authentication(AuthenticationFacts),
+    Service(ServiceFacts),
+    Autoscaler(AutoscalerFacts),
+    Target(Box<TargetFacts>),
+    /// A ScaledJob, Secret or ConfigMap: nothing.
+    None,
+}
+
+/// Of a ScaledObject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScaledFacts {
+    pub(super) target: Option<FunctionId>,
+    /// The container whose variables its triggers name.
+    pub(super) container: Option<String>,
+    /// Variables that its triggers name.
+    pub(super) variables: BTreeSet<String>,
+    /// HTTPScaledObjects and InterceptorRoutes that its triggers name.
+    pub(super) http: Vec<ObjectKey>,
+    pub(super) authentications: Vec<ObjectKey>,
+    /// The import from KEDA has marked it.
+    pub(super) is_adopted: bool,
+}
+
+/// Of an HTTPScaledObject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HttpFacts {
+    pub(super) target: Option<FunctionId>,
+    pub(super) service: Option<Arc<str>>,
+    pub(super) fallback: Option<Arc<str>>,
+    /// It scales by itself, where no trigger names it.
+    pub(super) is_scaling: bool,
+}
+
+/// Of an InterceptorRoute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RouteFacts {
+    pub(super) service: Option<Arc<str>>,
+    pub(super) fallback: Option<Arc<str>>,
+    pub(super) config_maps: BTreeSet<String>,
+}
+
+/// Of a TriggerAuthentication or ClusterTriggerAuthentication.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AuthenticationFacts {
+    pub(super) secrets: BTreeSet<String>,
+    pub(super) config_maps: BTreeSet<String>,
+    /// Container, where one is named, and variable.
+    pub(super) variables: Vec<(Option<String>, String)>,
+}
+
+/// Of a Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ServiceFacts {
+    pub(super) selector: BTreeMap<String, String>,
+    pub(super) is_opted: bool,
+}
+
+/// Of a HorizontalPodAutoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AutoscalerFacts {
+    pub(super) target: Option<FunctionId>,
+    /// The ScaledObject for which KEDA made it.
+    pub(super) owner: Option<String>,
+    pub(super) is_keda: bool,
+}
+
+/// Of what holds replicas.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TargetFacts {
+    pub(super) id: FunctionId,
+    pub(super) kind: Arc<TargetKind>,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) selector: Arc<LabelSelector>,
+    pub(super) replicas: Option<u32>,
+    pub(super) resource_version: Option<Arc<str>>,
+    pub(super) failure: Option<StartFailure>,
+    /// It belongs to another object with replicas: Services do not mean it.
+    pub(super) is_part: bool,
+}
+
+impl Facts {
+    /// Reads them from an object that was not trimmed yet.
+    pub(super) fn read(key: &ObjectKey, object: &Value) -> Self {
+        match &key.kind {
+            ObjectKind::ScaledObject => Self::Scaled(scaled(&key.namespace, object)),
+            ObjectKind::HttpScaledObject => Self::Http(http(&key.namespace, object)),
+            ObjectKind::InterceptorRoute => Self::Route(route(object)),
+            ObjectKind::TriggerAuthentication | ObjectKind::ClusterTriggerAuthentication => {
+                Self::Authentication(authentication(object))
+            }
+            ObjectKind::Service => Self::Service(service(object)),
+            ObjectKind::HorizontalPodAutoscaler => {
+                Self::Autoscaler(autoscaler(&key.namespace, object))
+            }
+            ObjectKind::Target(kind) => Self::Target(Box::new(target(key, kind, object))),
+            ObjectKind::ScaledJob | ObjectKind::ConfigMap | ObjectKind::Secret => Self::None,
+        }
+    }
+
+    /// The function that an object names as what it scales.
+    pub(super) fn target(&self) -> Option<&FunctionId> {
+        match self {
+            Self::Scaled(facts) => facts.target.as_ref(),
+            Self::Http(facts) => facts.target.as_ref(),
+            Self::Autoscaler(facts) => facts.target.as_ref(),
+            Self::Target(facts) => Some(&facts.id),
+            Self::Route(_) | Self::Authentication(_) | Self::Service(_) | Self::None => None,
+        }
+    }
+
+    /// The Service to which requests of the object go, and the one where they go instead.
+    pub(super) fn services(&self) -> (Option<&Arc<str>>, Option<&Arc<str>>) {
+        match self {
+            Self::Http(facts) => (facts.service.as_ref(), facts.fallback.as_ref()),
+            Self::Route(facts) => (facts.service.as_ref(), facts.fallback.as_ref()),
+            Self::Scaled(_)
+            | Self::Authentication(_)
+            | Self::Service(_)
+            | Self::Autoscaler(_)
+            | Self::Target(_)
+            | Self::None => (None, None),
+        }
+    }
+}
+
+fn scaled(namespace: &Arc<str>, object: &Value) -> ScaledFacts {
+    let reference = &["spec", "scaleTargetRef"];
+    let mut facts = ScaledFacts {
+        target: at(object, reference).and_then(|r| target_of(namespace, r)),
+        container: text(
+            object,
+            &["spec", "scaleTargetRef", "envSourceContainerName"],
+        )
+        .map(str::to_owned),
+        is_adopted: annotation(object, "zeron.dev/adopted-from").is_some(),
+        ..ScaledFacts::default()
+    };
+    for trigger in items(object, &["spec", "triggers"]) {
+        let metadata = at(trigger, &["metadata"]).and_then(Value::as_object);
+        for (key, value) in metadata.into_iter().flatten() {
+            let Some(value) = value.as_str() else {
+                continue;
+            };
+            if key.ends_with("FromEnv") {
+                facts.variables.insert(value.to_owned());
+            }
+        }
+        facts.http.extend(http_object(namespace, trigger));
+        let reference = at(trigger, &["authenticationRef"]);
+        facts
+            .authentications
+            .extend(reference.and_then(|r| authentication_of(namespace, r)));
+    }
+    facts
+}
+
+fn http_object(namespace: &Arc<str>, trigger: &Value) -> Option<ObjectKey> {
+    text(trigger, &["type"]).filter(|kind| kind.starts_with("external"))?;
+    let named = |field: &str, kind: ObjectKind| {
+        let name = text(trigger, &["metadata", field])?;
+        Some(ObjectKey::new(kind, namespace, name))
+    };
+    let route = named("interceptorRoute", ObjectKind::InterceptorRoute);
+    route.or_else(|| named("httpScaledObject", ObjectKind::HttpScaledObject))
+}
+
+fn authentication_of(namespace: &Arc<str>, reference: &Value) -> Option<ObjectKey> {
+    let name = text(reference, &["name"])?;
+    Some(match text(reference, &["kind"]) {
+        Some("ClusterTriggerAuthentication") => {
+            ObjectKey::new(ObjectKind::ClusterTriggerAuthentication, "", name)
+        }
+        Some(_) | None => ObjectKey::new(ObjectKind::TriggerAuthentication, namespace, name),
+    })
+}
+
+/// `apiVersion` and `kind` of what an object wants to scale.
+pub(super) fn wanted_kind(object: &Value) -> Option<(String, String)> {
+    let reference = at(object, &["spec", "scaleTargetRef"])?;
+    let api_version = text(reference, &["apiVersion"]).unwrap_or("apps/v1");
+    let kind = text(reference, &["kind"]).unwrap_or("Deployment");
+    Some((api_version.to_owned(), kind.to_owned()))
+}
+
+fn target_of(namespace: &str, reference: &Value) -> Option<FunctionId> {
+    let name = text(reference, &["name"]).or_else(|| text(reference, &["deployment"]))?;
+    let api_version = text(reference, &["apiVersion"]).unwrap_or("apps/v1");
+    let kind = text(reference, &["kind"]).unwrap_or("Deployment");
+    Some(FunctionId::of(api_version, kind, namespace, name))
+}
+
+fn http(namespace: &Arc<str>, object: &Value) -> HttpFacts {
+    let reference = at(object, &["spec", "scaleTargetRef"]);
+    let service = reference.and_then(|r| text(r, &["service"]).or_else(|| text(r, &["name"])));
+    let fallback = text(object, &["spec", "coldStartTimeoutFailoverRef", "service"]);
+    let skip = annotation(
+        object,
+        "httpscaledobject.keda.sh/skip-scaledobject-creation",
+    );
+    HttpFacts {
+        target: reference.and_then(|r| target_of(namespace, r)),
+        service: service.map(Arc::from),
+        fallback: fallback.map(Arc::from),
+        is_scaling: skip != Some("true"),
+    }
+}
+
+fn route(object: &Value) -> RouteFacts {
+    let body = |response: &Value| text(response, &["bodyFromConfigMap", "name"]).map(str::to_owned);
+    let placeholder = at(object, &["spec", "coldStart", "placeholder", "response"]);
+    let routes = items(object, &["spec", "staticRoutes"]).iter();
+    let responses = routes.filter_map(|route| at(route, &["response"]));
+    RouteFacts {
+        service: text(object, &["spec", "target", "service"]).map(Arc::from),
+        fallback: text(
+            object,
+            &["spec", "coldStart", "fallback", "service", "name"],
+        )
+        .map(Arc::from),
+        config_maps: placeholder
+            .into_iter()
+            .chain(responses)
+            .filter_map(body)
+            .collect(),
+    }
+}
+
+fn authentication(object: &Value) -> AuthenticationFacts {
+    let names = |field: &str| {
+        let references = items(object, &["spec", field]).iter();
+        let names = references.filter_map(|r| text(r, &["name"]));
+        names.map(str::to_owned).collect()
+    };
+    let variable = |item: &Value| {
+        let container = text(item, &["containerName"]).map(str::to_owned);
+        Some((container, text(item, &["name"])?.to_owned()))
+    };
+    AuthenticationFacts {
+        secrets: names("secretTargetRef"),
+        config_maps: names("configMapTargetRef"),
+        variables: items(object, &["spec", "env"])
+            .iter()
+            .filter_map(variable)
+            .collect(),
+    }
+}
+
+fn service(object: &Value) -> ServiceFacts {
+    ServiceFacts {
+        selector: labels(object, &["spec", "selector"]),
+        is_opted: annotation(object, "zeron.dev/activator") == Some("true"),
+    }
+}
+
+fn autoscaler(namespace: &str, object: &Value) -> AutoscalerFacts {
+    let reference = at(object, &["spec", "scaleTargetRef"]);
+    let owners = items(object, &["metadata", "ownerReferences"]).iter();
+    let mut owners = owners.filter(|o| text(o, &["kind"]) == Some("ScaledObject"));
+    let owner = owners.find_map(|o| text(o, &["name"])).map(str::to_owned);
+    let managed_by = ["metadata", "labels", "app.kubernetes.io/managed-by"];
+    let is_labelled = text(object, &managed_by) == Some("keda-operator");
+    let name = text(object, &["metadata", "name"]).unwrap_or_default();
+    AutoscalerFacts {
+        target: reference.and_then(|r| target_of(namespace, r)),
+        is_keda: owner.is_some() || is_labelled || name.starts_with("keda-hpa-"),
+        owner,
+    }
+}
+
+fn target(key: &ObjectKey, kind: &Arc<TargetKind>, object: &Value) -> TargetFacts {
+    let template = labels(object, &["spec", "template", "metadata", "labels"]);
+    let from_status = kind.selector_path.as_ref().and_then(|path| {
+        let text = at_json_path(object, path)?.as_str()?;
+        LabelSelector::parse(text).ok()
+    });
+    let selector = from_status.or_else(|| {
+        let selector = at(object, &["spec", "selector"])?;
+        LabelSelector::from_json(selector).ok()
+    });
+    let replicas = at_json_path(object, &kind.replicas_path).and_then(Value::as_u64);
+    let owners = items(object, &["metadata", "ownerReferences"]).iter();
+    let is_owned = owners
+        .into_iter()
+        .any(|o| at(o, &["controller"]) == Some(&Value::Bool(true)));
+    TargetFacts {
+        id: kind.function(&key.namespace, &key.name),
+        labels: match template.is_empty() {
+            true => labels(object, &["spec", "selector", "matchLabels"]),
+            false => template,
+        },
+        selector: Arc::new(selector.unwrap_or_default()),
+        replicas: replicas.and_then(|n| u32::try_from(n).ok()),
+        resource_version: text(object, &["metadata", "resourceVersion"]).map(Arc::from),
+        failure: at(object, &["status"]).and_then(failure_of_status),
+        is_part: &*kind.kind == "ReplicaSet" && is_owned,
+        kind: kind.clone(),
+    }
+}

@@ -1,0 +1,509 @@
+//! One function: compiled from its members, and what its replicas are written to.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::sync::Arc;
+
+use zeron_backend_kubernetes::{ScaleTarget, TargetPort};
+use zeron_catalog::{Component, PodPort};
+use zeron_core::policy::Writer;
+use zeron_core::{Function, FunctionId, Route};
+
+use super::Projection;
+use super::changes::{Changes, Conflict, Declared, DeniedSecret, Outcome};
+use super::compile::{Compiled, Verdict, compile};
+use super::facts::{Facts, TargetFacts};
+use super::key::{ObjectKey, ObjectKind};
+use super::members::{Gathered, Members};
+use super::report::Finding;
+use super::snapshot::{is_wake_allowed, wake_count};
+
+/// A function that is declared.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) declared: Declared,
+    /// Its routes, with the objects that declare them; hosts of others among them.
+    pub(super) routes: Vec<(ObjectKey, Route)>,
+    wanted: BTreeSet<ObjectKey>,
+    fallbacks: BTreeSet<FunctionId>,
+}
+
+impl Projection {
+    /// Compiles a function again.
+    pub(super) fn compile(&mut self, id: &FunctionId, changes: &mut Changes) {
+        let no_users = BTreeSet::new();
+        let users = self.fallback_users.get(id).unwrap_or(&no_users);
+        let mut members = Members::find(&self.index, id, users, |key| self.is_ours(key));
+        for key in members.foreign.iter().chain(&members.ours) {
+            self.reports.touch([key]);
+        }
+        let holder = self.index.holder(id).cloned();
+        let Some(holder) = holder.filter(|_| members.is_declared()) else {
+            return self.forget(id, changes);
+        };
+        for (key, owner) in self.outranked(&mut members) {
+            let outcome = Outcome::Conflict(Conflict::Older { owner });
+            self.reports.find(&key, Finding::plain(outcome, Some(id)));
+        }
+        let namespace = self.options.cluster_namespace.clone();
+        let gathered = Gathered::gather(&self.index, id, &members, &namespace);
+        let denied = self.denied_among(&gathered.wanted);
+        let scalers = Arc::clone(&self.options.scalers);
+        let compiled = compile(
+            &self.index,
+            &gathered.keys,
+            &denied,
+            scalers.as_ref(),
+            &namespace,
+        );
+        let (wanted, fallbacks) = (gathered.wanted.clone(), gathered.fallbacks.clone());
+        let references = gathered.references.clone();
+        self.judge(&members, &compiled);
+        let Compiled {
+            component,
+            verdicts,
+        } = compiled;
+        let port = port(&component, id);
+        let routes = self.routes(&members, &component);
+        let Some(mut function) = component.functions.into_iter().find(|f| f.id == *id) else {
+            return self.forget(id, changes);
+        };
+        let conflict = self.conflict(&members, &mut function, &verdicts);
+        for key in members.ours.iter().chain(&members.services) {
+            let Some(verdict) = verdicts.get(key) else {
+                continue;
+            };
+            let mut finding = self.finding(id, key, verdict, conflict.as_ref());
+            for reference in references.get(key).into_iter().flatten() {
+                finding
+                    .denied
+                    .extend(denied.iter().filter(|d| is_it(d, reference)).cloned());
+                let verdict = verdicts.get(reference);
+                finding
+                    .partial
+                    .extend(verdict.into_iter().flat_map(|v| told(reference, v)));
+            }
+            self.reports.find(key, finding);
+        }
+        let objects = members
+            .ours
+            .iter()
+            .chain(&members.services)
+            .cloned()
+            .collect();
+        self.claim_hosts(id, &members, &routes);
+        let product = Product {
+            function,
+            port,
+            objects,
+            routes,
+            wanted,
+            fallbacks,
+        };
+        self.install(id, &holder, product, changes);
+    }
+
+    /// Of several objects of a kind that scale by themselves only the oldest does: takes the others
+    /// out, each with the one that outranks it.
+    fn outranked(&self, members: &mut Members) -> Vec<(ObjectKey, ObjectKey)> {
+        let rank = |key: &ObjectKey| (self.index.get(key).map(|e| e.created), key.clone());
+        let scaled = |key: &&ObjectKey| key.kind == ObjectKind::ScaledObject;
+        let first = members
+            .ours
+            .iter()
+            .filter(scaled)
+            .min_by_key(|key| rank(key))
+            .cloned();
+        let named: Vec<ObjectKey> = match first.as_ref().and_then(|key| self.index.facts(key)) {
+            Some(Facts::Scaled(facts)) => facts.http.clone(),
+            _ => Vec::new(),
+        };
+        let is_alone = |key: &&ObjectKey| match self.index.facts(key) {
+            Some(Facts::Http(http)) => http.is_scaling && !named.contains(key),
+            _ => false,
+        };
+        let first_http = members
+            .ours
+            .iter()
+            .filter(is_alone)
+            .min_by_key(|key| rank(key))
+            .cloned();
+        let mut outranked = Vec::new();
+        members.ours.retain(|key| {
+            let owner = match key.kind {
+                ObjectKind::ScaledObject => first.as_ref(),
+                ObjectKind::HttpScaledObject if is_alone(&key) => first_http.as_ref(),
+                _ => None,
+            };
+            let owner = owner.filter(|owner| *owner != key);
+            outranked.extend(owner.map(|owner| (key.clone(), owner.clone())));
+            owner.is_none()
+        });
+        outranked
+    }
+
+    fn denied_among(&self, wanted: &BTreeSet<ObjectKey>) -> Vec<DeniedSecret> {
+        let denied = |key: &ObjectKey| {
+            Some(DeniedSecret {
+                namespace: key.namespace.clone(),
+                name: key.name.clone(),
+                hint: self.denied.get(key)?.clone(),
+            })
+        };
+        wanted.iter().filter_map(denied).collect()
+    }
+
+    /// Remembers which versions can be used, for when newer ones cannot.
+    fn judge(&mut self, members: &Members, compiled: &Compiled) {
+        for (key, verdict) in &compiled.verdicts {
+            let is_reference = matches!(
+                key.kind,
+                ObjectKind::TriggerAuthentication | ObjectKind::ClusterTriggerAuthentication
+            );
+            if !is_reference && !members.ours.contains(key) {
+                continue;
+            }
+            if let Some(entry) = self.index.objects.get_mut(key) {
+                entry.judge(verdict.errors.is_empty());
+            }
+        }
+    }
+
+    /// Routes of the function's own objects, but for those of which an InterceptorRoute of the same
+    /// name takes the place.
+    fn routes(&self, members: &Members, component: &Component) -> Vec<(ObjectKey, Route)> {
+        let own: Vec<_> = members
+            .ours
+            .iter()
+            .chain(&members.services)
+            .filter(|key| self.replacement(key).is_none())
+            .map(|key| (key, key.object_ref()))
+            .collect();
+        let owned = |route: &Route| {
+            let (key, _) = own.iter().find(|(_, object)| *object == route.source)?;
+            Some(((*key).clone(), route.clone()))
+        };
+        component.routes.iter().filter_map(owned).collect()
+    }
+
+    /// The InterceptorRoute that takes the place of an HTTPScaledObject's routes.
+    fn replacement(&self, key: &ObjectKey) -> Option<ObjectKey> {
+        let route = ObjectKey {
+            kind: ObjectKind::InterceptorRoute,
+            ..key.clone()
+        };
+        let is_replaced = key.kind == ObjectKind::HttpScaledObject && self.is_ours(&route);
+        Some(route).filter(|_| is_replaced)
+    }
+
+    /// Whoever else writes the replicas: then we do not.
+    fn conflict(
+        &self,
+        members: &Members,
+        function: &mut Function,
+        verdicts: &std::collections::BTreeMap<ObjectKey, Verdict>,
+    ) -> Option<Conflict> {
+        let is_left = |key: &&ObjectKey| {
+            verdicts
+                .get(key)
+                .is_some_and(|v| !v.not_built_in.is_empty())
+                && self.is_keda_alive
+        };
+        let scales = |key: &&ObjectKey| match self.index.facts(key) {
+            Some(Facts::Scaled(_)) => true,
+            Some(Facts::Http(http)) => http.is_scaling,
+            _ => false,
+        };
+        let foreign = members.foreign.iter().filter(scales);
+        let owner = foreign.chain(members.ours.iter().filter(is_left)).next();
+        let conflict = match owner {
+            Some(owner) => Some(Conflict::Unmanaged {
+                owner: owner.clone(),
+            }),
+            None => self.autoscaler(members),
+        }?;
+        // Where we would not write anyway, somebody else is meant to.
+        let is_meant = function.scale.writer == Writer::External;
+        function.scale.writer = Writer::External;
+        Some(conflict).filter(|_| !is_meant)
+    }
+
+    fn autoscaler(&self, members: &Members) -> Option<Conflict> {
+        let conflict = |key: &ObjectKey| {
+            let Facts::Autoscaler(facts) = self.index.facts(key)? else {
+                return None;
+            };
+            let name = key.name.to_string();
+            if !facts.is_keda {
+                return Some(Conflict::ForeignHpa { name });
+            }
+            // KEDA's own, of an object that the import has marked, goes in a moment.
+            let owner = facts.owner.as_ref()?;
+            let owner = ObjectKey::new(ObjectKind::ScaledObject, &key.namespace, owner);
+            let is_adopted =
+                matches!(self.index.facts(&owner), Some(Facts::Scaled(s)) if s.is_adopted);
+            (!is_adopted || self.is_keda_alive).then_some(Conflict::KedaHpa { name })
+        };
+        members.autoscalers.iter().find_map(conflict)
+    }
+
+    fn finding(
+        &self,
+        id: &FunctionId,
+        key: &ObjectKey,
+        verdict: &Verdict,
+        conflict: Option<&Conflict>,
+    ) -> Finding {
+        let is_scaling = match self.index.facts(key) {
+            Some(Facts::Scaled(_)) => true,
+            Some(Facts::Http(http)) => http.is_scaling,
+            _ => false,
+        };
+        let mut outcome = verdict.outcome();
+        if outcome == Outcome::Ok {
+            let replaced = self
+                .replacement(key)
+                .map(|owner| Conflict::Replaced { owner });
+            let conflict = conflict.filter(|_| is_scaling).cloned().or(replaced);
+            outcome = conflict.map_or(Outcome::Ok, Outcome::Conflict);
+        }
+        Finding {
+            function: Some(id.clone()),
+            outcome,
+            partial: verdict.partial.clone(),
+            warnings: verdict.warnings.clone(),
+            denied: Vec::new(),
+        }
+    }
+
+    fn claim_hosts(&mut self, id: &FunctionId, members: &Members, routes: &[(ObjectKey, Route)]) {
+        let before: Vec<ObjectKey> = match self.functions.get(id) {
+            Some(state) => state.declared.objects.clone(),
+            None => Vec::new(),
+        };
+        let gone = before.iter().filter(|key| !members.ours.contains(key));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.unclaim(id, &key);
+        }
+        for key in &members.ours {
+            let created = self.index.get(key).map(|entry| entry.created);
+            let own = routes
+                .iter()
+                .filter(|(source, _)| source == key)
+                .map(|(_, route)| route);
+            let touched = self.hosts.claim(key, created.unwrap_or_default(), own);
+            self.is_routing_dirty |= !touched.is_empty();
+            self.reports.touch(&touched);
+            self.routed.insert(key.clone(), id.clone());
+        }
+    }
+
+    /// Gives up the hosts of an object that does not lead to `id` any more.
+    fn unclaim(&mut self, id: &FunctionId, key: &ObjectKey) {
+        if self.routed.get(key) != Some(id) {
+            return;
+        }
+        self.routed.remove(key);
+        let touched = self
+            .hosts
+            .claim(key, zeron_core::Timestamp::EPOCH, std::iter::empty());
+        self.is_routing_dirty |= !touched.is_empty();
+        self.reports.touch(&touched);
+    }
+
+    fn install(
+        &mut self,
+        id: &FunctionId,
+        holder: &ObjectKey,
+        product: Product,
+        changes: &mut Changes,
+    ) {
+        let Product {
+            function,
+            port,
+            objects,
+            routes,
+            wanted,
+            fallbacks,
+        } = product;
+        let Some(target) = self.target(holder, port) else {
+            return self.forget(id, changes);
+        };
+        let old = self.functions.remove(id);
+        self.relink(id, old.as_ref(), &wanted, &fallbacks);
+        let function = match &old {
+            Some(old) if *old.declared.function == function => Arc::clone(&old.declared.function),
+            Some(_) | None => Arc::new(function),
+        };
+        let is_wake_allowed = !target.is_deleting && is_wake_allowed(&function);
+        let declared = Declared {
+            wake_count: wake_count(&function),
+            is_wake_allowed,
+            last_active: self.last_active(&objects),
+            target: Arc::new(target),
+            function,
+            objects,
+        };
+        if let Some(old) = &old {
+            if old.declared.target.uid != declared.target.uid {
+                changes.removed.push(id.clone());
+            }
+        }
+        let is_routing = old.as_ref().is_none_or(|old| {
+            old.routes != routes
+                || !Arc::ptr_eq(&old.declared.function, &declared.function)
+                || old.declared.is_wake_allowed != declared.is_wake_allowed
+                || old.declared.wake_count != declared.wake_count
+        });
+        self.is_routing_dirty |= is_routing;
+        if old.is_none_or(|old| old.declared != declared) {
+            changes.applied.push(declared.clone());
+        }
+        let state = State {
+            declared,
+            routes,
+            wanted,
+            fallbacks,
+        };
+        self.functions.insert(id.clone(), state);
+    }
+
+    /// Remembers which objects and functions concern this one. A function that becomes, or is no
+    /// longer, somebody's fallback is compiled again.
+    fn relink(
+        &mut self,
+        id: &FunctionId,
+        old: Option<&State>,
+        wanted: &BTreeSet<ObjectKey>,
+        fallbacks: &BTreeSet<FunctionId>,
+    ) {
+        let (nothing, nobody) = (BTreeSet::new(), BTreeSet::new());
+        let (old_wanted, old_fallbacks) =
+            old.map_or((&nothing, &nobody), |old| (&old.wanted, &old.fallbacks));
+        for key in old_wanted.difference(wanted) {
+            drop_from(&mut self.users, key, id);
+        }
+        for key in wanted.difference(old_wanted) {
+            self.users
+                .entry(key.clone())
+                .or_default()
+                .insert(id.clone());
+        }
+        for function in old_fallbacks.difference(fallbacks) {
+            drop_from(&mut self.fallback_users, function, id);
+            self.dirty.insert(function.clone());
+        }
+        for function in fallbacks.difference(old_fallbacks) {
+            let users = self.fallback_users.entry(function.clone()).or_default();
+            users.insert(id.clone());
+            self.dirty.insert(function.clone());
+        }
+    }
+
+    fn forget(&mut self, id: &FunctionId, changes: &mut Changes) {
+        let Some(old) = self.functions.remove(id) else {
+            return;
+        };
+        self.relink(id, Some(&old), &BTreeSet::new(), &BTreeSet::new());
+        for key in &old.declared.objects {
+            self.unclaim(id, key);
+            self.reports.touch([key]);
+        }
+        self.is_routing_dirty = true;
+        changes.removed.push(id.clone());
+    }
+
+    /// Takes over what changed of an object with replicas when nothing must be compiled.
+    pub(super) fn retarget(&mut self, id: &FunctionId, changes: &mut Changes) {
+        let Some(state) = self.functions.get(id) else {
+            return;
+        };
+        let port = state.declared.target.port.clone();
+        let Some(target) = self
+            .index
+            .holder(id)
+            .cloned()
+            .and_then(|key| self.target(&key, port))
+        else {
+            return;
+        };
+        if let Some(state) = self.functions.get_mut(id)
+            && *state.declared.target != target
+        {
+            state.declared.target = Arc::new(target);
+            changes.applied.push(state.declared.clone());
+        }
+    }
+
+    fn target(&self, holder: &ObjectKey, port: TargetPort) -> Option<ScaleTarget> {
+        let entry = self.index.get(holder)?;
+        let Facts::Target(facts) = &entry.facts else {
+            return None;
+        };
+        let TargetFacts {
+            id,
+            kind,
+            selector,
+            replicas,
+            resource_version,
+            failure,
+            labels: _,
+            is_part: _,
+        } = facts.as_ref();
+        Some(ScaleTarget {
+            id: id.clone(),
+            api_version: Arc::clone(&kind.api_version),
+            kind: Arc::clone(&kind.kind),
+            plural: Arc::clone(&kind.plural),
+            name: Arc::clone(&holder.name),
+            namespace: Arc::clone(&holder.namespace),
+            uid: Some(Arc::clone(&entry.uid)).filter(|uid| !uid.is_empty()),
+            resource_version: resource_version.clone(),
+            selector: Arc::clone(selector),
+            replicas: *replicas,
+            port,
+            failure: failure.clone(),
+            is_deleting: entry.is_deleting,
+        })
+    }
+}
+
+/// What compiling a function gives.
+struct Product {
+    function: Function,
+    port: TargetPort,
+    objects: Vec<ObjectKey>,
+    routes: Vec<(ObjectKey, Route)>,
+    wanted: BTreeSet<ObjectKey>,
+    fallbacks: BTreeSet<FunctionId>,
+}
+
+fn drop_from<K: Eq + Hash>(users: &mut HashMap<K, BTreeSet<FunctionId>>, key: &K, id: &FunctionId) {
+    if let Some(of_key) = users.get_mut(key) {
+        of_key.remove(id);
+        if of_key.is_empty() {
+            users.remove(key);
+        }
+    }
+}
+
+fn port(component: &Component, id: &FunctionId) -> TargetPort {
+    match component.ports.get(id) {
+        None => TargetPort::None,
+        Some(PodPort::First) => TargetPort::First,
+        Some(PodPort::Number(number)) => TargetPort::Number(*number),
+        Some(PodPort::Name(name)) => TargetPort::Name(name.as_str().into()),
+    }
+}
+
+fn is_it(denied: &DeniedSecret, key: &ObjectKey) -> bool {
+    key.kind == ObjectKind::Secret && denied.namespace == key.namespace && denied.name == key.name
+}
+
+/// What is wrong with something that an object refers to.
+fn told(key: &ObjectKey, verdict: &Verdict) -> Vec<String> {
+    let problems = verdict.errors.iter().chain(&verdict.partial);
+    problems
+        .map(|problem| format!("{key}: {problem}"))
+        .collect()
+}

@@ -1,0 +1,326 @@
+//! Declared objects of a cluster, projected to functions and routes. Pure: no I/O, no clock.
+//!
+//! Objects go in one by one ([`Projection::upsert`], [`Projection::delete`]); what they mean together
+//! comes out as [`Changes`]. A change compiles only the functions that it touches: every function
+//! remembers which objects were looked at for it, found or not.
+
+mod changes;
+mod compile;
+mod entry;
+mod facts;
+mod function;
+mod hosts;
+mod index;
+mod json;
+mod key;
+mod members;
+mod options;
+mod report;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod unresolved;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use serde_json::Value;
+use zeron_core::{FunctionId, Timestamp};
+
+pub use changes::{Changes, Conflict, Declared, DeniedSecret, ObjectReport, Outcome};
+pub use key::{ObjectKey, ObjectKind, TargetKind};
+pub use options::{CatchAll, Manage, ProjectionOptions};
+pub use unresolved::ResolvedOnly;
+
+use entry::{Entry, Quality};
+use facts::Facts;
+use function::State;
+use hosts::Hosts;
+use index::{Index, service_key};
+use report::Reports;
+
+/// All declared objects of a cluster, and what they mean together.
+#[derive(Debug)]
+pub struct Projection {
+    options: ProjectionOptions,
+    index: Index,
+    /// Functions that are declared.
+    functions: BTreeMap<FunctionId, State>,
+    /// Functions by the objects that were looked for when they were compiled.
+    users: HashMap<ObjectKey, BTreeSet<FunctionId>>,
+    /// By function: others whose requests come to it when they do not get ready.
+    fallback_users: HashMap<FunctionId, BTreeSet<FunctionId>>,
+    hosts: Hosts,
+    /// By object with routes: the function that they lead to.
+    routed: HashMap<ObjectKey, FunctionId>,
+    reports: Reports,
+    /// Secrets that may not be read, and what would allow it.
+    denied: HashMap<ObjectKey, String>,
+    is_keda_alive: bool,
+    /// To be compiled again.
+    dirty: BTreeSet<FunctionId>,
+    /// Nothing changed but what their replicas are written to.
+    retargeted: BTreeSet<FunctionId>,
+    is_routing_dirty: bool,
+    /// Only grows: there are few kinds.
+    wanted_kinds: BTreeSet<(String, String)>,
+}
+
+/// An object without a name, or of a namespaced kind without a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the object has no name or no namespace")]
+pub struct Nameless;
+
+impl Projection {
+    /// Without any object.
+    pub fn new(options: ProjectionOptions) -> Self {
+        Self {
+            options,
+            index: Index::default(),
+            functions: BTreeMap::new(),
+            users: HashMap::new(),
+            fallback_users: HashMap::new(),
+            hosts: Hosts::default(),
+            routed: HashMap::new(),
+            reports: Reports::default(),
+            denied: HashMap::new(),
+            is_keda_alive: false,
+            dirty: BTreeSet::new(),
+            retargeted: BTreeSet::new(),
+            is_routing_dirty: false,
+            wanted_kinds: BTreeSet::new(),
+        }
+    }
+
+    /// Adds an object, or its newer version, as the API gives it. Returns its key.
+    ///
+    /// # Errors
+    /// [`Nameless`] when it cannot be told apart from others.
+    pub fn upsert(&mut self, kind: &ObjectKind, object: Value) -> Result<ObjectKey, Nameless> {
+        let name = json::text(&object, &["metadata", "name"]).ok_or(Nameless)?;
+        let is_cluster_scoped = *kind == ObjectKind::ClusterTriggerAuthentication;
+        let namespace = match json::text(&object, &["metadata", "namespace"]) {
+            _ if is_cluster_scoped => "",
+            Some(namespace) => namespace,
+            None => return Err(Nameless),
+        };
+        let key = ObjectKey::new(kind.clone(), namespace, name);
+        if *kind == ObjectKind::Secret && self.denied.remove(&key).is_some() {
+            self.touch(&key, &Facts::None);
+        }
+        if matches!(
+            kind,
+            ObjectKind::ScaledObject | ObjectKind::HttpScaledObject
+        ) {
+            self.wanted_kinds.extend(facts::wanted_kind(&object));
+        }
+        let entry = Entry::read(&key, object);
+        match self.index.get(&key) {
+            Some(old) if old.says_the_same(&entry) => self.refresh(&key, entry),
+            Some(_) | None => self.replace(&key, entry),
+        }
+        Ok(key)
+    }
+
+    /// Removes an object that is gone.
+    pub fn delete(&mut self, key: &ObjectKey) {
+        self.denied.remove(key);
+        let Some(facts) = self.index.facts(key).cloned() else {
+            return;
+        };
+        self.touch(key, &facts);
+        self.index.remove(key);
+        self.touch(key, &facts);
+    }
+
+    /// Says that a Secret may not be read; `hint` is what would allow it.
+    pub fn deny(&mut self, namespace: &str, name: &str, hint: &str) {
+        let key = ObjectKey::new(ObjectKind::Secret, namespace, name);
+        if self.denied.get(&key).is_some_and(|old| old == hint) {
+            return;
+        }
+        self.delete(&key);
+        self.denied.insert(key.clone(), hint.to_owned());
+        self.touch(&key, &Facts::None);
+    }
+
+    /// Says whether a KEDA operator holds its lease.
+    pub fn set_keda_alive(&mut self, is_alive: bool) {
+        if self.is_keda_alive == is_alive {
+            return;
+        }
+        self.is_keda_alive = is_alive;
+        self.dirty.extend(self.index.functions());
+        let declared = self
+            .index
+            .objects
+            .keys()
+            .filter(|k| k.kind.is_declaration());
+        self.reports.touch(declared);
+    }
+
+    /// Whether only labelled objects are ours now.
+    pub fn is_labelled_only(&self) -> bool {
+        match self.options.manage {
+            Manage::All => false,
+            Manage::Labelled => true,
+            Manage::Auto => self.is_keda_alive,
+        }
+    }
+
+    /// The Secrets and ConfigMaps that the objects refer to.
+    pub fn references(&self) -> impl Iterator<Item = &ObjectKey> {
+        let is_value =
+            |key: &&ObjectKey| matches!(key.kind, ObjectKind::Secret | ObjectKind::ConfigMap);
+        self.users.keys().filter(is_value)
+    }
+
+    /// The `apiVersion` and `kind` of what objects want to scale.
+    pub fn wanted_kinds(&self) -> &BTreeSet<(String, String)> {
+        &self.wanted_kinds
+    }
+
+    /// What an object says, without what nobody reads.
+    pub fn object(&self, key: &ObjectKey) -> Option<Value> {
+        serde_json::from_slice(&self.index.get(key)?.bytes).ok()
+    }
+
+    /// All objects of a kind.
+    pub fn keys(&self, kind: &ObjectKind) -> Vec<ObjectKey> {
+        let keys = self.index.objects.keys();
+        keys.filter(|key| key.kind == *kind).cloned().collect()
+    }
+
+    /// A function as it is declared now.
+    pub fn declared(&self, function: &FunctionId) -> Option<Declared> {
+        let state = self.functions.get(function)?;
+        Some(Declared {
+            last_active: self.last_active(&state.declared.objects),
+            ..state.declared.clone()
+        })
+    }
+
+    /// All functions that are declared.
+    pub fn functions(&self) -> impl Iterator<Item = &Declared> {
+        self.functions.values().map(|state| &state.declared)
+    }
+
+    /// Bytes of all objects that are kept.
+    pub fn bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
+    /// What changed since the last time.
+    pub fn take_changes(&mut self) -> Changes {
+        let mut changes = Changes::default();
+        while let Some(function) = self.dirty.pop_first() {
+            self.compile(&function, &mut changes);
+        }
+        for function in std::mem::take(&mut self.retargeted) {
+            self.retarget(&function, &mut changes);
+        }
+        self.report(&mut changes);
+        if std::mem::take(&mut self.is_routing_dirty) {
+            changes.routes = Some(std::sync::Arc::new(self.snapshot()));
+        }
+        changes
+    }
+
+    fn is_ours(&self, key: &ObjectKey) -> bool {
+        let Some(entry) = self.index.get(key) else {
+            return false;
+        };
+        !entry.is_handed_back && (entry.is_labelled || !self.is_labelled_only())
+    }
+
+    fn last_active(&self, objects: &[ObjectKey]) -> Option<Timestamp> {
+        let times = objects
+            .iter()
+            .filter_map(|key| self.index.get(key)?.last_active);
+        times.max()
+    }
+
+    /// A version that changes nothing of what is compiled.
+    fn refresh(&mut self, key: &ObjectKey, mut entry: Entry) {
+        let Some(old) = self.index.objects.get_mut(key) else {
+            return;
+        };
+        if let (Facts::Target(target), true) = (&entry.facts, entry.facts != old.facts) {
+            self.retargeted.insert(target.id.clone());
+        }
+        if entry.generation != old.generation {
+            self.reports.touch([key]);
+        }
+        entry.quality = std::mem::replace(&mut old.quality, Quality::Good);
+        *old = entry;
+    }
+
+    fn replace(&mut self, key: &ObjectKey, mut entry: Entry) {
+        if let Some(old) = self.index.facts(key).cloned() {
+            self.touch(key, &old);
+        }
+        if let Some(old) = self.index.remove(key) {
+            entry.inherit(old);
+        }
+        let facts = entry.facts.clone();
+        self.index.insert(key, entry);
+        self.touch(key, &facts);
+    }
+
+    /// Marks everything that an object with these facts may concern.
+    fn touch(&mut self, key: &ObjectKey, facts: &Facts) {
+        if key.kind.is_declaration() {
+            self.reports.touch([key]);
+        }
+        self.dirty
+            .extend(self.users.get(key).into_iter().flatten().cloned());
+        self.dirty.extend(facts.target().cloned());
+        match facts {
+            Facts::Target(target) => {
+                let mut services = self.index.services_of(&key.namespace, &target.labels);
+                services.push(service_key(&key.namespace, &key.name));
+                for service in &services {
+                    self.touch_service(service);
+                }
+            }
+            Facts::Service(service) => {
+                self.dirty
+                    .extend(self.index.selected(&key.namespace, service));
+                self.touch_service(key);
+            }
+            Facts::Route(_) => self.touch_route(key),
+            Facts::Scaled(scaled) => {
+                for http in &scaled.http {
+                    self.dirty
+                        .extend(self.index.facts(http).and_then(Facts::target).cloned());
+                    self.touch_route(http);
+                }
+            }
+            Facts::Http(_) | Facts::Authentication(_) | Facts::Autoscaler(_) | Facts::None => {}
+        }
+    }
+
+    fn touch_route(&mut self, key: &ObjectKey) {
+        let Some((Some(service), _)) = self.index.facts(key).map(Facts::services) else {
+            return;
+        };
+        let service = service_key(&key.namespace, service);
+        self.dirty.extend(self.index.behind(&service));
+        self.reports.touch([key]);
+    }
+
+    fn touch_service(&mut self, service: &ObjectKey) {
+        self.dirty
+            .extend(self.users.get(service).into_iter().flatten().cloned());
+        self.dirty.extend(self.index.behind(service));
+        self.reports.touch(self.index.routes_to(service));
+    }
+}
+
+/// Without what objects say: there may be secrets among it.
+impl fmt::Display for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (objects, functions) = (self.index.objects.len(), self.functions.len());
+        write!(f, "{objects} objects, {functions} functions")
+    }
+}

@@ -1,0 +1,71 @@
+//! All routes and functions, for the data plane.
+
+use std::sync::Arc;
+
+use zeron_core::policy::{MetricScaling, Scaling, TriggerSource, Writer};
+use zeron_core::route::RoutedFunction;
+use zeron_core::{Function, Route, RouteSnapshot};
+
+use super::Projection;
+
+impl Projection {
+    /// The routes that hold: without hosts that belong to others.
+    pub(super) fn snapshot(&self) -> RouteSnapshot {
+        let mut snapshot = RouteSnapshot::default();
+        for state in self.functions.values() {
+            for (object, route) in &state.routes {
+                let hosts = self.hosts.own(object, route, &self.options.catch_all);
+                if !hosts.is_empty() {
+                    snapshot.routes.push(Route {
+                        hosts,
+                        ..route.clone()
+                    });
+                }
+            }
+            let declared = &state.declared;
+            snapshot.functions.push(RoutedFunction {
+                function: Arc::clone(&declared.function),
+                is_wake_allowed: declared.is_wake_allowed,
+                wake_count: declared.wake_count,
+            });
+        }
+        snapshot
+    }
+}
+
+/// Whether a request may wake a function: objects scale it by its requests, we write its count, and
+/// nobody has paused it.
+pub(super) fn is_wake_allowed(function: &Function) -> bool {
+    let scale = &function.scale;
+    let pause = scale.pause;
+    let is_paused = pause.is_frozen || pause.at.is_some() || pause.scale_out;
+    scale.writer == Writer::Zeron
+        && !is_paused
+        && scale
+            .groups
+            .iter()
+            .any(|group| counts_requests(&group.scaling))
+}
+
+fn counts_requests(scaling: &Scaling) -> bool {
+    match scaling {
+        Scaling::Knative(_) | Scaling::Http(_) => true,
+        Scaling::Metric(MetricScaling { triggers, .. }) => triggers
+            .iter()
+            .any(|trigger| matches!(trigger.source, TriggerSource::Http(_))),
+    }
+}
+
+/// How many replicas a wake-up asks for: the largest of the minimum, the activation scale and 1; no
+/// more than the maximum.
+pub(super) fn wake_count(function: &Function) -> u32 {
+    let groups = &function.scale.groups;
+    let activation = groups.iter().map(|group| match &group.scaling {
+        Scaling::Knative(knative) => knative.activation_scale,
+        Scaling::Http(_) | Scaling::Metric(_) => 0,
+    });
+    let mins = groups.iter().map(|group| group.min);
+    let wanted = mins.chain(activation).max().unwrap_or(0).max(1);
+    let max = groups.iter().filter_map(|group| group.max).min();
+    max.map_or(wanted, |max| wanted.min(max))
+}
