@@ -1,7 +1,10 @@
 //! Repository tasks: test dependencies, the whole test run, soak, a local broker.
 
+mod apt;
 mod broker;
 mod cargo;
+mod cluster;
+mod image;
 mod java;
 mod skipped;
 mod soak;
@@ -41,6 +44,11 @@ enum Task {
         #[arg(long, default_value = "127.0.0.1:9092")]
         address: std::net::SocketAddr,
     },
+    /// A real single-node Kubernetes of this machine, for tests and for trying things out.
+    Cluster {
+        #[command(subcommand)]
+        action: cluster::Action,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => ci(),
         Task::Soak { time, tests } => soak::run(time, &tests),
         Task::Broker { address } => broker::run(address),
+        Task::Cluster { action } => cluster::run(action),
     }
 }
 
