@@ -10,9 +10,9 @@ use zeron_core::Timestamp;
 use super::facts::Facts;
 use super::json::{annotation, at, labels, text, time};
 use super::key::{ObjectKey, ObjectKind};
+use crate::takeover::marks;
 
 const MANAGE: &str = "zeron.dev/manage";
-const HANDED_BACK: &str = "zeron.dev/handed-back";
 /// Where a Service that has opted in keeps its selector.
 const SELECTOR: &str = "zeron.dev/selector";
 
@@ -26,6 +26,10 @@ pub(super) struct Entry {
     pub(super) is_labelled: bool,
     /// Was given back to KEDA.
     pub(super) is_handed_back: bool,
+    /// Is on its way back to KEDA: we route and count for it, and write no replicas.
+    pub(super) is_handing_back: bool,
+    /// The import from KEDA has marked it.
+    pub(super) is_adopted: bool,
     /// `status.lastActiveTime`.
     pub(super) last_active: Option<Timestamp>,
     pub(super) facts: Facts,
@@ -64,6 +68,7 @@ impl Entry {
         }
         let uid = text(&object, &["metadata", "uid"]).unwrap_or_default();
         let label = ["metadata", "labels", MANAGE];
+        let given_back = annotation(&object, marks::GIVEN_BACK);
         Self {
             uid: uid.into(),
             created: time(&object, &["metadata", "creationTimestamp"]).unwrap_or_default(),
@@ -72,7 +77,9 @@ impl Entry {
                 .unwrap_or_default(),
             is_deleting: at(&object, &["metadata", "deletionTimestamp"]).is_some(),
             is_labelled: text(&object, &label) == Some("true"),
-            is_handed_back: annotation(&object, HANDED_BACK) == Some("true"),
+            is_handed_back: given_back == Some(marks::HANDED_BACK),
+            is_handing_back: given_back == Some(marks::HANDING_BACK),
+            is_adopted: annotation(&object, marks::ADOPTED_FROM).is_some(),
             last_active: time(&object, &["status", "lastActiveTime"]),
             facts: Facts::read(key, &object),
             bytes: trimmed(key, object).to_string().into_bytes().into(),
@@ -120,6 +127,8 @@ impl Entry {
             && self.is_deleting == other.is_deleting
             && self.is_labelled == other.is_labelled
             && self.is_handed_back == other.is_handed_back
+            && self.is_handing_back == other.is_handing_back
+            && self.is_adopted == other.is_adopted
             && self.created == other.created
             && match (&self.facts, &other.facts) {
                 (Facts::Target(a), Facts::Target(b)) => a.labels == b.labels && a.kind == b.kind,

@@ -204,10 +204,9 @@ impl Projection {
         verdicts: &std::collections::BTreeMap<ObjectKey, Verdict>,
     ) -> Option<Conflict> {
         let is_left = |key: &&ObjectKey| {
-            verdicts
-                .get(key)
-                .is_some_and(|v| !v.not_built_in.is_empty())
-                && self.is_keda_alive
+            let is_keda_needed = |v: &Verdict| !v.not_built_in.is_empty();
+            self.is_lent(key)
+                || self.is_keda_alive && verdicts.get(key).is_some_and(is_keda_needed)
         };
         let scales = |key: &&ObjectKey| match self.index.facts(key) {
             Some(Facts::Scaled(_)) => true,

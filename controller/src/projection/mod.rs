@@ -230,7 +230,17 @@ impl Projection {
         let Some(entry) = self.index.get(key) else {
             return false;
         };
-        !entry.is_handed_back && (entry.is_labelled || !self.is_labelled_only())
+        let is_meant = entry.is_labelled || entry.is_adopted || !self.is_labelled_only();
+        !entry.is_handed_back && is_meant
+    }
+
+    /// Requests of its function are ours and its replicas somebody else's: it is on its way back to
+    /// KEDA, or KEDA came back after it was taken over. Its Service still leads to us then.
+    fn is_lent(&self, key: &ObjectKey) -> bool {
+        self.index.get(key).is_some_and(|entry| {
+            let is_ours_alone = entry.is_labelled || !self.is_labelled_only();
+            entry.is_handing_back || entry.is_adopted && self.is_keda_alive && !is_ours_alone
+        })
     }
 
     fn last_active(&self, objects: &[ObjectKey]) -> Option<Timestamp> {

@@ -30,6 +30,8 @@ pub(super) fn status(object: &Value, seen: &Observation<'_>) -> Value {
         "authenticationsTypes": authentications,
         "pausedReplicaCount": pause.replicas,
         "compositeScalerName": composite(spec),
+        // There is none, and what KEDA made is gone.
+        "hpaName": null,
     });
     if let Some(target) = seen.target {
         let (group, version) = target

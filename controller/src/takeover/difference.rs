@@ -99,6 +99,7 @@ pub(super) fn all(
             ));
         }
     }
+    findings.extend(survey.strays.iter().map(stray));
     findings.extend(elsewhere(survey, request));
     findings.extend(declared_elsewhere(survey));
     findings
@@ -366,6 +367,15 @@ fn http(object: &Object, findings: &mut Vec<Finding>) {
         "skip",
         "skip-scaledobject-creation is honoured: it routes, and its own ScaledObject scales",
     );
+}
+
+fn stray(service: &ObjectName) -> Finding {
+    Finding::about(
+        service.clone(),
+        Level::Warning,
+        "other-service",
+        "leads requests to interceptors under another name and is not led away: make its callers          use keda-add-ons-http-interceptor-proxy before the interceptors end",
+    )
 }
 
 /// KEDA serves other namespaces too, and those lose it as well.

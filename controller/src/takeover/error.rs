@@ -40,6 +40,15 @@ pub enum TakeoverError {
         /// What was seen last.
         state: String,
     },
+    /// A Service that has opted in still leads to activators.
+    #[error("{service} cannot be given its pods back")]
+    Service {
+        /// Which.
+        service: ObjectName,
+        /// Why.
+        #[source]
+        source: Box<crate::services::ServiceError>,
+    },
     /// KEDA works again although it was gone.
     #[error("{lease} is held again by {holder}: somebody started KEDA meanwhile")]
     CameBack {

@@ -148,6 +148,9 @@ impl Performer {
                 self.patch(object, patch).await
             }
             Step::GiveBack { object } => self.give_back(object).await,
+            Step::ReturnServices { namespace } => {
+                self.return_services(namespace.as_deref(), listener).await
+            }
             Step::Release {
                 autoscaler, uid, ..
             } => self.release(autoscaler, uid.as_deref()).await,

@@ -175,12 +175,13 @@ impl Import<'_> {
             steps.extend(self.waits());
         }
         steps.extend(self.releases());
+        let scaled = self.ours.iter().filter(|o| o.kind == Kind::ScaledObject);
+        steps.extend(scaled.map(|object| Step::AwaitManaged {
+            object: object.id(),
+        }));
         if self.scope.has_http {
             steps.extend(self.switches());
         }
-        steps.extend(self.ours.iter().map(|object| Step::AwaitManaged {
-            object: object.id(),
-        }));
         steps
     }
 
@@ -281,6 +282,9 @@ impl Handback<'_> {
                 service: service.id(),
             }));
         }
+        steps.push(Step::ReturnServices {
+            namespace: self.request.namespace.clone(),
+        });
         steps.extend(objects.iter().map(|o| Step::GiveBack { object: o.id() }));
         steps.extend(self.start(Part::Operator));
         let deployment = self.survey.parts_of(Part::Operator).next().map(Object::id);

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::error::TakeoverError;
 use super::liveness::{LeaseWatch, Life};
-use super::marks::{HTTP_ADD_ON_LEASE, KEDA_LEASE, SELECTOR_BEFORE};
+use super::marks::{HTTP_ADD_ON_LEASE, KEDA_LEASE};
 use super::object::{Kind, Object, ObjectName};
 use super::survey::{Part, Survey};
 
@@ -101,7 +101,7 @@ impl Reader {
             .list(Kind::HorizontalPodAutoscaler, Select::All)
             .await?;
         survey.parts = self.parts().await?;
-        survey.proxies = self.proxies(&survey).await?;
+        (survey.proxies, survey.strays) = self.proxies(&survey).await?;
         survey.leftovers = self.leftovers(&survey.proxies).await?;
         for name in DEFINITIONS {
             let name = ObjectName::new(Kind::CustomResourceDefinition, "", name);
@@ -182,31 +182,30 @@ impl Reader {
         Ok(parts)
     }
 
-    /// The add-on's Service of its name, and others that select interceptors for requests. Those
-    /// that zeron made by itself have nothing to be given back.
-    async fn proxies(&self, survey: &Survey) -> Result<Vec<Object>, TakeoverError> {
+    /// The add-on's Service of its name, but for those that zeron made by itself; and others that
+    /// select interceptors for requests.
+    async fn proxies(
+        &self,
+        survey: &Survey,
+    ) -> Result<(Vec<Object>, Vec<ObjectName>), TakeoverError> {
         let mut proxies = self
             .cluster
             .list(Kind::Service, Select::Named(PROXY_NAME))
             .await?;
-        for part in survey.parts_of(Part::Interceptor) {
-            let services = self
-                .cluster
-                .list(Kind::Service, Select::In(part.namespace()))
-                .await?;
-            proxies.extend(
-                services
-                    .into_iter()
-                    .filter(|service| is_proxy(service, part)),
-            );
-        }
         proxies.retain(|service| {
             let is_here = |keda: &String| service.namespace() == keda;
             self.places.keda.as_ref().is_none_or(is_here) && !is_our_own(service)
         });
-        proxies.sort_by_key(Object::id);
-        proxies.dedup_by_key(|service| service.id());
-        Ok(proxies)
+        let mut strays = Vec::new();
+        for part in survey.parts_of(Part::Interceptor) {
+            let select = Select::In(part.namespace());
+            let services = self.cluster.list(Kind::Service, select).await?;
+            let others = services
+                .iter()
+                .filter(|s| s.name() != PROXY_NAME && is_proxy(s, part));
+            strays.extend(others.map(Object::id));
+        }
+        Ok((proxies, strays))
     }
 
     /// Services without a selector that still lead to their own pods.
@@ -236,8 +235,7 @@ impl Reader {
 }
 
 fn is_our_own(service: &Object) -> bool {
-    service.label("app.kubernetes.io/managed-by") == Some("zeron")
-        && service.annotation(SELECTOR_BEFORE).is_none()
+    service.label(crate::alias::LABEL) == Some("true")
 }
 
 /// Whether a Service leads requests, not an administrator, to pods of `part`.

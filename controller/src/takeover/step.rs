@@ -111,6 +111,11 @@ pub enum Step {
         /// Which.
         service: ObjectName,
     },
+    /// Gives Services that have opted in to the activators their pods back.
+    ReturnServices {
+        /// Only those of this namespace.
+        namespace: Option<String>,
+    },
     /// Takes all our marks off an object and leaves it alone from now on.
     GiveBack {
         /// Which.
@@ -140,6 +145,7 @@ impl Step {
             | Self::Hold { .. }
             | Self::Start { .. }
             | Self::SwitchBack { .. }
+            | Self::ReturnServices { .. }
             | Self::GiveBack { .. } => true,
             Self::AwaitGone { .. }
             | Self::AwaitDrained { .. }
@@ -167,6 +173,7 @@ impl Step {
             }
             Self::Switch { service } | Self::SwitchBack { service } => Some(service),
             Self::AwaitKeda { deployment } => deployment.as_ref(),
+            Self::ReturnServices { .. } => None,
             Self::AwaitAutoscaler { scaled } => Some(scaled),
         }
     }
@@ -217,6 +224,9 @@ impl fmt::Display for Step {
             } => write!(f, "scale {deployment} to {replicas}"),
             Self::AwaitReady { deployment } => write!(f, "wait until {deployment} is available"),
             Self::SwitchBack { service } => write!(f, "give {service} its own pods back"),
+            Self::ReturnServices { .. } => {
+                f.write_str("give Services with zeron.dev/activator their own pods back")
+            }
             Self::GiveBack { object } => write!(f, "give {object} back"),
             Self::AwaitKeda { .. } => f.write_str("wait until KEDA holds its lease"),
             Self::AwaitAutoscaler { scaled } => {

@@ -21,6 +21,8 @@ pub struct Survey {
     pub proxies: Vec<Object>,
     /// Those of them that have no selector any more and still lead to interceptors.
     pub leftovers: Vec<ObjectName>,
+    /// Services of other names that lead requests to interceptors.
+    pub strays: Vec<ObjectName>,
     /// Leases of KEDA and of the HTTP add-on, and what is known of their holders.
     pub leases: Vec<(ObjectName, Life)>,
     /// The leases of our own autoscalers' shards.

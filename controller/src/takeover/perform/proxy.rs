@@ -1,14 +1,14 @@
 //! The Service of the HTTP add-on's interceptors: to our activators and back.
 //!
-//! Callers reach somebody at every moment. There: our EndpointSlices are written beside the old
-//! ones (by the controller, because the Service is marked), then the selector goes, then the old
-//! slices. Back: the selector comes, its own slices follow, then the mark and ours go.
+//! Callers reach somebody at every moment. There: the selector goes and is kept, the slices stay; the
+//! controller, which sees the kept selector, writes ours beside them; then the old ones go. Back: the
+//! selector comes, its own slices follow, then the mark and ours go.
 
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::parts::{is_ready, selector};
-use super::{Listener, Performer, State, is_missing};
+use super::{Listener, Performer, Progress, State, is_missing};
 use crate::takeover::error::TakeoverError;
 use crate::takeover::marks::{ADOPTED_FROM, SELECTOR_BEFORE};
 use crate::takeover::object::{Kind, Object, ObjectName};
@@ -25,19 +25,16 @@ impl Performer {
         let Some(service) = self.cluster.get(name).await? else {
             return Ok(());
         };
-        let selector = service.value.pointer("/spec/selector").cloned();
-        if let Some(selector) = &selector {
-            let annotations = json!({
-                ADOPTED_FROM: Origin::HttpAddOn.as_str(),
-                SELECTOR_BEFORE: selector.to_string(),
-            });
-            let patch = json!({ "metadata": { "annotations": annotations } });
-            self.patch(name, patch).await?;
+        if service.has("/spec/selector") {
+            self.take_selector(&service).await?;
         }
-        self.until(step, listener, || self.has_slices(name, true))
-            .await?;
-        if let Some(selector) = selector {
-            self.drop_selector(name, &selector).await?;
+        let reached = self
+            .until(step, listener, || self.has_slices(name, true))
+            .await;
+        if let Err(error) = reached {
+            // Nobody keeps its slices up now: better to lead to the interceptors again.
+            self.return_selector(name).await?;
+            return Err(error);
         }
         self.drop_slices(name, false).await?;
         // Without a selector, Endpoints that were left would be mirrored into slices again.
@@ -54,9 +51,7 @@ impl Performer {
         let Some(service) = self.cluster.get(name).await? else {
             return Ok(());
         };
-        let before = service.annotation(SELECTOR_BEFORE).unwrap_or("{}");
-        let before: Value = serde_json::from_str(before)
-            .map_err(|error| TakeoverError::Encoding(format!("selector of {name}"), error))?;
+        let before = kept_selector(&service)?;
         let wanted = Object::new(Kind::Service, json!({ "selector": before }));
         let labels = selector(&wanted, "/selector");
         self.until(step, listener, || self.has_ready_pods(name, &labels))
@@ -71,24 +66,54 @@ impl Performer {
         self.drop_slices(name, true).await
     }
 
-    /// Guarded by what was read: a selector that somebody changed meanwhile stays.
-    async fn drop_selector(
+    /// Keeps the selector and takes it away in one write, of the very version that was read. The
+    /// slices that there are stay as they are.
+    async fn take_selector(&self, service: &Object) -> Result<(), TakeoverError> {
+        let annotations = json!({
+            ADOPTED_FROM: Origin::HttpAddOn.as_str(),
+            SELECTOR_BEFORE: service.value["spec"]["selector"].to_string(),
+        });
+        let metadata = json!({
+            "resourceVersion": service.text("/metadata/resourceVersion"),
+            "annotations": annotations,
+        });
+        let patch = json!({ "metadata": metadata, "spec": { "selector": null } });
+        self.patch(&service.id(), patch).await
+    }
+
+    async fn return_selector(&self, name: &ObjectName) -> Result<(), TakeoverError> {
+        let Some(service) = self.cluster.get(name).await? else {
+            return Ok(());
+        };
+        let selector = kept_selector(&service)?;
+        let annotations = json!({ ADOPTED_FROM: null, SELECTOR_BEFORE: null });
+        let metadata = json!({ "annotations": annotations });
+        let patch = json!({ "metadata": metadata, "spec": { "selector": selector } });
+        self.patch(name, patch).await
+    }
+
+    /// Those that callers inside the cluster use by their own names. The first that cannot be given
+    /// back ends it: what it leads to must go on being routed.
+    pub(super) async fn return_services(
         &self,
-        name: &ObjectName,
-        selector: &Value,
+        namespace: Option<&str>,
+        listener: Listener<'_>,
     ) -> Result<(), TakeoverError> {
-        let patch: kube::core::params::Patch<Value> = Patch::Json(
-            serde_json::from_value(json!([
-                { "op": "test", "path": "/spec/selector", "value": selector },
-                { "op": "remove", "path": "/spec/selector" },
-            ]))
-            .map_err(|error| TakeoverError::Encoding(format!("patch of {name}"), error))?,
-        );
-        let api = self.cluster.api(name.kind, &name.namespace);
-        let patched = api.patch(&name.name, &PatchParams::default(), &patch).await;
-        patched
-            .map(drop)
-            .map_err(TakeoverError::object("patch", name))
+        let client = self.cluster.0.clone();
+        let services = crate::services::hand_back(client, namespace).await;
+        for service in services.map_err(TakeoverError::list(Kind::Service))? {
+            let name = ObjectName::new(Kind::Service, &service.namespace, &service.name);
+            match service.outcome {
+                Ok(()) => listener(Progress::Notes(format!("{name} has its own pods again"))),
+                Err(source) => {
+                    return Err(TakeoverError::Service {
+                        service: name,
+                        source: Box::new(source),
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn has_ready_pods(
@@ -141,4 +166,11 @@ impl Performer {
             Err(error) => Err(TakeoverError::object("delete", name)(error)),
         }
     }
+}
+
+fn kept_selector(service: &Object) -> Result<Value, TakeoverError> {
+    let kept = service.annotation(SELECTOR_BEFORE).unwrap_or("{}");
+    let unreadable =
+        |error| TakeoverError::Encoding(format!("selector of {}", service.id()), error);
+    serde_json::from_str(kept).map_err(unreadable)
 }

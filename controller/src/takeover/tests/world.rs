@@ -114,6 +114,7 @@ pub(super) fn survey() -> Survey {
             })
             .collect(),
         leftovers: Vec::new(),
+        strays: Vec::new(),
         definitions: Vec::new(),
         registrations: Vec::new(),
     }
@@ -202,6 +203,7 @@ pub(super) fn perform(survey: &mut Survey, step: &Step) {
             survey.autoscalers.push(hpa);
         }
         Step::WakeHeld { .. }
+        | Step::ReturnServices { .. }
         | Step::AwaitDrained { .. }
         | Step::AwaitManaged { .. }
         | Step::AwaitReady { .. } => {}
