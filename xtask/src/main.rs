@@ -44,6 +44,14 @@ enum Task {
         #[arg(long, default_value = "127.0.0.1:9092")]
         address: std::net::SocketAddr,
     },
+    /// Makes an image without a Docker daemon: the binary, its libraries, certificates of authorities.
+    Image {
+        #[command(flatten)]
+        order: image::Order,
+        /// Gives it to the node of the running test cluster.
+        #[arg(long)]
+        load: bool,
+    },
     /// A real single-node Kubernetes of this machine, for tests and for trying things out.
     Cluster {
         #[command(subcommand)]
@@ -57,6 +65,14 @@ fn main() -> anyhow::Result<()> {
         Task::Ci => ci(),
         Task::Soak { time, tests } => soak::run(time, &tests),
         Task::Broker { address } => broker::run(address),
+        Task::Image { order, load } => {
+            let archive = image::run(&order)?;
+            if load {
+                cluster::load(&archive)
+            } else {
+                Ok(())
+            }
+        }
         Task::Cluster { action } => cluster::run(action),
     }
 }

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 /// Runs the HTTP function until SIGTERM. `args` are the arguments after the program's name.
 ///
-/// Listens on `127.0.0.1:$PORT` (8080 if unset). Ends with 0 after a clean drain, 64 for bad usage, 1 when it cannot listen.
+/// Listens on `$LISTEN_ADDRESS:$PORT` (127.0.0.1 and 8080 if unset). Ends with 0 after a clean drain, 64 for bad usage, 1 when it cannot listen.
 pub fn function_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     match options::parse(args) {
         Ok(options) => server::run(options),

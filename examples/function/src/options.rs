@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// What was asked for on the command line and in the environment.
 #[derive(Debug)]
 pub(crate) struct Options {
-    /// Where to listen, on the loopback address.
+    /// Where to listen: loopback, unless the platform says otherwise (a pod has an address of its own).
+    pub(crate) address: IpAddr,
+    /// On which port.
     pub(crate) port: u16,
     /// What `/` says.
     pub(crate) message: String,
@@ -40,6 +43,7 @@ pub(crate) enum BadUsage {
     UnknownFlag(String),
     MissingValue(&'static str),
     BadNumber { what: &'static str, value: String },
+    BadAddress(String),
 }
 
 impl fmt::Display for BadUsage {
@@ -55,6 +59,12 @@ impl fmt::Display for BadUsage {
                 write!(
                     f,
                     "`{what}` is `{value}`, which is not a number in its range"
+                )
+            }
+            Self::BadAddress(value) => {
+                write!(
+                    f,
+                    "`LISTEN_ADDRESS` is `{value}`, which is not an IP address"
                 )
             }
         }
@@ -94,7 +104,12 @@ fn from_environment() -> Result<Options, BadUsage> {
         Ok(text) => number("PORT", Some(text))?,
         Err(_) => 8080,
     };
+    let address = match std::env::var("LISTEN_ADDRESS") {
+        Ok(text) => text.parse().map_err(|_| BadUsage::BadAddress(text))?,
+        Err(_) => Ipv4Addr::LOCALHOST.into(),
+    };
     Ok(Options {
+        address,
         port,
         message: std::env::var("MESSAGE").unwrap_or_else(|_| "Hello".to_owned()),
         revision: std::env::var("K_REVISION").ok(),

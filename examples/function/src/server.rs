@@ -1,7 +1,7 @@
 //! Accepts, serves each connection in a thread of its own, and drains on SIGTERM.
 
 use std::io::{self, BufReader};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,7 +96,7 @@ fn open(options: Options) -> io::Result<(Arc<Function>, TcpListener)> {
 }
 
 fn listen(options: &Options) -> io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
+    TcpListener::bind((options.address, options.port))
 }
 
 /// Returns at SIGTERM, or never.

@@ -171,6 +171,12 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
     }
 }
 
+/// Gives an image to the running cluster of this machine.
+pub(crate) fn load(archive: &Path) -> anyhow::Result<()> {
+    let state = state::claimed().context("no test cluster is up on this machine")?;
+    node::load(&state, archive)
+}
+
 /// How much of a cluster this user can have here; what is left out is said.
 pub(crate) fn possible() -> Mode {
     if apt::is_root() {

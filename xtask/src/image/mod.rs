@@ -1,176 +1,136 @@
-//! Images without a Docker daemon: one layer, written as an OCI layout that `docker load` reads too.
+//! `cargo xtask image`: images of our programs without a Docker daemon.
 
+mod archive;
 mod libraries;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use clap::ValueEnum;
 
-/// The user of every image of ours but the pause image: nobody on the machine.
-const USER: &str = "65532:65532";
+use crate::cargo;
+pub(crate) use archive::Image;
 
-/// An image in the making.
-#[derive(Debug)]
-pub(crate) struct Image {
-    tag: String,
-    entrypoint: String,
-    files: Vec<(PathBuf, String)>,
+/// Certificates of authorities that clients trust, for event sources behind TLS.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The promise: an image is smaller than this, compressed.
+const LARGEST: u64 = 40_000_000;
+
+/// What to make an image of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Program {
+    /// The one binary.
+    Zeron,
+    /// The HTTP function of examples and tests.
+    Function,
+    /// The Kafka consumer of examples and tests.
+    Consumer,
 }
 
-impl Image {
-    /// An empty image.
-    pub(crate) fn new(tag: &str, entrypoint: &str) -> Self {
-        Self {
-            tag: tag.to_owned(),
-            entrypoint: entrypoint.to_owned(),
-            files: Vec::new(),
+impl Program {
+    fn binary(self) -> &'static str {
+        match self {
+            Self::Zeron => "zeron",
+            Self::Function => "zeron-example-function",
+            Self::Consumer => "zeron-example-consumer",
         }
     }
 
-    /// Adds a file at an absolute path; its owner is root, and all may read (and run) it.
-    pub(crate) fn add(&mut self, source: &Path, path: &str) {
-        self.files.push((source.to_owned(), path.to_owned()));
-    }
-
-    /// Adds the shared libraries that a program needs, its loader among them, where it looks for them.
-    pub(crate) fn add_libraries(&mut self, program: &Path) -> anyhow::Result<()> {
-        for library in libraries::of(program)? {
-            let path = library.display().to_string();
-            self.add(&library, &path);
+    fn package(self) -> &'static str {
+        match self {
+            Self::Zeron => "zeron",
+            Self::Function | Self::Consumer => "zeron-example-function",
         }
-        Ok(())
     }
 
-    /// Writes the image; `work` is a folder for what is on the way. The same files make the same bytes.
-    pub(crate) fn write(&self, work: &Path, archive: &Path) -> anyhow::Result<()> {
-        let work = work.join("image");
-        if work.exists() {
-            fs::remove_dir_all(&work)?;
+    fn image(self, tag: Option<&str>, binary: &Path) -> anyhow::Result<Image> {
+        let name = self.binary();
+        let tag = tag.unwrap_or(env!("CARGO_PKG_VERSION"));
+        let path = format!("/{name}");
+        let mut image = Image::new(&format!("dev.local/{name}:{tag}"), &path);
+        image.add(binary, &path);
+        image.add_libraries(binary)?;
+        match self {
+            Self::Zeron if Path::new(AUTHORITIES).exists() => {
+                image.add(Path::new(AUTHORITIES), AUTHORITIES);
+            }
+            Self::Zeron => println!("== {AUTHORITIES} is missing here, and in the image"),
+            // Others than the pod itself shall reach them.
+            Self::Function | Self::Consumer => image.set("LISTEN_ADDRESS=0.0.0.0"),
         }
-        let (root, layout) = (work.join("root"), work.join("layout"));
-        fs::create_dir_all(layout.join("blobs/sha256"))?;
-        fs::create_dir_all(&root)?;
-        for (source, path) in &self.files {
-            place(source, &root.join(path.trim_start_matches('/')))?;
-        }
-        self.describe(&work, &root, &layout)?;
-        tar(&layout, archive)?;
-        fs::remove_dir_all(&work).context("cannot clean up")
-    }
-
-    /// Packs the layer and writes every document about it.
-    fn describe(&self, work: &Path, root: &Path, layout: &Path) -> anyhow::Result<()> {
-        let layer = work.join("layer.tar");
-        tar(root, &layer)?;
-        let uncompressed = sha256(&layer)?;
-        run("gzip", &["-n", "-9", &layer.display().to_string()])?;
-        let layer = blob(layout, &work.join("layer.tar.gz"))?;
-
-        let config = format!(
-            r#"{{"architecture":"{}","os":"linux","created":"1970-01-01T00:00:00Z","config":{{"User":"{USER}","Entrypoint":["{}"],"WorkingDir":"/"}},"rootfs":{{"type":"layers","diff_ids":["sha256:{uncompressed}"]}},"history":[{{"created":"1970-01-01T00:00:00Z","created_by":"cargo xtask image"}}]}}"#,
-            architecture(),
-            self.entrypoint
-        );
-        let config = text_blob(work, layout, &config)?;
-        let manifest = format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:{}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:{}","size":{}}}]}}"#,
-            config.0, config.1, layer.0, layer.1
-        );
-        let manifest = text_blob(work, layout, &manifest)?;
-        let tag = self.tag.rsplit(':').next().unwrap_or("latest");
-        let index = format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{}","size":{},"annotations":{{"io.containerd.image.name":"{}","org.opencontainers.image.ref.name":"{tag}"}}}}]}}"#,
-            manifest.0, manifest.1, self.tag
-        );
-        let docker = format!(
-            r#"[{{"Config":"blobs/sha256/{}","RepoTags":["{}"],"Layers":["blobs/sha256/{}"]}}]"#,
-            config.0, self.tag, layer.0
-        );
-        fs::write(layout.join("index.json"), index)?;
-        fs::write(layout.join("manifest.json"), docker)?;
-        fs::write(
-            layout.join("oci-layout"),
-            r#"{"imageLayoutVersion":"1.0.0"}"#,
-        )?;
-        Ok(())
+        Ok(image)
     }
 }
 
-/// Copies a file into the tree of an image, readable by all.
-fn place(source: &Path, target: &Path) -> anyhow::Result<()> {
-    let context = || format!("cannot put {} into an image", source.display());
-    fs::create_dir_all(target.parent().unwrap_or(target)).with_context(context)?;
-    fs::copy(source, target).with_context(context)?;
-    let mode = fs::metadata(source)
-        .with_context(context)?
-        .permissions()
-        .mode();
-    let mode = if mode & 0o100 == 0 { 0o644 } else { 0o755 };
-    fs::set_permissions(target, fs::Permissions::from_mode(mode)).with_context(context)
+/// What to put where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Order {
+    /// What to make an image of.
+    #[arg(value_enum, default_value = "zeron")]
+    program: Program,
+    /// A ready binary; else the release binary is built.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// The tar to write [default: target/images/NAME.tar].
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// The tag instead of the version.
+    #[arg(long)]
+    tag: Option<String>,
 }
 
-/// Moves a file among the blobs and returns its digest and size.
-fn blob(layout: &Path, file: &Path) -> anyhow::Result<(String, u64)> {
-    let (digest, size) = (sha256(file)?, fs::metadata(file)?.len());
-    fs::rename(file, layout.join("blobs/sha256").join(&digest))?;
-    Ok((digest, size))
-}
-
-fn text_blob(work: &Path, layout: &Path, text: &str) -> anyhow::Result<(String, u64)> {
-    let file = work.join("document.json");
-    fs::write(&file, text)?;
-    blob(layout, &file)
-}
-
-/// Packs a folder: sorted, without times and users.
-fn tar(folder: &Path, archive: &Path) -> anyhow::Result<()> {
-    let (folder, archive) = (folder.display().to_string(), archive.display().to_string());
-    let mut arguments = vec!["--create", "--format=gnu", "--sort=name", "--mtime=@0"];
-    arguments.extend([
-        "--owner=0",
-        "--group=0",
-        "--numeric-owner",
-        "--mode=u=rwX,go=rX",
-    ]);
-    arguments.extend(["--file", &archive, "--directory", &folder]);
-    let mut names: Vec<_> = fs::read_dir(&folder)?
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    arguments.extend(names.iter().map(String::as_str));
-    run("tar", &arguments).map(drop)
-}
-
-fn sha256(file: &Path) -> anyhow::Result<String> {
-    let line = run("sha256sum", &[&file.display().to_string()])?;
-    let digest = line.split_whitespace().next().unwrap_or_default();
-    ensure!(digest.len() == 64, "sha256sum said {line:?}");
-    Ok(digest.to_owned())
-}
-
-/// What a program printed; an error when it failed.
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {program}"))?;
+/// Writes an image, says its size, and returns where it is.
+pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
+    let Order {
+        program,
+        binary,
+        output,
+        tag,
+    } = order;
+    let folder = cargo::target().join("images");
+    let work = folder.join(format!("{}.{}", program.binary(), std::process::id()));
+    fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    let binary = match binary {
+        Some(binary) => binary.clone(),
+        None => built(*program)?,
+    };
+    let stripped = strip(&binary, &work)?;
+    let archive = match output {
+        Some(output) => output.clone(),
+        None => folder.join(format!("{}.tar", program.binary())),
+    };
+    let image = program.image(tag.as_deref(), &stripped)?;
+    let size = image.write(&work, &archive)?;
+    println!("== {}: {}", archive.display(), image.describe_size(size));
+    fs::remove_dir_all(&work).context("cannot clean up")?;
     ensure!(
-        output.status.success(),
-        "{program} failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
+        size < LARGEST || *program != Program::Zeron,
+        "the image has {size} bytes compressed, and {LARGEST} were promised"
     );
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(archive)
 }
 
-/// This machine's architecture by the name that images use.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
+fn built(program: Program) -> anyhow::Result<PathBuf> {
+    let (package, binary) = (program.package(), program.binary());
+    let mut arguments = vec!["build", "--release", "--package", package, "--bin", binary];
+    if program == Program::Consumer {
+        arguments.extend(["--features", "consumer"]);
     }
+    cargo::run(&arguments)?;
+    Ok(cargo::target().join("release").join(binary))
+}
+
+/// A copy without symbols, which nobody needs to run it.
+fn strip(binary: &Path, work: &Path) -> anyhow::Result<PathBuf> {
+    let stripped = work.join("binary");
+    let status = std::process::Command::new("strip")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(binary)
+        .status()
+        .context("cannot run strip (binutils)")?;
+    ensure!(status.success(), "cannot strip {}", binary.display());
+    Ok(stripped)
 }
