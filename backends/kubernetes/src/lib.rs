@@ -6,10 +6,12 @@ pub mod client;
 mod counters;
 pub mod pods;
 mod quantity;
+pub mod scale;
 pub mod target;
 
 pub use api::CallError;
 pub use client::{ClientError, ClientOptions};
 pub use counters::Counters;
 pub use pods::{Pods, PodsConfig};
+pub use scale::{KubernetesBackend, ScaleConfig, ScaleEvent, WakeError, WakeOutcome, Waker};
 pub use target::{LabelSelector, ScaleTarget, SelectorError, TargetPort};

@@ -12,7 +12,7 @@ mod trouble;
 mod watch;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kube::Client;
@@ -30,6 +30,7 @@ pub use pod::endpoint_id;
 pub use trouble::Patience;
 
 use follow::Followers;
+pub(crate) use table::CountChange;
 use table::{Publication, Table};
 
 /// The pod watch and what is known from it. Cheap to clone; the watch ends with the last clone.
@@ -58,6 +59,7 @@ struct State {
     table: Table,
     followers: Followers,
     sinks: Vec<Arc<dyn EndpointSink>>,
+    observer: Option<Weak<dyn TargetObserver>>,
     /// Publications in their order, for whoever publishes at the moment.
     outbox: Vec<Letter>,
     is_publishing: bool,
@@ -72,6 +74,14 @@ enum Letter {
     All(Publication),
     /// To a new sink.
     One(Arc<dyn EndpointSink>, Vec<Publication>),
+    /// A target was declared; its count may be another than was known.
+    Declared(FunctionId, Option<CountChange>),
+}
+
+/// Who is told of declared targets.
+pub(crate) trait TargetObserver: Send + Sync {
+    /// A target was declared. `change`: its count is not what was known.
+    fn declared(&self, id: &FunctionId, change: Option<CountChange>);
 }
 
 /// A pod of a function, for those who choose among them.
@@ -97,6 +107,7 @@ impl Pods {
                 table: Table::new(config.patience),
                 followers: Followers::default(),
                 sinks: Vec::new(),
+                observer: None,
                 outbox: Vec::new(),
                 is_publishing: false,
                 is_synced: false,
@@ -115,13 +126,14 @@ impl Pods {
 
     /// Declares a function's target, or replaces it. A count older than what is known is ignored.
     pub fn declare(&self, target: ScaleTarget) {
-        let wanted = target.replicas;
-        self.declare_wanting(Arc::new(target), wanted);
-    }
-
-    pub(crate) fn declare_wanting(&self, target: Arc<ScaleTarget>, wanted: Option<u32>) {
-        self.shared
-            .change(|state| state.table.declare(target, wanted));
+        let target = Arc::new(target);
+        self.shared.change(|state| {
+            let id = target.id.clone();
+            let change = state.table.declare(target);
+            if state.observer.is_some() {
+                state.outbox.push(Letter::Declared(id, change));
+            }
+        });
     }
 
     /// Forgets a function; sinks are told.
@@ -182,8 +194,19 @@ impl Pods {
     }
 
     /// The count asked for is another than declared: a write was answered.
-    pub(crate) fn want(&self, id: &FunctionId, wanted: u32) {
-        self.shared.change(|state| state.table.want(id, wanted));
+    pub(crate) fn want(&self, id: &FunctionId, wanted: u32, version: Option<&str>) {
+        self.shared
+            .change(|state| state.table.want(id, wanted, version));
+    }
+
+    /// The count asked for, as far as is known.
+    pub fn wanted(&self, id: &FunctionId) -> Option<u32> {
+        self.shared.state.lock().table.wanted(id)
+    }
+
+    /// Who writes counts is told of every declaration.
+    pub(crate) fn observe(&self, observer: Weak<dyn TargetObserver>) {
+        self.shared.state.lock().observer = Some(observer);
     }
 
     /// Reads pods of a function under the lock.
@@ -199,6 +222,7 @@ impl Pods {
                 table: Table::new(config.patience),
                 followers: Followers::default(),
                 sinks: Vec::new(),
+                observer: None,
                 outbox: Vec::new(),
                 is_publishing: false,
                 is_synced: true,
@@ -243,9 +267,10 @@ impl Shared {
                 break;
             }
             let sinks = state.sinks.clone();
+            let observer = state.observer.clone();
             drop(state);
             for letter in letters {
-                deliver(letter, &sinks);
+                deliver(letter, &sinks, observer.as_ref());
             }
             state = self.state.lock();
         }
@@ -268,8 +293,17 @@ impl State {
     }
 }
 
-fn deliver(letter: Letter, sinks: &[Arc<dyn EndpointSink>]) {
+fn deliver(
+    letter: Letter,
+    sinks: &[Arc<dyn EndpointSink>],
+    observer: Option<&Weak<dyn TargetObserver>>,
+) {
     match letter {
+        Letter::Declared(id, change) => {
+            if let Some(observer) = observer.and_then(Weak::upgrade) {
+                observer.declared(&id, change);
+            }
+        }
         Letter::All((id, snapshot)) => {
             for sink in sinks {
                 sink.publish(&id, snapshot.clone());

@@ -18,6 +18,13 @@ type Slot = u32;
 /// Namespace, label, value.
 type Pair = (Symbol, Symbol, Symbol);
 
+/// A count that a watch shows and that was not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CountChange {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+}
+
 /// What a sink is told.
 pub(crate) type Publication = (FunctionId, Option<Arc<EndpointSnapshot>>);
 
@@ -47,6 +54,8 @@ struct Entry {
     target: Arc<ScaleTarget>,
     /// Replicas asked for, as far as is known.
     wanted: Option<u32>,
+    /// The version of the object that says so.
+    version: Option<u64>,
     pods: Vec<Slot>,
     published: Option<Arc<EndpointSnapshot>>,
     recheck: Option<Timestamp>,
@@ -111,20 +120,30 @@ impl Table {
         }
     }
 
-    /// Declares a target or replaces it. The newer `wanted` count is kept.
-    pub(crate) fn declare(&mut self, target: Arc<ScaleTarget>, wanted: Option<u32>) {
+    /// Declares a target or replaces it. A count older than the known one is ignored; says
+    /// whether it is another than was known of the same object.
+    pub(crate) fn declare(&mut self, target: Arc<ScaleTarget>) -> Option<CountChange> {
         let id = target.id.clone();
-        if let Some(entry) = self.targets.get_mut(&id)
-            && entry.target.selector == target.selector
-            && entry.target.namespace == target.namespace
-        {
-            entry.target = target;
-            entry.wanted = wanted;
-            self.dirty.insert(id);
-            return;
+        let count = (target.replicas, version(target.resource_version.as_deref()));
+        let old = self.targets.get(&id);
+        let is_same = old.is_some_and(|old| old.target.uid == target.uid);
+        let known = old.filter(|_| is_same).map(|old| (old.wanted, old.version));
+        let (kept, change) = join(known, count);
+        match self.targets.get_mut(&id) {
+            Some(entry)
+                if entry.target.selector == target.selector
+                    && entry.target.namespace == target.namespace =>
+            {
+                entry.target = target;
+                (entry.wanted, entry.version) = kept;
+                self.dirty.insert(id);
+            }
+            _ => {
+                self.unlink_target(&id);
+                self.link_target(target, kept);
+            }
         }
-        self.unlink_target(&id);
-        self.link_target(target, wanted);
+        change
     }
 
     /// Forgets a target; says whether it was there.
@@ -133,12 +152,18 @@ impl Table {
         self.unlink_target(id)
     }
 
-    /// The count asked for is another.
-    pub(crate) fn want(&mut self, id: &FunctionId, wanted: u32) {
+    /// A write of the count was answered.
+    pub(crate) fn want(&mut self, id: &FunctionId, wanted: u32, at: Option<&str>) {
         if let Some(entry) = self.targets.get_mut(id) {
-            entry.wanted = Some(wanted);
+            let known = Some((entry.wanted, entry.version));
+            ((entry.wanted, entry.version), _) = join(known, (Some(wanted), version(at)));
             self.dirty.insert(id.clone());
         }
+    }
+
+    /// The count asked for, as far as is known.
+    pub(crate) fn wanted(&self, id: &FunctionId) -> Option<u32> {
+        self.targets.get(id)?.wanted
     }
 
     /// Snapshots that changed, and when to ask again at the latest.
@@ -300,7 +325,7 @@ impl Table {
         entry.namespace == pod.namespace && selector.matches(|key| pod.label(key, &self.names))
     }
 
-    fn link_target(&mut self, target: Arc<ScaleTarget>, wanted: Option<u32>) {
+    fn link_target(&mut self, target: Arc<ScaleTarget>, count: Count) {
         let id = target.id.clone();
         let namespace = self.names.acquire(&target.namespace);
         let pairs = self.index_pairs(&target, namespace);
@@ -316,7 +341,8 @@ impl Table {
         }
         let mut entry = Entry {
             target,
-            wanted,
+            wanted: count.0,
+            version: count.1,
             pods: Vec::new(),
             published: None,
             recheck: None,
@@ -397,6 +423,28 @@ impl Table {
         self.names.release(entry.namespace);
         true
     }
+}
+
+/// A count and the version of the object that it was read from.
+type Count = (Option<u32>, Option<u64>);
+
+/// Versions are numbers that grow, for every API server that stores in etcd; anything else cannot
+/// be compared and counts as newest.
+fn version(text: Option<&str>) -> Option<u64> {
+    text?.parse().ok()
+}
+
+/// What is known after `news`, and whether the count changed.
+fn join(known: Option<Count>, news: Count) -> (Count, Option<CountChange>) {
+    let Some(known) = known else {
+        return (news, None);
+    };
+    let is_stale = known.1.zip(news.1).is_some_and(|(old, new)| new < old);
+    if is_stale || news.0.is_none() {
+        return (known, None);
+    }
+    let change = known.0.zip(news.0).filter(|(from, to)| from != to);
+    (news, change.map(|(from, to)| CountChange { from, to }))
 }
 
 /// Takes `item` out of the list under `key`, and the list when it is empty.

@@ -50,8 +50,7 @@ fn pod(name: &str, uid: u64, labels: Value, more: Value) -> RawPod {
 fn table(targets: impl IntoIterator<Item = ScaleTarget>) -> Table {
     let mut table = Table::new(Patience::default());
     for target in targets {
-        let wanted = target.replicas;
-        table.declare(Arc::new(target), wanted);
+        table.declare(Arc::new(target));
     }
     table.publications(at(0));
     table
@@ -183,10 +182,10 @@ fn a_target_declared_late_finds_its_pods() {
         1,
         at(1),
     );
-    table.declare(Arc::new(target("a", &[("x", "y"), ("app", "a")])), Some(1));
+    table.declare(Arc::new(target("a", &[("x", "y"), ("app", "a")])));
     assert_eq!(changed(&mut table, at(1)).ready(), 1);
     // Another selector, another set of pods.
-    table.declare(Arc::new(target("a", &[("app", "z")])), Some(1));
+    table.declare(Arc::new(target("a", &[("app", "z")])));
     assert_eq!(changed(&mut table, at(1)).endpoints.len(), 0);
 }
 
@@ -261,7 +260,7 @@ fn a_quota_is_said_with_how_many_run() {
         ..target("a", &[("app", "a")])
     };
     let mut table = table([limited(None)]);
-    table.declare(Arc::new(limited(Some(quota.clone()))), Some(3));
+    table.declare(Arc::new(limited(Some(quota.clone()))));
     assert!(changed(&mut table, at(1)).failure.clone().unwrap().is_final);
     table.apply(&pod("p", 1, json!({"app": "a"}), json!({})), 1, at(1));
     let snapshot = changed(&mut table, at(1));
@@ -269,12 +268,41 @@ fn a_quota_is_said_with_how_many_run() {
     assert_eq!(failure.message, "1 of 3 replicas run: exceeded quota");
     assert!(!failure.is_final && snapshot.pending == 2);
     // Nobody asks for it any more: nothing fails.
-    table.want(&snapshot_id(), 0);
+    table.want(&snapshot_id(), 0, None);
     assert_eq!(changed(&mut table, at(2)).failure, None);
 }
 
 fn snapshot_id() -> FunctionId {
     FunctionId::new("ns", "Deployment", "a")
+}
+
+#[test]
+fn a_stale_count_is_ignored_and_a_foreign_one_is_noticed() {
+    let counted = |replicas, version: &str| {
+        Arc::new(ScaleTarget {
+            replicas: Some(replicas),
+            resource_version: Some(version.into()),
+            ..target("a", &[("app", "a")])
+        })
+    };
+    let (mut table, id) = (table([]), snapshot_id());
+    assert_eq!(table.declare(counted(0, "10")), None);
+    table.want(&id, 3, Some("12"));
+    assert_eq!(
+        table.declare(counted(0, "11")),
+        None,
+        "from before the write"
+    );
+    assert_eq!(table.wanted(&id), Some(3));
+    assert_eq!(table.declare(counted(3, "12")), None, "our own write");
+    let foreign = table.declare(counted(5, "13"));
+    assert_eq!(foreign, Some(CountChange { from: 3, to: 5 }));
+    let re_created = Arc::new(ScaleTarget {
+        uid: Some("another".into()),
+        ..(*counted(1, "20")).clone()
+    });
+    assert_eq!(table.declare(re_created), None);
+    assert_eq!(table.wanted(&id), Some(1));
 }
 
 #[test]

@@ -1,0 +1,269 @@
+//! The back end as the engine knows it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, warn};
+use zeron_core::policy::Writer as Scaling;
+use zeron_core::{Backend, EndpointId, EndpointSink, Function, FunctionId};
+
+use super::event::ScaleEvent;
+use super::queue::{Queue, Wish};
+use super::victims;
+use super::writer::{Attempt, Writer};
+use crate::api::Caller;
+use crate::counters::Counters;
+use crate::pods::{CountChange, Pods, TargetObserver};
+
+/// Events that a slow listener may be behind.
+const EVENTS: usize = 1024;
+
+/// Settings of the writes.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleConfig {
+    /// Writes under way at once.
+    pub concurrency: usize,
+    /// For one request to the API server with its answer.
+    pub timeout: Duration,
+}
+
+impl Default for ScaleConfig {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Scales the targets that were declared to [`Pods`].
+///
+/// Calls return at once. Each function has one write under way at most and one that waits, the
+/// newest; functions at zero go first. A write that fails is tried again until it is no longer
+/// wished, so that an API server that is away loses and reverses nothing.
+pub struct KubernetesBackend {
+    pods: Pods,
+    inner: Arc<Inner>,
+    _task: AbortOnDropHandle<()>,
+}
+
+struct Inner {
+    functions: Mutex<HashMap<FunctionId, Known>>,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    writer: Writer,
+}
+
+struct Known {
+    function: Arc<Function>,
+    /// The count under way, so that its echo is recognised.
+    writing: Option<u32>,
+}
+
+impl fmt::Debug for KubernetesBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubernetesBackend").finish_non_exhaustive()
+    }
+}
+
+impl KubernetesBackend {
+    /// Starts writing on the current runtime; ends when dropped.
+    pub fn start(
+        client: Client,
+        pods: Pods,
+        config: ScaleConfig,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
+        let inner = Arc::new(Inner {
+            functions: Mutex::default(),
+            queue: Mutex::new(Queue::new(config.concurrency)),
+            changed: Notify::new(),
+            writer: Writer {
+                caller: Caller::new(client, counters, config.timeout),
+                pods: pods.clone(),
+                events: broadcast::Sender::new(EVENTS),
+            },
+        });
+        let observer = Arc::downgrade(&inner);
+        pods.observe(observer);
+        let task = tokio::spawn(run(Arc::clone(&inner)));
+        Arc::new(Self {
+            pods,
+            inner,
+            _task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    /// What happens from now on. A listener that is too slow misses the oldest.
+    pub fn events(&self) -> broadcast::Receiver<ScaleEvent> {
+        self.inner.writer.events.subscribe()
+    }
+
+    /// The replicas that go on the way to `count`, where the platform chooses them by itself
+    /// (StatefulSets); `None`: whoever scales in chooses.
+    pub fn predicted_victims(&self, id: &FunctionId, count: u32) -> Option<Vec<EndpointId>> {
+        let target = self.pods.target(id)?;
+        target
+            .removes_highest_ordinal()
+            .then(|| victims::predicted(&self.pods.replicas(id), count))
+    }
+
+    /// Functions whose write waits or is under way.
+    pub fn waiting(&self) -> usize {
+        self.inner.queue.lock().len()
+    }
+}
+
+impl Backend for KubernetesBackend {
+    /// Only remembers: the replicas are the cluster's.
+    fn apply(&self, function: Arc<Function>) {
+        let mut functions = self.inner.functions.lock();
+        match functions.get_mut(&function.id) {
+            Some(known) => known.function = function,
+            None => {
+                let id = function.id.clone();
+                let known = Known {
+                    function,
+                    writing: None,
+                };
+                functions.insert(id, known);
+            }
+        }
+    }
+
+    /// Only forgets: the replicas stay as they are.
+    fn remove(&self, function: &FunctionId) {
+        self.inner.functions.lock().remove(function);
+        self.inner.queue.lock().forget(function);
+    }
+
+    fn scale(&self, function: &FunctionId, replicas: u32, victims: &[EndpointId]) {
+        let asked = Instant::now();
+        match self.inner.functions.lock().get(function) {
+            None => {
+                warn!(%function, "asked to scale an unknown function");
+                return;
+            }
+            Some(known) if known.function.scale.writer == Scaling::External => {
+                debug!(%function, replicas, "somebody else writes its count");
+                return;
+            }
+            Some(_) => {}
+        }
+        let wish = Wish {
+            replicas,
+            victims: victims.into(),
+            base: self.pods.wanted(function),
+            asked,
+        };
+        self.inner.queue.lock().push(function, wish);
+        self.inner.changed.notify_one();
+    }
+
+    fn subscribe(&self, sink: Arc<dyn EndpointSink>) {
+        self.pods.subscribe(sink);
+    }
+}
+
+impl TargetObserver for Inner {
+    fn declared(&self, id: &FunctionId, change: Option<CountChange>) {
+        if self.queue.lock().unpark(id) {
+            self.changed.notify_one();
+        }
+        let Some(CountChange { from, to }) = change else {
+            return;
+        };
+        let writing = self.functions.lock().get(id).map(|known| known.writing);
+        let is_foreign = match writing {
+            // The echo came before the answer.
+            Some(Some(own)) => own != to,
+            // An activator woke it by itself.
+            Some(None) => from != 0,
+            None => false,
+        };
+        if is_foreign {
+            self.writer.caller.counters.foreign_changes.inc();
+            debug!(function = %id, from, to, "somebody else wrote the count");
+            let id = id.clone();
+            let event = ScaleEvent::ForeignChange { id, from, to };
+            self.writer.events.send(event).ok();
+        }
+    }
+}
+
+impl Inner {
+    fn begin(&self) -> Option<(FunctionId, Wish)> {
+        let (id, wish) = self.queue.lock().pop(Instant::now())?;
+        self.set_writing(&id, Some(wish.replicas));
+        Some((id, wish))
+    }
+
+    fn end(&self, id: &FunctionId, wish: Wish, attempt: Attempt) {
+        self.set_writing(id, None);
+        let wanted = wish.replicas;
+        let pause = {
+            let mut queue = self.queue.lock();
+            queue.complete(id, wish, &attempt.ended, Instant::now())
+        };
+        let (Some(failure), Some(retry_in)) = (attempt.failure, pause) else {
+            return;
+        };
+        self.writer.caller.counters.scale_back_offs.inc();
+        warn!(function = %id, wanted, error = failure.message, ?retry_in, "could not scale");
+        let event = ScaleEvent::Failed {
+            id: id.clone(),
+            wanted,
+            failure,
+            retry_in,
+        };
+        self.writer.events.send(event).ok();
+    }
+
+    fn set_writing(&self, id: &FunctionId, count: Option<u32>) {
+        if let Some(known) = self.functions.lock().get_mut(id) {
+            known.writing = count;
+        }
+    }
+}
+
+/// Carries out wishes until it is dropped.
+async fn run(inner: Arc<Inner>) {
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        while let Some((id, wish)) = inner.begin() {
+            let inner = Arc::clone(&inner);
+            under_way.push(async move {
+                let attempt = inner.writer.carry_out(&id, &wish).await;
+                (id, wish, attempt)
+            });
+        }
+        let waiting = inner.queue.lock().len();
+        let gauge = &inner.writer.caller.counters.scale_waiting;
+        gauge.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        let next = inner.queue.lock().next_at();
+        tokio::select! {
+            Some((id, wish, attempt)) = under_way.next() => inner.end(&id, wish, attempt),
+            () = inner.changed.notified() => {}
+            () = until(next) => {}
+        }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests;
