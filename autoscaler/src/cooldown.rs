@@ -13,6 +13,8 @@ pub(crate) struct Cooldown {
     since: Timestamp,
     last_active: Option<Timestamp>,
     is_found_running: bool,
+    /// Until then somebody may have had requests that were not counted.
+    doubted: Option<Timestamp>,
 }
 
 impl Cooldown {
@@ -22,6 +24,7 @@ impl Cooldown {
                 since: now,
                 last_active: None,
                 is_found_running: false,
+                doubted: None,
             },
             Start::Found {
                 replicas,
@@ -30,6 +33,7 @@ impl Cooldown {
                 since: now,
                 last_active,
                 is_found_running: replicas > 0,
+                doubted: None,
             },
         }
     }
@@ -39,19 +43,31 @@ impl Cooldown {
         self.last_active = Some(now);
     }
 
+    /// Until now there may have been work that nobody counted.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        self.doubted = Some(now);
+    }
+
     pub(crate) fn last_active(&self) -> Option<Timestamp> {
         self.last_active
     }
 
     /// From when on an inactive group may be at zero, and which period ends then.
     pub(crate) fn zero_from(&self, cooldown: Duration, initial: Duration) -> (ZeroWait, Timestamp) {
-        match self.last_active {
+        let own = match self.last_active {
             Some(last) => (ZeroWait::Cooldown, last + cooldown),
-            // A new owner has seen nothing yet: one full cooldown of its own evidence comes first.
             None if self.is_found_running => {
                 (ZeroWait::NewOwner, self.since + cooldown.max(initial))
             }
             None => (ZeroWait::InitialCooldown, self.since + initial),
+        };
+        // A new owner has seen nothing yet: one full cooldown of its own evidence comes first,
+        // and so after a time in which not everybody was heard.
+        let found = self.is_found_running.then_some(self.since);
+        let blind_until = found.max(self.doubted).map(|until| until + cooldown);
+        match blind_until {
+            Some(until) if until > own.1 => (ZeroWait::NewOwner, until),
+            _ => own,
         }
     }
 }

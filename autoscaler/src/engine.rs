@@ -4,11 +4,13 @@
 //! nothing else. Others hand it newest-wins messages and read snapshots.
 
 mod clock;
+mod drains;
 mod entry;
 mod history;
 mod inbox;
 mod metrics;
 mod outbox;
+mod owned;
 mod poll;
 mod replicas;
 mod sources;
@@ -23,7 +25,9 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 use zeron_core::status::FunctionStatus;
-use zeron_core::{Backend, Decision, EndpointSink, Function, FunctionId, ScalerRegistry};
+use zeron_core::{
+    Backend, Decision, EndpointSink, Function, FunctionId, ScalerRegistry, Timestamp,
+};
 use zeron_wire::AutoscalerLink;
 
 pub use clock::{Clock, MonotonicClock};
@@ -120,6 +124,15 @@ impl Engine {
     }
 }
 
+/// What is known of a function that another owner had before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// When anything last kept it above zero, as it was written down (`lastActiveTime`).
+    pub last_active: Option<Timestamp>,
+    /// The count that the platform holds; `None`: it is still to be learnt.
+    pub replicas: Option<u32>,
+}
+
 /// Nothing scales without the engine: if its thread panics, the process ends rather than serve on
 /// as if all were well.
 struct EndsVisibly;
@@ -150,10 +163,22 @@ impl EngineHandle {
 
     /// Declares a function, or replaces its definition: what is known of it stays.
     pub fn apply(&self, function: Arc<Function>) {
-        self.inbox.apply(function);
+        self.inbox.apply(function, None);
     }
 
-    /// Forgets a function. Its replicas are the back end's to stop.
+    /// Takes over a function that was there before: after a restart, or from another owner.
+    ///
+    /// It starts at the count it finds and is not taken to zero before one full cooldown of this
+    /// owner's own evidence. Nothing is decided until that count is known: from `found`, from
+    /// [`EndpointSink::declared`], or from the function's first endpoint snapshot, which the back
+    /// end owes even when there are no endpoints. Until then its wake-ups are not acknowledged, so
+    /// that somebody who can see the count acts on them. A function that is here already is
+    /// redefined, as by [`Self::apply`].
+    pub fn apply_found(&self, function: Arc<Function>, found: Found) {
+        self.inbox.apply(function, Some(found));
+    }
+
+    /// Forgets a function and takes its drains back. Its replicas are not touched.
     pub fn remove(&self, function: FunctionId) {
         self.inbox.remove(function);
     }

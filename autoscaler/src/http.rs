@@ -54,7 +54,7 @@ impl HttpRate {
             .map(|target| ask(scene, "concurrency", load.value(now), target));
         let rate = targets.request_rate.map(|rate| {
             let value = match load {
-                Load::Known { .. } => MetricValue::Known {
+                Load::Known { .. } | Load::Partial { .. } => MetricValue::Known {
                     value: self.window.as_ref().map_or(0.0, |window| window.rate(now)),
                     at: now,
                 },
@@ -126,7 +126,10 @@ impl HttpState {
         if is_active {
             self.cooldown.touch(scene.now);
         }
-        let unknown = asks.iter().filter(|ask| ask.replicas.is_none());
+        let is_known = scene.observation.load.is_known();
+        let unknown = asks
+            .iter()
+            .filter(|ask| !is_known || ask.replicas.is_none());
         let mut group = GroupAsk {
             unknown: unknown.map(|ask| ask.metric.clone()).collect(),
             last_active: self.cooldown.last_active(),

@@ -4,7 +4,7 @@ use zeron_core::decision::{Ask, Rule};
 use zeron_core::policy::{Pause, ScalePolicy, Writer};
 
 use crate::group::GroupAsk;
-use crate::observation::{Load, Observation};
+use crate::observation::Observation;
 use crate::raise::Raise;
 
 /// One count with its reasons.
@@ -109,13 +109,13 @@ impl Joined {
         if self.desired > 0 || current == 0 || !is_scaled {
             return;
         }
-        if let Load::Known { in_flight, queued } = observation.load
+        if let Some((in_flight, queued)) = observation.load.counted()
             && in_flight.saturating_add(queued) > 0
         {
             self.desired = 1;
             self.winner = None;
             self.rules.push(Rule::Busy { in_flight, queued });
-        } else if matches!(observation.load, Load::Unknown { .. }) {
+        } else if !observation.load.is_known() {
             // Requests may be at the last replica although no trigger counts them.
             self.desired = 1;
             self.winner = None;

@@ -1,5 +1,7 @@
 //! The Knative group: windows, decider and the way to zero, on a two-second grid.
 
+use std::time::Duration;
+
 use zeron_core::Timestamp;
 use zeron_core::decision::{Ask, Rule};
 use zeron_core::metric::MetricValue;
@@ -24,6 +26,8 @@ pub(crate) struct KnativeState {
     decider: Decider,
     zero: ZeroPath,
     next_tick: Timestamp,
+    /// The grid's offset; `None`: it begins with the function.
+    phase: Option<Duration>,
     /// Load arrived while nothing was wanted: decide before the grid does.
     is_poked: bool,
     averages: Averages,
@@ -48,10 +52,26 @@ impl KnativeState {
             decider: Decider::new(&spec(scaling, true), scaling.scale_down_delay, found, now),
             zero: ZeroPath::new(start, now),
             next_tick: now + GRID,
+            phase: None,
             is_poked: false,
             averages: NO_LOAD,
             last_active,
         }
+    }
+
+    /// Ticks at `phase` after each even second: functions declared together do not tick together.
+    pub(crate) fn set_phase(&mut self, phase: Duration, now: Timestamp) {
+        if self.phase != Some(phase) {
+            self.phase = Some(phase);
+            let into = now.since(Timestamp::EPOCH + phase).as_micros() % GRID.as_micros();
+            let into = Duration::from_micros(u64::try_from(into).unwrap_or(0));
+            self.next_tick = now + (GRID - into);
+        }
+    }
+
+    /// Until now there may have been traffic that nobody counted.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        self.zero.doubt(now);
     }
 
     /// New settings: data and panic mode stay; the delay window stays what it was.
@@ -74,11 +94,17 @@ impl KnativeState {
     pub(crate) fn evaluate(&mut self, scaling: &KnativeScaling, scene: &Scene<'_>) -> GroupAsk {
         let now = scene.now;
         let observation = scene.observation;
-        let load = match &observation.load {
-            Load::Known { .. } => Ok(()),
-            Load::Unknown { .. } => Err(observation.load.value(now)),
+        let (is_counted, unknown) = match &observation.load {
+            Load::Known { .. } => (true, None),
+            // What is counted is enough to go up by; nothing goes down.
+            Load::Partial { reason, since, .. } => {
+                let reason = reason.clone();
+                let since = *since;
+                (true, Some(MetricValue::Unknown { reason, since }))
+            }
+            Load::Unknown { .. } => (false, Some(observation.load.value(now))),
         };
-        if load.is_ok() && (now >= self.next_tick || self.is_poked) {
+        if is_counted && (now >= self.next_tick || self.is_poked) {
             self.tick(scaling, scene);
         }
         let bounds = Bounds {
@@ -107,7 +133,7 @@ impl KnativeState {
             ..GroupAsk::default()
         };
         ask.rules.extend(step.rules);
-        self.explain(scaling, scene, load.err(), &mut ask);
+        self.explain(scaling, scene, unknown, &mut ask);
         self.schedule(scene, step.replicas, step.due, &mut ask);
         ask
     }

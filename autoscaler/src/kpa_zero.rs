@@ -84,6 +84,14 @@ impl ZeroPath {
         }
     }
 
+    /// Until now there may have been traffic that nobody counted: the stable window begins anew.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        if self.active != Active::Activating {
+            self.active = Active::True;
+            self.active_since = now;
+        }
+    }
+
     /// From the wish of the algorithm (`None` = none yet) to a count.
     pub(crate) fn step(
         &mut self,

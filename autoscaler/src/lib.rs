@@ -27,7 +27,7 @@ mod testkit;
 pub mod window;
 
 pub use decide::decide;
-pub use engine::{Clock, Engine, EngineConfig, EngineHandle, MonotonicClock};
+pub use engine::{Clock, Engine, EngineConfig, EngineHandle, Found, MonotonicClock};
 pub use observation::{Load, Observation};
 pub use simulate::{SimulationConfig, SimulationReport, simulate};
 pub use state::{DecisionState, Start, TriggerKey};

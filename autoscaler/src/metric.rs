@@ -80,6 +80,14 @@ impl MetricState {
         }
     }
 
+    /// Until now there may have been requests that nobody counted.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        let mut triggers = self.triggers.iter();
+        if triggers.any(|it| matches!(it.spec.source, TriggerSource::Http(_))) {
+            self.cooldown.doubt(now);
+        }
+    }
+
     pub(crate) fn observe(
         &mut self,
         trigger: usize,
@@ -142,10 +150,12 @@ impl MetricState {
         now: Timestamp,
     ) -> Vec<TriggerStatus> {
         let mut all = Vec::new();
+        let fallback_runs = scaling.fallback.is_some_and(|it| it.replicas > 0);
         for (index, trigger) in self.triggers.iter().enumerate() {
             let TriggerSource::Scaler(spec) = &trigger.spec.source else {
                 continue;
             };
+            let health = trigger.health(scaling);
             let status = |metric: String, value, target, is_active| TriggerStatus {
                 source: object.clone(),
                 kind: spec.kind.clone(),
@@ -153,6 +163,7 @@ impl MetricState {
                 value,
                 target,
                 is_active,
+                health,
             };
             match &trigger.latest {
                 Ok((readings, at)) => all.extend(readings.iter().map(|reading| {
@@ -165,7 +176,14 @@ impl MetricState {
                         reason: reason.clone(),
                         since: *since,
                     };
-                    all.push(status(trigger.name(index), value, 0.0, trigger.is_pushed));
+                    let is_active = trigger.is_pushed || health.is_fallback && fallback_runs;
+                    if trigger.known.is_empty() {
+                        all.push(status(trigger.name(index), value.clone(), 0.0, is_active));
+                    }
+                    // It goes on under the names that its source gave it.
+                    all.extend(trigger.known.iter().map(|(metric, target)| {
+                        status(metric.clone(), value.clone(), *target, is_active)
+                    }));
                 }
             }
         }
@@ -192,7 +210,16 @@ impl MetricState {
             let is_failed = input.asks.iter().any(|ask| ask.replicas.is_none());
             let fallback = scaling
                 .fallback
-                .filter(|fallback| is_failed && trigger.failures > fallback.failure_threshold);
+                .filter(|_| is_failed && trigger.is_beyond_threshold(scaling));
+            // A time in which not everybody counts is unknown, however much is counted.
+            if matches!(trigger.spec.source, TriggerSource::Http(_))
+                && !scene.observation.load.is_known()
+                && !is_failed
+            {
+                group
+                    .unknown
+                    .extend(input.asks.iter().map(|ask| ask.metric.clone()));
+            }
             if let Some(fallback) = fallback {
                 input.replace(fallback, scene, group);
             }

@@ -36,6 +36,17 @@ pub enum Load {
         /// Waiting.
         queued: u32,
     },
+    /// Counted by some of those who may have requests: there are at least so many.
+    Partial {
+        /// At replicas.
+        in_flight: u32,
+        /// Waiting.
+        queued: u32,
+        /// Who does not count.
+        reason: Unknown,
+        /// Since when.
+        since: Timestamp,
+    },
     /// Nobody counts: the link to the activator is lost.
     Unknown {
         /// Why.
@@ -56,14 +67,33 @@ impl Load {
     pub fn total(&self) -> Option<u32> {
         match self {
             Self::Known { in_flight, queued } => Some(in_flight.saturating_add(*queued)),
+            Self::Partial { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Requests at replicas, and waiting, as far as anybody counts: enough to go up by.
+    pub fn counted(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Known { in_flight, queued }
+            | Self::Partial {
+                in_flight, queued, ..
+            } => Some((*in_flight, *queued)),
             Self::Unknown { .. } => None,
         }
     }
 
-    /// The total as a metric measured at `now`.
+    /// Whether all of it is counted: without that, nothing goes down.
+    pub fn is_known(&self) -> bool {
+        matches!(self, Self::Known { .. })
+    }
+
+    /// What is counted, as a metric measured at `now`.
     pub fn value(&self, now: Timestamp) -> MetricValue {
         match self {
-            Self::Known { in_flight, queued } => MetricValue::Known {
+            Self::Known { in_flight, queued }
+            | Self::Partial {
+                in_flight, queued, ..
+            } => MetricValue::Known {
                 value: f64::from(*in_flight) + f64::from(*queued),
                 at: now,
             },

@@ -9,7 +9,7 @@ use zeron_core::Timestamp;
 use zeron_core::decision::Ask;
 use zeron_core::policy::{KnativeMetric, ScalePolicy, Scaling, TriggerGroup, TriggerSource};
 
-use crate::observation::{Load, Observation};
+use crate::observation::Observation;
 use crate::sliding::{Extreme, Sliding};
 
 /// How long a raise is kept where no group says otherwise: Knative's default panic window.
@@ -50,10 +50,10 @@ impl RaiseState {
         let Some(group) = policy.groups.iter().find(|group| counts_requests(group)) else {
             return Raise::default();
         };
-        let Load::Known { queued, .. } = observation.load else {
+        let Some((in_flight, queued)) = observation.load.counted() else {
             return Raise::default();
         };
-        let load = observation.load.total().unwrap_or(0);
+        let load = in_flight.saturating_add(queued);
         let capacity = capacity(policy, observation, queued);
         let needed = match capacity {
             Some(capacity) => crate::kpa::as_count((f64::from(load) / capacity).ceil()),

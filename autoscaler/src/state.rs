@@ -1,5 +1,7 @@
 //! What is remembered of a function between decisions.
 
+use std::time::Duration;
+
 use zeron_core::Timestamp;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::policy::{ScalePolicy, Scaling, TriggerGroup};
@@ -51,6 +53,7 @@ pub struct DecisionState {
     pub(crate) raise: RaiseState,
     pub(crate) last_active: Option<Timestamp>,
     pub(crate) due: Option<Timestamp>,
+    phase: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +99,31 @@ impl DecisionState {
             raise: RaiseState::new(),
             last_active,
             due: None,
+            phase: None,
+        }
+    }
+
+    /// Puts the KPA's grid at `phase` (below two seconds) after each even second, so that thousands
+    /// of functions that are declared together do not decide in the same millisecond. Without it
+    /// the grid begins with the function.
+    pub fn set_phase(&mut self, phase: Duration, now: Timestamp) {
+        self.phase = Some(phase);
+        for group in &mut self.groups {
+            if let GroupState::Knative(state) = group {
+                state.set_phase(phase, now);
+            }
+        }
+    }
+
+    /// Until now there may have been requests that nobody counted: whoever scales on requests
+    /// waits for one full period of its own before it consents to zero.
+    pub fn doubt(&mut self, now: Timestamp) {
+        for group in &mut self.groups {
+            match group {
+                GroupState::Knative(state) => state.doubt(now),
+                GroupState::Http(state) => state.cooldown.doubt(now),
+                GroupState::Metric(state) => state.doubt(now),
+            }
         }
     }
 
@@ -118,6 +146,9 @@ impl DecisionState {
             }
         });
         self.groups = groups.collect();
+        if let Some(phase) = self.phase {
+            self.set_phase(phase, now);
+        }
     }
 
     /// Adds a second's load to every window that counts requests.

@@ -55,6 +55,8 @@ fn view(id: FunctionId, owner: ObjectRef, generation: u64) -> FunctionView {
             failure: None,
             since: Timestamp::from_secs(1_000 + generation),
             last_active: None,
+            paused_at: None,
+            held: Vec::new(),
         },
         urls: Vec::new(),
         traffic_percent: None,

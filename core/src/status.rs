@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Rule;
 use crate::endpoint::StartFailure;
 use crate::id::{FunctionId, ObjectRef};
 use crate::metric::MetricValue;
@@ -39,6 +40,13 @@ pub struct FunctionStatus {
     pub since: Timestamp,
     /// When anything last kept it above zero.
     pub last_active: Option<Timestamp>,
+    /// The count at which its owner paused it, the current one or a given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<u32>,
+    /// Rules of the newest decision that keep the count from what its inputs ask for: a cooldown
+    /// that lasts, an unknown source, a pause.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Rule>,
 }
 
 /// What a function is doing.
@@ -74,4 +82,21 @@ pub struct TriggerStatus {
     pub target: f64,
     /// Whether it has work.
     pub is_active: bool,
+    /// How reading it goes.
+    #[serde(default)]
+    pub health: TriggerHealth,
+}
+
+/// How reading a trigger goes: what KEDA calls `Happy` and `Failing`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerHealth {
+    /// Readings that failed in a row, one per poll; zero: happy.
+    pub failures: u32,
+    /// When the first of them failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// A fallback stands in for its value.
+    #[serde(default)]
+    pub is_fallback: bool,
 }

@@ -1,6 +1,8 @@
 //! One function as the engine owns it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeron_core::decision::Cause;
 use zeron_core::function::Protocol;
@@ -8,12 +10,15 @@ use zeron_core::metric::Unknown;
 use zeron_core::policy::{Scaling, Writer};
 use zeron_core::roles::BoundTrigger;
 use zeron_core::status::TriggerStatus;
-use zeron_core::{Decision, EndpointSnapshot, Function, Timestamp};
+use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, Timestamp};
 
-use super::replicas::Replicas;
+use super::Found;
+use super::replicas::{Replicas, Step};
 use super::view::{Facts, View};
 use crate::decide::decide;
+use crate::kpa::GRID;
 use crate::observation::{Load, Observation};
+use crate::raise::counts_requests;
 use crate::state::{DecisionState, Start, TriggerKey};
 
 /// A trigger of a scaler, bound or not.
@@ -32,6 +37,10 @@ pub(crate) struct Entry {
     pub(crate) endpoints: Option<Arc<EndpointSnapshot>>,
     pub(crate) in_flight: u32,
     pub(crate) queued: u32,
+    /// Found, with a count that is not known yet: nothing is decided.
+    pub(crate) uncounted: Option<Found>,
+    /// When fewer replicas were last asked for.
+    pub(crate) lowered_at: Option<Timestamp>,
     pub(crate) bindings: Vec<Binding>,
     pub(crate) view: Arc<View>,
     triggers: Arc<[TriggerStatus]>,
@@ -43,6 +52,8 @@ pub(crate) struct Entry {
 pub(crate) struct Circumstances {
     /// Set while nobody counts requests.
     pub(crate) lost: Option<(Unknown, Timestamp)>,
+    /// Set while some of several do not.
+    pub(crate) unheard: Option<(Unknown, Timestamp)>,
     pub(crate) cap: Option<u32>,
     pub(crate) now: Timestamp,
 }
@@ -52,17 +63,16 @@ impl Entry {
     pub(crate) fn new(
         function: Arc<Function>,
         endpoints: Option<Arc<EndpointSnapshot>>,
+        start: Start,
         now: Timestamp,
     ) -> Self {
-        let found = endpoints.as_deref().map_or(0, existing);
-        let start = if found == 0 {
-            Start::Created
-        } else {
-            Start::Found {
-                replicas: found,
-                last_active: None,
-            }
+        let found = start.replicas();
+        let last_active = match start {
+            Start::Created => None,
+            Start::Found { last_active, .. } => last_active,
         };
+        let mut state = DecisionState::new(&function.scale, start, now);
+        state.set_phase(phase(&function.id), now);
         let triggers: Arc<[TriggerStatus]> = Arc::new([]);
         let facts = Facts {
             function: Arc::clone(&function),
@@ -74,20 +84,29 @@ impl Entry {
             queued: 0,
             triggers: Arc::clone(&triggers),
             since: now,
-            last_active: None,
+            last_active,
         };
         Self {
-            state: DecisionState::new(&function.scale, start, now),
+            state,
             function,
             replicas: Replicas::new(found),
             endpoints,
             in_flight: 0,
             queued: 0,
+            uncounted: None,
+            lowered_at: None,
             bindings: Vec::new(),
             view: Arc::new(View::new(facts)),
             triggers,
             since: now,
         }
+    }
+
+    /// The count of a function that was found is known now.
+    pub(crate) fn begin(&mut self, start: Start, now: Timestamp) {
+        self.state = DecisionState::new(&self.function.scale, start, now);
+        self.state.set_phase(phase(&self.function.id), now);
+        self.replicas = Replicas::new(start.replicas());
     }
 
     /// Takes over another definition of the same function.
@@ -98,16 +117,46 @@ impl Entry {
         self.function = function;
     }
 
-    pub(crate) fn observe_endpoints(&mut self, snapshot: Arc<EndpointSnapshot>) {
+    /// Takes in a snapshot; `declared` is what the platform says of the count, if it says so.
+    pub(crate) fn observe_endpoints(
+        &mut self,
+        snapshot: Arc<EndpointSnapshot>,
+        declared: Option<u32>,
+    ) {
         if self.function.scale.writer == Writer::External {
-            self.replicas.follow(existing(&snapshot));
+            self.replicas
+                .follow(declared.unwrap_or_else(|| existing(&snapshot)));
         }
         self.endpoints = Some(snapshot);
     }
 
+    /// A request arrived: what was on its way to zero comes back, to wait as long as its groups
+    /// say. Where none of them counts requests, only what is in flight holds it.
+    pub(crate) fn revive(&mut self) -> Vec<Step> {
+        let is_counted = self.function.scale.groups.iter().any(counts_requests);
+        if is_counted && self.replicas.current() == 0 {
+            self.replicas.cancel_all()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Until now there may have been requests that nobody counted.
+    pub(crate) fn doubt(&mut self, now: Timestamp) {
+        if self.replicas.asked() > 0 {
+            self.state.doubt(now);
+        }
+    }
+
     pub(crate) fn decide(&mut self, cause: Cause, around: &Circumstances) -> Decision {
-        let load = match &around.lost {
-            Some((reason, since)) if self.has_requests() => Load::Unknown {
+        let load = match (&around.lost, &around.unheard) {
+            (Some((reason, since)), _) if self.has_requests() => Load::Unknown {
+                reason: reason.clone(),
+                since: *since,
+            },
+            (None, Some((reason, since))) if self.has_requests() => Load::Partial {
+                in_flight: self.in_flight,
+                queued: self.queued,
                 reason: reason.clone(),
                 since: *since,
             },
@@ -171,7 +220,15 @@ impl Entry {
     }
 }
 
+/// Where in the KPA's grid a function decides: anywhere, and always at the same place.
+fn phase(function: &FunctionId) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    function.hash(&mut hasher);
+    let grid = u64::try_from(GRID.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(hasher.finish() % grid)
+}
+
 /// Replicas that a platform already has for a function.
-fn existing(snapshot: &EndpointSnapshot) -> u32 {
+pub(crate) fn existing(snapshot: &EndpointSnapshot) -> u32 {
     snapshot.live().saturating_add(snapshot.pending)
 }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId};
 
+use super::Found;
 use crate::state::TriggerKey;
 
 /// A snapshot, or the end of its function.
@@ -16,9 +17,9 @@ pub(crate) type Endpoints = Option<Arc<EndpointSnapshot>>;
 /// What to do with a function.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    Apply(Arc<Function>),
+    Apply(Arc<Function>, Option<Found>),
     /// Removed, and declared again before the engine looked: nothing of before counts.
-    Replace(Arc<Function>),
+    Replace(Arc<Function>, Option<Found>),
     Remove,
 }
 
@@ -27,6 +28,8 @@ pub(crate) enum Command {
 pub(crate) struct Mail {
     pub(crate) commands: HashMap<FunctionId, Command>,
     pub(crate) endpoints: HashMap<FunctionId, Endpoints>,
+    /// What the platform holds, whoever wrote it.
+    pub(crate) declared: HashMap<FunctionId, u32>,
     pub(crate) pushes: BTreeSet<(FunctionId, TriggerKey)>,
 }
 
@@ -37,13 +40,15 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    pub(crate) fn apply(&self, function: Arc<Function>) {
+    pub(crate) fn apply(&self, function: Arc<Function>, found: Option<Found>) {
         let mut mail = self.mail.lock();
         let before = mail.commands.remove(&function.id);
         let id = function.id.clone();
         let command = match before {
-            Some(Command::Remove | Command::Replace(_)) => Command::Replace(function),
-            Some(Command::Apply(_)) | None => Command::Apply(function),
+            Some(Command::Remove | Command::Replace(..)) => Command::Replace(function, found),
+            // An edit in the meantime does not undo how it was found.
+            Some(Command::Apply(_, before)) => Command::Apply(function, found.or(before)),
+            None => Command::Apply(function, found),
         };
         mail.commands.insert(id, command);
         drop(mail);
@@ -78,6 +83,11 @@ impl EndpointSink for Inbox {
             .lock()
             .endpoints
             .insert(function.clone(), snapshot);
+        self.arrived.notify_one();
+    }
+
+    fn declared(&self, function: &FunctionId, replicas: u32) {
+        self.mail.lock().declared.insert(function.clone(), replicas);
         self.arrived.notify_one();
     }
 }

@@ -88,6 +88,12 @@ impl Replicas {
         steps
     }
 
+    /// Whether nothing is left once this drain is over; `None` when it was taken back.
+    pub(crate) fn is_last(&self, id: DrainId) -> Option<bool> {
+        let drain = self.drains.iter().find(|(other, _)| *other == id)?;
+        Some(self.asked <= drain.1)
+    }
+
     /// Nothing is in flight on `victims` any more: now they may stop. `None` when that drain was
     /// taken back meanwhile.
     pub(crate) fn drained(&mut self, id: DrainId, victims: Vec<EndpointId>) -> Option<Step> {

@@ -7,18 +7,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use zeron_core::decision::{Cause, Decision};
 use zeron_core::metric::{Unknown, UnknownKind};
-use zeron_core::{
-    Backend, EndpointSnapshot, Function, FunctionId, ScalerRegistry, Stat, Timestamp,
-};
-use zeron_wire::{AutoscalerLink, Coverage, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
+use zeron_core::{Backend, EndpointSnapshot, FunctionId, ScalerRegistry, Stat, Timestamp};
+use zeron_wire::{AutoscalerLink, Coverage, Drain, DrainId, ToActivator, ToAutoscaler, Wake};
 
 use super::clock::Clock;
+use super::drains::Settling;
 use super::entry::{Circumstances, Entry};
-use super::inbox::{Command, Endpoints, Mail};
+use super::inbox::{Command, Mail};
 use super::outbox::Outbox;
 use super::poll::{Answer, Polls};
 use super::replicas::Step;
-use super::sources::{Lesson, triggers_of};
+use super::sources::Lesson;
 use super::timers::{TimerKey, Timers};
 use super::{EngineConfig, EngineHandle};
 use crate::collector::LoadSample;
@@ -36,11 +35,11 @@ const FLUSH_AGAIN: Duration = Duration::from_millis(10);
 
 pub(crate) struct Task {
     pub(super) handle: EngineHandle,
-    backend: Arc<dyn Backend>,
+    pub(super) backend: Arc<dyn Backend>,
     pub(super) registry: Arc<dyn ScalerRegistry>,
     pub(super) clock: Arc<dyn Clock>,
     from_activator: mpsc::Receiver<ToAutoscaler>,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     answers: mpsc::Receiver<Answer>,
     /// Answers not yet looked at; a large batch is taken in turns, between wake-ups.
     pub(super) lessons: VecDeque<Lesson>,
@@ -48,13 +47,19 @@ pub(crate) struct Task {
     pub(super) timers: Timers,
     pub(super) entries: HashMap<FunctionId, Entry>,
     /// Of every function that a back end published, known to us or not yet.
-    endpoints: HashMap<FunctionId, Arc<EndpointSnapshot>>,
+    pub(super) endpoints: HashMap<FunctionId, Arc<EndpointSnapshot>>,
+    /// Counts that the platform says, of functions known to us or not yet.
+    pub(super) declared: HashMap<FunctionId, u32>,
     /// Functions whose load was not zero in the last report.
-    loaded: HashSet<FunctionId>,
+    pub(super) loaded: HashSet<FunctionId>,
+    /// Last drains that are done, until a report shows that nothing arrived meanwhile.
+    pub(super) settling: HashMap<FunctionId, Settling>,
+    /// Several activators: their reports come merged.
+    pub(super) is_merged: bool,
     /// Set once the activator is gone.
-    lost: Option<(Unknown, Timestamp)>,
+    pub(super) lost: Option<(Unknown, Timestamp)>,
     /// Set while one of several activators is not heard.
-    unheard: Option<(Unknown, Timestamp)>,
+    pub(super) unheard: Option<(Unknown, Timestamp)>,
     next_drain: u64,
     replica_cap: Option<u32>,
     history: usize,
@@ -83,7 +88,10 @@ impl Task {
             timers: Timers::default(),
             entries: HashMap::new(),
             endpoints: HashMap::new(),
+            declared: HashMap::new(),
             loaded: HashSet::new(),
+            settling: HashMap::new(),
+            is_merged: false,
             lost: None,
             unheard: None,
             next_drain: 1,
@@ -141,6 +149,7 @@ impl Task {
             };
             match key {
                 TimerKey::Decide(function) => self.decide(&function, Cause::Timer),
+                TimerKey::Drift(function) => self.look_at_drift(&function),
                 TimerKey::Rebind(function) => self.rebind(&function),
                 TimerKey::Poll(poll) => {
                     let next = self.polls.turn(&poll, now);
@@ -176,7 +185,8 @@ impl Task {
 
     fn wake(&mut self, wake: &Wake) {
         let Some(entry) = self.entries.get_mut(&wake.function) else {
-            tracing::warn!(function = %wake.function, "wake-up for a function that is not known");
+            // Another autoscaler's, as a rule: its owner answers.
+            tracing::debug!(function = %wake.function, "wake-up for a function that is not known");
             return;
         };
         entry.in_flight = wake.in_flight;
@@ -188,7 +198,12 @@ impl Task {
         } else {
             Cause::Backlog
         };
+        let is_ours = entry.uncounted.is_none();
         self.decide(&wake.function, cause);
+        if is_ours {
+            let woken = ToActivator::Woken(wake.function.clone());
+            self.outbox.send(woken);
+        }
     }
 
     /// A second's report: whoever is not in it has no requests.
@@ -209,6 +224,14 @@ impl Task {
             };
             entry.state.observe_load(now, &sample);
             let cause = entry.report_cause();
+            let taken_back = if sample.has_requests() {
+                entry.revive()
+            } else {
+                Vec::new()
+            };
+            for step in taken_back {
+                self.take_step(&stat.function, step);
+            }
             self.loaded.insert(stat.function.clone());
             self.decide(&stat.function, cause);
         }
@@ -220,33 +243,31 @@ impl Task {
                 self.decide(&function, cause);
             }
         }
-    }
-
-    fn finish_drain(&mut self, answer: Drained) {
-        let Some(entry) = self.entries.get_mut(&answer.function) else {
-            return;
-        };
-        let step = entry.replicas.drained(answer.id, answer.endpoints);
-        if let Some(step) = step {
-            self.take_step(&answer.function, step);
-            self.decide(&answer.function, Cause::Endpoints);
-        }
+        self.settle();
     }
 
     /// While some activator is not heard, nothing goes down.
     fn cover(&mut self, coverage: Coverage) {
-        let lost = match coverage {
+        let now = self.clock.now();
+        let was_partial = self.unheard.is_some();
+        self.is_merged = true;
+        self.unheard = match coverage {
             Coverage::Complete => None,
-            Coverage::Partial { message } => Some(message),
+            Coverage::Partial { message } => {
+                let kind = UnknownKind::Transport;
+                let since = self.unheard.as_ref().map_or(now, |(_, since)| *since);
+                Some((Unknown { kind, message }, since))
+            }
         };
-        let reason = |message| Unknown {
-            kind: UnknownKind::Transport,
-            message,
-        };
-        self.unheard = lost.map(|message| (reason(message), self.clock.now()));
-        let functions: Vec<_> = self.entries.keys().cloned().collect();
-        for function in functions {
-            self.decide(&function, Cause::Poll);
+        for (function, entry) in &mut self.entries {
+            if was_partial {
+                entry.doubt(now);
+            }
+            // In turns, between wake-ups. At zero there is nothing that could go down.
+            if entry.replicas.asked() > 0 {
+                let decide = TimerKey::Decide(function.clone());
+                self.timers.set(decide, Some(now));
+            }
         }
     }
 
@@ -268,12 +289,15 @@ impl Task {
         for (function, snapshot) in mail.endpoints {
             self.observe_endpoints(&function, snapshot);
         }
+        for (function, count) in mail.declared {
+            self.observe_declared(&function, count);
+        }
         for (function, command) in mail.commands {
             match command {
-                Command::Apply(definition) => self.apply(definition),
-                Command::Replace(definition) => {
+                Command::Apply(definition, found) => self.apply(definition, found),
+                Command::Replace(definition, found) => {
                     self.remove(&function);
-                    self.apply(definition);
+                    self.apply(definition, found);
                 }
                 Command::Remove => self.remove(&function),
             }
@@ -284,76 +308,22 @@ impl Task {
         }
     }
 
-    fn observe_endpoints(&mut self, function: &FunctionId, snapshot: Endpoints) {
-        let Some(snapshot) = snapshot else {
-            self.endpoints.remove(function);
-            if let Some(entry) = self.entries.get_mut(function) {
-                entry.endpoints = None;
-            }
-            return;
-        };
-        self.endpoints
-            .insert(function.clone(), Arc::clone(&snapshot));
-        if let Some(entry) = self.entries.get_mut(function) {
-            entry.observe_endpoints(snapshot);
-            self.decide(function, Cause::Endpoints);
-        }
-    }
-
-    fn apply(&mut self, definition: Arc<Function>) {
-        let now = self.clock.now();
-        let id = definition.id.clone();
-        if let Some(mut entry) = self.entries.remove(&id) {
-            let is_bound_alike = triggers_of(&entry.function) == triggers_of(&definition);
-            if !is_bound_alike {
-                self.unbind(&mut entry);
-            }
-            entry.redefine(definition, now);
-            if !is_bound_alike {
-                self.bind(&mut entry, now);
-            }
-            self.entries.insert(id.clone(), entry);
-        } else {
-            let endpoints = self.endpoints.get(&id).cloned();
-            let mut entry = Entry::new(definition, endpoints, now);
-            self.handle
-                .views
-                .insert(id.clone(), Arc::clone(&entry.view));
-            self.bind(&mut entry, now);
-            self.entries.insert(id.clone(), entry);
-        }
-        self.refresh(&id, now);
-        self.decide(&id, Cause::Applied);
-        self.announce(&id);
-    }
-
-    fn remove(&mut self, function: &FunctionId) {
-        let Some(mut entry) = self.entries.remove(function) else {
-            return;
-        };
-        self.unbind(&mut entry);
-        for step in entry.replicas.cancel_all() {
-            self.take_step(function, step);
-        }
-        self.timers.set(TimerKey::Decide(function.clone()), None);
-        self.timers.set(TimerKey::Rebind(function.clone()), None);
-        self.loaded.remove(function);
-        self.handle.views.remove(function);
-        self.announce(function);
-    }
-
     // === decisions ===
 
     /// Decides for one function and takes the steps, before anything else happens.
     pub(super) fn decide(&mut self, function: &FunctionId, cause: Cause) {
         let around = Circumstances {
-            lost: self.lost.clone().or_else(|| self.unheard.clone()),
+            lost: self.lost.clone(),
+            unheard: self.unheard.clone(),
             cap: self.replica_cap,
             now: self.clock.now(),
         };
         let Some(entry) = self.entries.get_mut(function) else {
             return;
         };
+        if entry.uncounted.is_some() {
+            return;
+        }
         let decision = entry.decide(cause, &around);
         let next_drain = &mut self.next_drain;
         let next_id = || {
@@ -361,14 +331,18 @@ impl Task {
             DrainId(*next_drain)
         };
         let must_drain = entry.has_requests();
+        let before = entry.replicas.asked();
         let steps = entry.replicas.steer(decision.desired, must_drain, next_id);
+        if entry.replicas.asked() < before {
+            entry.lowered_at = Some(around.now);
+        }
         for step in steps {
             self.take_step(function, step);
         }
         self.record(function, decision);
     }
 
-    fn take_step(&mut self, function: &FunctionId, step: Step) {
+    pub(super) fn take_step(&mut self, function: &FunctionId, step: Step) {
         match step {
             Step::Scale { count, victims } => self.backend.scale(function, count, &victims),
             Step::Cancel(id) => self.outbox.send(ToActivator::Cancel(id)),
@@ -407,7 +381,7 @@ impl Task {
         }
     }
 
-    fn announce(&self, function: &FunctionId) {
+    pub(super) fn announce(&self, function: &FunctionId) {
         // Nobody listens: nobody misses it.
         drop(self.handle.changes.send(function.clone()));
     }

@@ -1,6 +1,7 @@
 //! Claims about the engine, with a fake back end and fake sources, on a paused clock.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod fakes;
 
 use std::time::Duration;
@@ -74,6 +75,13 @@ async fn an_idle_function_is_drained_then_stopped_and_rests_without_a_timer() {
     assert_eq!(rig.backend.asked("hello"), [1], "not before it is drained");
     rig.drained(&drain).await;
     settle().await;
+    assert_eq!(
+        rig.backend.asked("hello"),
+        [1],
+        "not before a report says that nothing arrived"
+    );
+    rig.silence().await;
+    settle().await;
     assert_eq!(rig.backend.asked("hello"), [1, 0]);
     assert_eq!(
         rig.handle.status(&drain.function).unwrap().phase,
@@ -117,6 +125,8 @@ async fn a_wake_after_the_stop_starts_again_at_once() {
     rig.silence().await;
     let drain = rig.drain(Duration::from_secs(200)).await;
     rig.drained(&drain).await;
+    settle().await;
+    rig.silence().await;
     settle().await;
     rig.wake("hello", 0, 1).await;
     settle().await;

@@ -11,6 +11,8 @@ use super::poll::PollKey;
 pub(crate) enum TimerKey {
     /// Decide for a function.
     Decide(FunctionId),
+    /// Look again at a count that somebody else wrote, or that did not come about.
+    Drift(FunctionId),
     /// Try again to bind a function's triggers.
     Rebind(FunctionId),
     /// Read a source.

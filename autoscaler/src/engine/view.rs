@@ -79,8 +79,22 @@ impl Facts {
         self.asked.saturating_sub(self.ready())
     }
 
-    fn summary(&self) -> (Phase, u32, u32) {
-        (self.phase(), self.desired, self.ready())
+    fn summary(&self) -> Summary {
+        Summary {
+            phase: self.phase(),
+            counts: (self.desired, self.ready()),
+            paused_at: self.paused_at(),
+            triggers: self
+                .triggers
+                .iter()
+                .map(|it| (it.is_active, it.health.failures > 0, it.health.is_fallback))
+                .collect(),
+        }
+    }
+
+    fn paused_at(&self) -> Option<u32> {
+        let pause = self.function.scale.pause;
+        pause.at.or(pause.is_frozen.then_some(self.desired))
     }
 
     /// A trigger that fails, as opposed to one that was not asked yet.
@@ -148,10 +162,45 @@ impl Facts {
             failure: self.failure().cloned(),
             since: self.since,
             last_active: self.last_active,
+            paused_at: self.paused_at(),
+            held: latest.map(held).unwrap_or_default(),
             id: self.function.id.clone(),
             owner: self.function.owner.clone(),
         }
     }
+}
+
+/// What somebody who follows changes wants to hear of.
+#[derive(PartialEq)]
+struct Summary {
+    phase: Phase,
+    counts: (u32, u32),
+    paused_at: Option<u32>,
+    /// Of each: whether it is active, whether it fails, whether a fallback stands in for it.
+    triggers: Vec<(bool, bool, bool)>,
+}
+
+/// The rules of a decision that keep its count from what its inputs ask for.
+fn held(decision: &Decision) -> Vec<Rule> {
+    let rules = decision.rules.iter().filter(|rule| {
+        matches!(
+            rule,
+            Rule::Panic { .. }
+                | Rule::ScaleDownRate { .. }
+                | Rule::ScaleDownDelay { .. }
+                | Rule::Stabilization { .. }
+                | Rule::Behavior { .. }
+                | Rule::ZeroNotBefore { .. }
+                | Rule::ScaleToZeroDisabled
+                | Rule::Busy { .. }
+                | Rule::Unknown { .. }
+                | Rule::Paused { .. }
+                | Rule::ScaleInPaused
+                | Rule::ScaleOutPaused
+                | Rule::ExternalWriter
+        )
+    });
+    rules.cloned().collect()
 }
 
 /// All functions.

@@ -9,6 +9,7 @@ use zeron_core::policy::{
     Behavior, Fallback, FallbackBehavior, MetricScaling, MetricType, RequestRate, Trigger,
     TriggerSource,
 };
+use zeron_core::status::TriggerHealth;
 
 use super::freshness;
 use crate::group::{GroupAsk, Scene};
@@ -22,6 +23,8 @@ pub(super) struct TriggerState {
     pub(super) latest: Result<(Vec<MetricReading>, Timestamp), (Unknown, Timestamp)>,
     /// Failed readings in a row.
     pub(super) failures: u32,
+    /// Metrics of the last good reading, with their targets.
+    pub(super) known: Vec<(String, f64)>,
     /// A push said that there is work, and no reading came since.
     pub(super) is_pushed: bool,
     pub(super) rate: HttpRate,
@@ -37,6 +40,7 @@ impl TriggerState {
             spec: spec.clone(),
             latest: Err((not_read, now)),
             failures: 0,
+            known: Vec::new(),
             is_pushed: false,
             rate: HttpRate::new(request_rate(spec)),
         }
@@ -48,16 +52,39 @@ impl TriggerState {
         match result.and_then(check) {
             Ok(readings) => {
                 self.failures = 0;
+                let known = readings.iter().map(|it| (it.metric.clone(), it.target));
+                self.known = known.collect();
                 self.latest = Ok((readings, now));
             }
             Err(unknown) => {
                 self.failures = self.failures.saturating_add(1);
                 let since = match &self.latest {
-                    Err((_, since)) => *since,
-                    Ok(_) => now,
+                    Err((before, since)) if before.kind != UnknownKind::NotRead => *since,
+                    Err(_) | Ok(_) => now,
                 };
                 self.latest = Err((unknown, since));
             }
+        }
+    }
+}
+
+impl TriggerState {
+    /// Whether it failed so often that a fallback takes its place, where there is one.
+    pub(super) fn is_beyond_threshold(&self, scaling: &MetricScaling) -> bool {
+        scaling
+            .fallback
+            .is_some_and(|it| self.failures > it.failure_threshold)
+    }
+
+    pub(super) fn health(&self, scaling: &MetricScaling) -> TriggerHealth {
+        let failing_since = match &self.latest {
+            Err((_, since)) if self.failures > 0 => Some(*since),
+            Ok(_) | Err(_) => None,
+        };
+        TriggerHealth {
+            failures: self.failures,
+            failing_since,
+            is_fallback: self.is_beyond_threshold(scaling),
         }
     }
 }

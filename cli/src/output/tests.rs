@@ -45,6 +45,7 @@ fn worker() -> FunctionView {
         },
         target: 10.0,
         is_active: false,
+        health: Default::default(),
     }];
     view
 }

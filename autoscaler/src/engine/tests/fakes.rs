@@ -90,9 +90,46 @@ impl FakeBackend {
         state.asked.get(&id(name))?.first().copied()
     }
 
+    /// The platform's own count, whoever wrote it.
+    pub(super) fn declare(&self, name: &str, count: u32) {
+        let sink = self.state.lock().sink.clone();
+        sink.unwrap().declared(&id(name), count);
+    }
+
+    /// Fewer replicas than were asked for: a quota.
+    pub(super) fn starve(&self, name: &str, runs: u32, pending: u32) {
+        self.state.lock().resize(&id(name), runs, &[]);
+        let state = self.state.lock();
+        let replicas = state.replicas[&id(name)].iter();
+        let snapshot = EndpointSnapshot {
+            endpoints: replicas.map(|id| ready(*id)).collect(),
+            pending,
+            failure: Some(zeron_core::StartFailure {
+                reason: "FailedCreate".to_owned(),
+                message: "exceeded quota".to_owned(),
+                at: Timestamp::EPOCH,
+                retry_at: None,
+                is_final: false,
+            }),
+        };
+        let sink = state.sink.clone();
+        drop(state);
+        sink.unwrap().publish(&id(name), Some(Arc::new(snapshot)));
+    }
+
     /// Makes so many replicas run although nobody asked.
     pub(super) fn run(&self, name: &str, count: u32) {
         self.state.lock().resize(&id(name), count, &[]);
+    }
+}
+
+fn ready(id: EndpointId) -> Endpoint {
+    Endpoint {
+        id,
+        address: None,
+        is_ready: true,
+        is_draining: false,
+        probe: None,
     }
 }
 
@@ -108,13 +145,7 @@ impl BackendState {
             self.next += 1;
             replicas.push(EndpointId(self.next));
         }
-        let endpoints = replicas.iter().map(|replica| Endpoint {
-            id: *replica,
-            address: None,
-            is_ready: true,
-            is_draining: false,
-            probe: None,
-        });
+        let endpoints = replicas.iter().map(|replica| ready(*replica));
         let snapshot = EndpointSnapshot {
             endpoints: endpoints.collect(),
             pending: 0,
@@ -418,21 +449,35 @@ impl Rig {
         self.send(ToAutoscaler::Stats(Vec::new())).await;
     }
 
+    /// The next order that is about a drain.
     pub(super) async fn order(&mut self) -> ToActivator {
+        self.order_within(Duration::from_secs(1)).await
+    }
+
+    async fn order_within(&mut self, within: Duration) -> ToActivator {
         let link = self.link.as_mut().unwrap();
-        let order = tokio::time::timeout(Duration::from_secs(1), link.receiver.recv()).await;
-        order.unwrap().unwrap()
+        let order = async {
+            loop {
+                match link.receiver.recv().await.unwrap() {
+                    ToActivator::Woken(_) | ToActivator::Settled(_) => {}
+                    order => return order,
+                }
+            }
+        };
+        tokio::time::timeout(within, order).await.unwrap()
+    }
+
+    /// Every order that is there now.
+    pub(super) fn orders(&mut self) -> Vec<ToActivator> {
+        let link = self.link.as_mut().unwrap();
+        std::iter::from_fn(|| link.receiver.try_recv().ok()).collect()
     }
 
     /// The next drain, within so much time.
     pub(super) async fn drain(&mut self, within: Duration) -> Drain {
-        let link = self.link.as_mut().unwrap();
-        let order = tokio::time::timeout(within, link.receiver.recv()).await;
-        match order.unwrap().unwrap() {
+        match self.order_within(within).await {
             ToActivator::Drain(drain) => drain,
-            ToActivator::Cancel(id) => panic!("{id:?} cancelled"),
-            ToActivator::Woken(function) => panic!("{function} woken"),
-            ToActivator::Settled(id) => panic!("{id:?} settled"),
+            order => panic!("{order:?}"),
         }
     }
 

@@ -53,6 +53,7 @@ fn trigger(kind: &str, metric: &str, value: MetricValue, is_active: bool) -> Tri
         value,
         target: 10.0,
         is_active,
+        health: Default::default(),
     }
 }
 
@@ -72,6 +73,8 @@ fn function(triggers: Vec<TriggerStatus>) -> FunctionStatus {
         failure: None,
         since: at(0),
         last_active: None,
+        paused_at: None,
+        held: Vec::new(),
     }
 }
 
