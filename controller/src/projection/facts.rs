@@ -267,7 +267,10 @@ fn authentication(object: &Value) -> AuthenticationFacts {
 fn service(object: &Value) -> ServiceFacts {
     ServiceFacts {
         selector: labels(object, &["spec", "selector"]),
-        is_opted: annotation(object, "zeron.dev/activator") == Some("true"),
+        // On its way back it keeps its ports until nobody dials them any more.
+        is_opted: annotation(object, "zeron.dev/activator") == Some("true")
+            || (annotation(object, "zeron.dev/selector").is_some()
+                && annotation(object, "zeron.dev/activator-ports").is_some()),
     }
 }
 

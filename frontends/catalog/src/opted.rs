@@ -9,6 +9,8 @@ use zeron_core::{FunctionId, ObjectRef, Route};
 use zeron_manifest::{CoreService, Header, Scope};
 
 const OPT_IN: &str = "zeron.dev/activator";
+/// Where the selector is kept that was taken away.
+const SELECTOR: &str = "zeron.dev/selector";
 const PORTS: &str = "zeron.dev/activator-ports";
 /// The HTTP add-on's default target, and KEDA's default cooldown.
 const DEFAULT_TARGET: f64 = 100.0;
@@ -22,7 +24,12 @@ impl ActivatorPorts {
     /// `None` for a Service that has not opted in.
     pub(super) fn read(scope: &Scope<'_>, header: &Header) -> Option<Self> {
         let annotations = &header.meta.annotations;
-        annotations.get(OPT_IN).filter(|value| *value == "true")?;
+        let is_opted = annotations.get(OPT_IN).is_some_and(|value| value == "true");
+        // On its way back a Service keeps its ports until nobody dials them any more.
+        let is_leaving = annotations.contains_key(SELECTOR) && annotations.contains_key(PORTS);
+        if !is_opted && !is_leaving {
+            return None;
+        }
         let text = annotations.get(PORTS).map_or("", String::as_str);
         let mut ports = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
@@ -82,9 +89,7 @@ fn route(service: &ObjectRef, listen: NonZeroU16, function: &FunctionId) -> Rout
                 function: function.clone(),
                 weight: 1,
             }],
-            timeouts: None,
-            placeholder: None,
-            fallback: None,
+            ..Forward::default()
         }),
         tag: None,
     }
