@@ -1,27 +1,35 @@
 //! Starting a data plane, feeding it, and ending it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::runtime;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use zeron_core::route::RouteSnapshot;
 use zeron_core::{EndpointSink, FunctionId};
-use zeron_wire::ActivatorLink;
+use zeron_wire::{ActivatorLink, ToActivator};
 
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::house::House;
 use crate::load::Load;
+use crate::peer::Entrance;
+use crate::ports::Ports;
 use crate::registry::Registry;
+use crate::ring::Peer;
 use crate::tls::{self, TlsError};
 use crate::worker::{Door, Shared, Worker};
-use crate::{control, listen, metrics};
+use crate::{claims, control, listen, metrics};
 
 /// How long refusals and close frames may take to leave once the grace time is over.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -53,8 +61,11 @@ pub enum StartError {
 /// One listener with the certificate it serves, once for each worker.
 struct Bound {
     listeners: Vec<TcpListener>,
-    tls: Option<tokio_rustls::TlsAcceptor>,
+    entrance: Entrance,
+    tls: Option<TlsAcceptor>,
 }
+
+type Workers = Vec<(runtime::Handle, Arc<Worker>)>;
 
 impl Activator {
     /// Binds every listener, then starts the workers.
@@ -64,31 +75,32 @@ impl Activator {
     /// is left behind then.
     pub fn start(config: Config, link: ActivatorLink) -> Result<ActivatorHandle, StartError> {
         let bound = bind(&config)?;
-        let addresses = bound
-            .iter()
-            .filter_map(|bound| bound.listeners.first()?.local_addr().ok())
-            .collect();
-        let house = Arc::new(House::new(config.max_queued_bytes, link.sender));
-        let registry = Arc::new(Registry::new(Arc::clone(&house)));
-        let shared = Arc::new(Shared::new(config, house));
+        let shared_addresses = addresses(&bound, Entrance::Shared);
+        let peer_address = addresses(&bound, Entrance::Activators).first().copied();
+        let house = Arc::new(House::new(&config, link.sender));
+        let registry = Arc::new(Registry::new(house));
+        let shared = Arc::new(Shared::new(config, registry));
         let ended = CancellationToken::new();
-        spawn_workers(&shared, bound).map_err(StartError::Worker)?;
-        let runtime = current_thread().map_err(StartError::Worker)?;
-        let control = control::run(Arc::clone(&shared), Arc::clone(&registry), link.receiver);
-        let until = ended.clone();
-        thread::Builder::new()
-            .name("activator-control".to_owned())
-            .spawn(move || runtime.block_on(until.run_until_cancelled(control)))
-            .map_err(StartError::Worker)?;
+        let workers = spawn_workers(&shared, bound).map_err(StartError::Worker)?;
+        let ports = Ports::new(&shared.config.listeners, workers);
+        spawn_others(&shared, &ended, link.receiver).map_err(StartError::Worker)?;
         Ok(ActivatorHandle {
             inner: Arc::new(Inner {
                 shared,
-                registry,
-                addresses,
+                addresses: shared_addresses,
+                peer_address,
+                ports: Mutex::new(ports),
                 ended,
             }),
         })
     }
+}
+
+fn addresses(bound: &[Bound], entrance: Entrance) -> Vec<SocketAddr> {
+    let bound = bound.iter().filter(|bound| bound.entrance == entrance);
+    bound
+        .filter_map(|bound| bound.listeners.first()?.local_addr().ok())
+        .collect()
 }
 
 fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
@@ -97,40 +109,82 @@ fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
         .map(tls::acceptor)
         .transpose()
         .map_err(StartError::Tls)?;
-    let plain = config.listeners.iter().map(|address| (*address, None));
-    let encrypted = tls.map(|listener| (listener.address, acceptor));
+    let plain = config.listeners.iter();
+    let plain = plain.map(|address| (*address, Entrance::Shared, None));
+    let encrypted = tls.map(|listener| (listener.address, Entrance::Shared, acceptor));
+    let peers = config.peer_listener;
+    let peers = peers.map(|address| (address, Entrance::Activators, None));
     plain
         .chain(encrypted)
-        .map(|(address, tls)| {
+        .chain(peers)
+        .map(|(address, entrance, tls)| {
             let listeners = listen::bind(address, config.workers.get())
                 .map_err(|source| StartError::Bind { address, source })?;
-            Ok(Bound { listeners, tls })
+            Ok(Bound {
+                listeners,
+                entrance,
+                tls,
+            })
         })
         .collect()
 }
 
-fn spawn_workers(shared: &Arc<Shared>, mut bound: Vec<Bound>) -> io::Result<()> {
+fn spawn_workers(shared: &Arc<Shared>, mut bound: Vec<Bound>) -> io::Result<Workers> {
+    let mut workers = Workers::new();
     for place in 0..shared.config.workers.get() {
         let mine: Vec<_> = bound
             .iter_mut()
-            .filter_map(|bound| Some((bound.listeners.pop()?, bound.tls.clone())))
+            .filter_map(|bound| {
+                Some(Door {
+                    listener: bound.listeners.pop()?,
+                    entrance: bound.entrance,
+                    tls: bound.tls.clone(),
+                    close: shared.end(bound.entrance).clone(),
+                    open: None,
+                })
+            })
             .collect();
         let runtime = current_thread()?;
         let worker = Worker::new(Arc::clone(shared), place);
         let doors = {
             let _entered = runtime.enter();
-            mine.into_iter()
-                .map(|(listener, tls)| {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
-                    Ok(Door { listener, tls })
-                })
-                .collect::<io::Result<Vec<_>>>()?
+            let doors = mine.into_iter().map(Door::watched);
+            doors.collect::<io::Result<Vec<_>>>()?
         };
+        workers.push((runtime.handle().clone(), Arc::clone(&worker)));
         thread::Builder::new()
             .name(format!("activator-{place}"))
             .spawn(move || runtime.block_on(worker.run(doors)))?;
     }
-    Ok(())
+    Ok(workers)
+}
+
+/// The thread that talks to the autoscaler and to other activators, and the one that probes.
+fn spawn_others(
+    shared: &Arc<Shared>,
+    ended: &CancellationToken,
+    orders: mpsc::Receiver<ToActivator>,
+) -> io::Result<()> {
+    let claims = claims::run(Arc::clone(&shared.house));
+    let control = control::run(Arc::clone(shared), orders);
+    let talk = async { tokio::join!(control, claims) };
+    spawn_until("activator-control", ended.clone(), talk)?;
+    let house = Arc::clone(&shared.house);
+    let probe = async move { house.prober.run().await };
+    spawn_until("activator-probe", ended.clone(), probe)
+}
+
+fn spawn_until(
+    name: &str,
+    end: CancellationToken,
+    work: impl Future + Send + 'static,
+) -> io::Result<()> {
+    let runtime = current_thread()?;
+    let work = move || {
+        runtime.block_on(end.run_until_cancelled(work));
+    };
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop)
 }
 
 fn current_thread() -> io::Result<runtime::Runtime> {
@@ -146,17 +200,21 @@ pub struct ActivatorHandle {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    registry: Arc<Registry>,
     addresses: Vec<SocketAddr>,
+    peer_address: Option<SocketAddr>,
+    ports: Mutex<Ports>,
     ended: CancellationToken,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.begin_drain();
+        self.shared.begin_end();
+        self.shared.drain.cancel();
+        self.shared.drain_activators.cancel();
         self.shared.cut.cancel();
         self.shared.cut_late.cancel();
         self.shared.tasks.close();
+        self.shared.activators.close();
         self.ended.cancel();
     }
 }
@@ -165,18 +223,18 @@ impl ActivatorHandle {
     /// Replaces all routes. State of functions that stay is kept.
     #[allow(clippy::needless_pass_by_value)] // callers share snapshots, and need not keep theirs
     pub fn publish(&self, snapshot: Arc<RouteSnapshot>) {
-        let table = self.inner.registry.publish(&snapshot, Instant::now());
+        let table = self.inner.shared.registry.publish(&snapshot, Instant::now());
         self.inner.shared.routes.store(Arc::new(table));
     }
 
     /// Where a back end publishes replicas. Waiting requests get them in the caller's thread.
     pub fn sink(&self) -> Arc<dyn EndpointSink> {
-        Arc::clone(&self.inner.registry) as Arc<dyn EndpointSink>
+        Arc::clone(&self.inner.shared.registry) as Arc<dyn EndpointSink>
     }
 
     /// What a function has in flight and waiting; `None` when no route snapshot has it.
     pub fn load(&self, function: &FunctionId) -> Option<Load> {
-        Some(self.inner.registry.get(function)?.load())
+        Some(self.inner.shared.registry.get(function)?.load())
     }
 
     /// The addresses that are bound, in the order of [`Config::listeners`], then HTTPS.
@@ -189,27 +247,85 @@ impl ActivatorHandle {
         metrics::register(&self.inner.shared, registry);
     }
 
-    /// Ends: accepts nothing new, lets open requests finish for `grace`, then cuts what is left,
-    /// waiting requests with an answer. Called again with a shorter grace, the shorter one counts.
-    pub async fn drain(&self, grace: Duration) {
-        let shared = &self.inner.shared;
-        shared.begin_drain();
-        shared.tasks.close();
-        if tokio::time::timeout(grace, shared.tasks.wait())
-            .await
-            .is_err()
-        {
-            let now = Instant::now();
-            for function in self.inner.registry.all() {
-                function.refuse_waiting(Cause::ShuttingDown, now);
-            }
-            shared.cut.cancel();
-            let left = tokio::time::timeout(LAST_WORDS, shared.tasks.wait()).await;
-            if left.is_err() {
-                shared.cut_late.cancel();
-                shared.tasks.wait().await;
+    /// Where other activators reach this one; `None` without [`Config::peer_listener`].
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.inner.peer_address
+    }
+
+    /// Makes `ports` the ports that routes have for themselves (`Route.port`), on the address of
+    /// the first of [`Config::listeners`]: opens and closes what differs, and says what became of
+    /// those that were not open before; a port that failed is tried again by the next call. Open
+    /// connections of a closed port go on. Returns once closed ports are free again, so not to be
+    /// called from a thread that must not wait (a few ms).
+    ///
+    /// # Errors
+    /// Per port, what the system says, such as that it is taken.
+    pub fn listen_also(
+        &self,
+        ports: &BTreeSet<NonZeroU16>,
+    ) -> Vec<(NonZeroU16, Result<(), io::Error>)> {
+        self.inner.ports.lock().set(ports)
+    }
+
+    /// Says which other activators live, by the names that all use; this one is `me`. Of functions
+    /// with a `concurrency_limit` each replica is then given work by one activator alone, and
+    /// requests that arrive elsewhere make one hop to it. To be called before the first replicas
+    /// are published, and at every change, with those gone that are about to end. An activator
+    /// without [`Config::peer_listener`] must not be among anybody's peers.
+    pub fn set_peers(&self, me: &str, peers: Vec<Peer>) {
+        let now = Instant::now();
+        if self.inner.shared.house.set_members(me, peers, now) {
+            for function in self.inner.shared.registry.all() {
+                function.reown(now);
             }
         }
+    }
+
+    /// Whether the end has begun: it is no longer ready, though it still serves.
+    pub fn is_draining(&self) -> bool {
+        self.inner.shared.is_draining()
+    }
+
+    /// Ends: no longer ready, but serving for [`Config::lame_duck`]; then accepts nothing new, lets
+    /// open requests finish for `grace`, then cuts what is left, waiting requests with an answer.
+    /// Called again with a shorter grace, the shorter one counts.
+    pub async fn drain(&self, grace: Duration) {
+        let shared = &self.inner.shared;
+        shared.begin_end();
+        let lame_duck = shared.config.lame_duck.min(grace);
+        tokio::select! {
+            () = tokio::time::sleep(lame_duck) => shared.drain.cancel(),
+            () = shared.drain.cancelled() => {}
+        }
+        shared.tasks.close();
+        shared.activators.close();
+        let last = Instant::now() + grace;
+        if tokio::time::timeout_at(last, self.finish()).await.is_err() {
+            self.cut().await;
+        }
         self.inner.ended.cancel();
+    }
+
+    /// Clients first, other activators last: they learn late that this one goes.
+    async fn finish(&self) {
+        let shared = &self.inner.shared;
+        shared.tasks.wait().await;
+        shared.drain_activators.cancel();
+        shared.activators.wait().await;
+    }
+
+    async fn cut(&self) {
+        let shared = &self.inner.shared;
+        let now = Instant::now();
+        for function in self.inner.shared.registry.all() {
+            function.refuse_waiting(Cause::ShuttingDown, now);
+        }
+        shared.drain_activators.cancel();
+        shared.cut.cancel();
+        let left = tokio::time::timeout(LAST_WORDS, self.finish()).await;
+        if left.is_err() {
+            shared.cut_late.cancel();
+            self.finish().await;
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::body::{Hold, RequestBody};
 use crate::cause::Cause;
 use crate::function::{Entry, Permit};
 use crate::outcome::Outcome;
+use crate::peer::Peer;
 use crate::pool::Connection;
 use crate::refusal::Refusal;
 use crate::replica::Replica;
@@ -24,11 +25,19 @@ use crate::worker::Worker;
 /// Everything that one exchange needs and that does not change on the way.
 pub(crate) struct Attempt<'a> {
     pub(crate) worker: &'a Arc<Worker>,
+    pub(crate) peer: &'a Peer,
     pub(crate) protocol: Protocol,
     pub(crate) clock: Deadline,
 }
 
 pub(crate) type Exchanged = (Response<Incoming>, Hold);
+
+/// How an attempt by a hop ended.
+pub(crate) enum Hopped {
+    Answered(Exchanged),
+    /// Nothing was done: again, here or elsewhere.
+    Again(Permit),
+}
 
 impl Attempt<'_> {
     /// Tries until something was sent. Nothing is sent twice, except a request that may be.
@@ -40,6 +49,13 @@ impl Attempt<'_> {
     ) -> Result<Exchanged, Refusal> {
         let is_repeatable = call.parts.method.is_idempotent() && call.body.is_end_stream();
         loop {
+            if permit.is_elsewhere() {
+                match Box::pin(self.hop(call, permit, outcome)).await? {
+                    Hopped::Answered(exchanged) => return Ok(exchanged),
+                    Hopped::Again(other) => permit = other,
+                }
+                continue;
+            }
             let replica = Arc::clone(&permit.replica);
             let connected = self.connect(&replica, is_repeatable, outcome).await;
             let connection = match connected {
@@ -79,7 +95,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn connect(
+    pub(crate) async fn connect(
         &self,
         replica: &Replica,
         is_repeatable: bool,
@@ -97,7 +113,7 @@ impl Attempt<'_> {
     }
 
     /// The replica cannot be reached: another one, or the queue, at the old place.
-    async fn elsewhere(&self, permit: Permit) -> Result<Permit, Refusal> {
+    pub(crate) async fn elsewhere(&self, permit: Permit) -> Result<Permit, Refusal> {
         let state = Arc::clone(permit.function());
         let replica = Arc::clone(&permit.replica);
         let (entry, pause) = state.fail_over(permit, Instant::now());
@@ -131,7 +147,7 @@ fn spare(
     (is_repeatable && is_old).then(|| Box::new(copy(parts)))
 }
 
-fn copy(parts: &Parts) -> Request<RequestBody> {
+pub(crate) fn copy(parts: &Parts) -> Request<RequestBody> {
     let mut copy = Request::new(RequestBody::empty());
     *copy.method_mut() = parts.method.clone();
     *copy.uri_mut() = parts.uri.clone();
@@ -140,7 +156,7 @@ fn copy(parts: &Parts) -> Request<RequestBody> {
     copy
 }
 
-fn unreachable(permit: &Permit, error: &ConnectError) {
+pub(crate) fn unreachable(permit: &Permit, error: &ConnectError) {
     tracing::debug!(
         function = %permit.function().id,
         endpoint = %permit.replica.id,
@@ -153,7 +169,7 @@ fn is_lost_connection(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || error.is_canceled() || error.is_closed()
 }
 
-fn broken(error: &hyper::Error) -> Refusal {
+pub(crate) fn broken(error: &hyper::Error) -> Refusal {
     tracing::debug!(
         error = error as &dyn std::error::Error,
         "the replica did not answer"

@@ -1,12 +1,14 @@
 //! Bodies on their way: what we send to a replica, and what we answer.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
@@ -23,6 +25,9 @@ pub(crate) enum BodyError {
     /// Nobody sent anything for too long.
     #[error("silent for too long")]
     Idle,
+    /// It goes elsewhere.
+    #[error("taken back")]
+    TakenBack,
 }
 
 /// Fires after a silence. Costs nothing while data flows: the timer is made at the first wait.
@@ -60,15 +65,82 @@ impl Silence {
 /// A request body, from the client's connection to the replica's.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None`: there is no body.
-    incoming: Option<Incoming>,
+    source: Source,
     silence: Silence,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// `None`: there is no body.
+    Own(Option<Incoming>),
+    Lent(Arc<Loan>),
+}
+
+/// A body that is sent with a request and may be taken back as long as nothing of it was read.
+#[derive(Debug)]
+pub(crate) struct Loan(Mutex<Lent>);
+
+#[derive(Debug)]
+struct Lent {
+    incoming: Option<Incoming>,
+    /// It is wanted.
+    is_open: bool,
+    is_touched: bool,
+    reader: Option<Waker>,
+}
+
+impl Loan {
+    /// It is wanted: it may be read from now on.
+    pub(crate) fn open(&self) {
+        let mut lent = self.0.lock();
+        lent.is_open = true;
+        lent.wake();
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.lock().is_open
+    }
+
+    /// Ends the loan; the body, unless something of it was read.
+    pub(crate) fn take_back(&self, longest_silence: Duration) -> Option<RequestBody> {
+        let mut lent = self.0.lock();
+        lent.is_open = true;
+        let incoming = lent.incoming.take();
+        lent.wake();
+        let untouched = incoming.filter(|_| !lent.is_touched)?;
+        Some(RequestBody::new(untouched, longest_silence))
+    }
+}
+
+impl Lent {
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn poll_frame(
+        &mut self,
+        silence: &mut Silence,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.is_open {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(Some(Err(BodyError::TakenBack)));
+        };
+        let polled = poll_frame(incoming, silence, cx);
+        self.is_touched |= polled.is_ready();
+        polled
+    }
 }
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, longest_silence: Duration) -> Self {
         Self {
-            incoming: (!incoming.is_end_stream()).then_some(incoming),
+            source: Source::Own((!incoming.is_end_stream()).then_some(incoming)),
             silence: Silence::new(Some(longest_silence)),
         }
     }
@@ -76,9 +148,29 @@ impl RequestBody {
     /// The body of a request that has none.
     pub(crate) fn empty() -> Self {
         Self {
-            incoming: None,
+            source: Source::Own(None),
             silence: Silence::new(None),
         }
+    }
+
+    /// Makes it one that can be taken back, which is read once it is wanted (`is_open`: at once).
+    /// `None` when there is no body.
+    pub(crate) fn lend(&mut self, is_open: bool) -> Option<Arc<Loan>> {
+        let Source::Own(incoming) = &mut self.source else {
+            return None;
+        };
+        let loan = Arc::new(Loan(Mutex::new(Lent {
+            incoming: Some(incoming.take()?),
+            is_open,
+            is_touched: false,
+            reader: None,
+        })));
+        self.source = Source::Lent(Arc::clone(&loan));
+        Some(loan)
+    }
+
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self.source, Source::Lent(_))
     }
 }
 
@@ -107,20 +199,31 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        match &mut this.incoming {
-            None => Poll::Ready(None),
-            Some(incoming) => poll_frame(incoming, &mut this.silence, cx),
+        match &mut this.source {
+            Source::Own(None) => Poll::Ready(None),
+            Source::Own(Some(incoming)) => poll_frame(incoming, &mut this.silence, cx),
+            Source::Lent(loan) => loan.0.lock().poll_frame(&mut this.silence, cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        match &self.source {
+            Source::Own(incoming) => incoming.as_ref().is_none_or(Body::is_end_stream),
+            Source::Lent(loan) => {
+                let lent = loan.0.lock();
+                lent.incoming.as_ref().is_some_and(Body::is_end_stream)
+            }
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let hint = |incoming: Option<&Incoming>| {
+            incoming.map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        };
+        match &self.source {
+            Source::Own(incoming) => hint(incoming.as_ref()),
+            Source::Lent(loan) => hint(loan.0.lock().incoming.as_ref()),
+        }
     }
 }
 

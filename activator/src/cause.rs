@@ -34,6 +34,9 @@ pub enum Cause {
     ResponseTimeout,
     /// The replica closed the connection, or sent no HTTP.
     UpstreamFailed,
+    /// Another activator sent it here, where none of the replicas is ours; it is told so and sends
+    /// it elsewhere.
+    Misdirected,
     /// This process is going away.
     ShuttingDown,
     /// The client left before the answer began.
@@ -42,7 +45,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Answered,
         Self::Responded,
         Self::Placeholder,
@@ -57,6 +60,7 @@ impl Cause {
         Self::Deadline,
         Self::ResponseTimeout,
         Self::UpstreamFailed,
+        Self::Misdirected,
         Self::ShuttingDown,
         Self::ClientGone,
     ];
@@ -78,9 +82,16 @@ impl Cause {
             Self::Deadline => "deadline",
             Self::ResponseTimeout => "response-timeout",
             Self::UpstreamFailed => "upstream-failed",
+            Self::Misdirected => "misdirected",
             Self::ShuttingDown => "shutting-down",
             Self::ClientGone => "client-gone",
         }
+    }
+
+    /// The cause that [`Self::as_str`] names.
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|cause| cause.as_str().as_bytes() == name)
     }
 
     /// Status of the answer that we make.
@@ -97,6 +108,7 @@ impl Cause {
             | Self::Paused
             | Self::QueueFull
             | Self::StartFailed
+            | Self::Misdirected
             | Self::ShuttingDown
             | Self::ClientGone => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -127,6 +139,7 @@ impl Cause {
             // Knative's own words for both.
             Self::Deadline | Self::ResponseTimeout => "activator request timeout",
             Self::UpstreamFailed => "the function closed the connection",
+            Self::Misdirected => "another activator serves this function",
             Self::ShuttingDown => "shutting down",
             Self::ClientGone => "client gone",
         }

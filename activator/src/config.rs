@@ -26,6 +26,24 @@ pub struct Config {
     pub access_log: bool,
     /// Bytes that waiting requests of all functions may hold. Default: 256 MiB.
     pub max_queued_bytes: u64,
+    /// Where other activators reach this one (see [`crate::ActivatorHandle::set_peers`]). Only they
+    /// may be able to: what comes here is believed. Port 0 picks one. Default: none.
+    pub peer_listener: Option<SocketAddr>,
+    /// How much of the platform's words callers get when a start failed. Default: all.
+    pub show_platform_reason: PlatformReason,
+    /// How long new connections are still served once a drain has begun and readiness is gone, so
+    /// that whoever sends them may learn of it. Default: not at all.
+    pub lame_duck: Duration,
+}
+
+/// How much of the platform's words callers get when a start failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PlatformReason {
+    /// All, the last lines of stderr included: for the owner of the machine.
+    #[default]
+    Full,
+    /// The reason's one word and a sentence of ours, without paths, names and output.
+    ReasonOnly,
 }
 
 impl Default for Config {
@@ -39,6 +57,9 @@ impl Default for Config {
             proxy_protocol: false,
             access_log: false,
             max_queued_bytes: 256 << 20,
+            peer_listener: None,
+            show_platform_reason: PlatformReason::default(),
+            lame_duck: Duration::ZERO,
         }
     }
 }

@@ -14,11 +14,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Limits;
 use crate::framing::Checker;
 use crate::io::{Guarded, Socket};
-use crate::peer::{self, Peer};
+use crate::peer::{self, Entrance, Peer};
 use crate::worker::{Open, Shared, Worker};
 use crate::{proxy_protocol, stack};
 
@@ -36,15 +37,17 @@ pub(crate) async fn serve(
     worker: Arc<Worker>,
     stream: TcpStream,
     address: SocketAddr,
+    entrance: Entrance,
     tls: Option<TlsAcceptor>,
     open: Open,
 ) {
     stream.set_nodelay(true).ok();
     let socket = Socket::new(stream);
-    let arrival = arrive(&worker, socket, address, tls.is_some());
+    let arrival = arrive(&worker, socket, address, entrance, tls.is_some());
     let arrived = tokio::select! {
+        biased;
         arrived = arrival => arrived,
-        () = worker.shared.drain.cancelled() => return,
+        () = worker.shared.last_call(entrance) => return,
     };
     match (arrived, tls) {
         (Ok(arrived), None) => serve_plain(&worker, arrived).await,
@@ -63,11 +66,13 @@ async fn arrive(
     worker: &Worker,
     mut socket: Socket,
     address: SocketAddr,
+    entrance: Entrance,
     is_tls: bool,
 ) -> io::Result<Arrived<Socket>> {
     let config = &worker.shared.config;
-    let is_trusted = peer::is_trusted(address.ip(), &config.trusted_proxies);
-    let client = if config.proxy_protocol && is_trusted {
+    let is_activator = entrance == Entrance::Activators;
+    let is_trusted = is_activator || peer::is_trusted(address.ip(), &config.trusted_proxies);
+    let client = if config.proxy_protocol && is_trusted && !is_activator {
         let header = proxy_protocol::read(&mut socket);
         let (client, rest) = tokio::time::timeout(config.limits.head_timeout, header).await??;
         socket.give_back(rest);
@@ -80,7 +85,7 @@ async fn arrive(
         peer::is_trusted(client.ip(), &config.trusted_proxies)
     });
     let address = client.unwrap_or(address);
-    let peer = Peer::new(address, is_trusted, is_tls, Some(socket.clone()));
+    let peer = Peer::new(address, entrance, is_trusted, is_tls, Some(socket.clone()));
     Ok(Arrived {
         io: socket,
         peer: Arc::new(peer),
@@ -90,8 +95,9 @@ async fn arrive(
 async fn serve_plain(worker: &Arc<Worker>, mut arrived: Arrived<Socket>) {
     let limit = worker.shared.config.limits.keep_alive_timeout;
     let is_http2 = tokio::select! {
+        biased;
         is_http2 = tokio::time::timeout(limit, is_http2(&mut arrived.io)) => is_http2,
-        () = worker.shared.drain.cancelled() => return,
+        () = worker.shared.last_call(arrived.peer.entrance) => return,
     };
     match is_http2 {
         Ok(Ok(true)) => Box::pin(serve_http2(worker, arrived)).await,
@@ -143,6 +149,7 @@ where
 {
     let limits = &worker.shared.config.limits;
     let Arrived { io, peer } = arrived;
+    let entrance = peer.entrance;
     let checker = Checker::new(limits.max_head_bytes);
     let io = Guarded::new(io, Arc::clone(&peer), Some(checker), limits);
     let service =
@@ -151,7 +158,9 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    if until_drain(connection.as_mut(), &worker.shared).await {
+    // Answers say that no request follows; only who asks nothing is closed.
+    let end = worker.shared.end(entrance);
+    if until(connection.as_mut(), &worker.shared, end).await {
         return;
     }
     connection.as_mut().graceful_shutdown();
@@ -167,12 +176,18 @@ where
 {
     let limits = &worker.shared.config.limits;
     let Arrived { io, peer } = arrived;
+    let entrance = peer.entrance;
     let io = Guarded::new(io, Arc::clone(&peer), None, limits);
     let service =
         service_fn(|request| stack::serve(Arc::clone(worker), Arc::clone(&peer), request));
     let connection = http2_builder(limits).serve_connection(TokioIo::new(io), service);
     let mut connection = pin!(connection);
-    if until_drain(connection.as_mut(), &worker.shared).await {
+    // GOAWAY is the only way to say that no request follows.
+    let end = match entrance {
+        Entrance::Activators => worker.shared.end(entrance),
+        Entrance::Shared | Entrance::Port(_) => &worker.shared.lame,
+    };
+    if until(connection.as_mut(), &worker.shared, end).await {
         return;
     }
     connection.as_mut().graceful_shutdown();
@@ -182,10 +197,14 @@ where
     }
 }
 
-/// Polls `connection` until it ends (`true`) or the drain begins (`false`). Whatever ended it, its
+/// Polls `connection` until it ends (`true`) or `end` comes (`false`). Whatever ended it, its
 /// requests are counted where they ended.
-async fn until_drain<C: Future>(mut connection: Pin<&mut C>, shared: &Shared) -> bool {
-    let mut drain = pin!(shared.drain.cancelled());
+async fn until<C: Future>(
+    mut connection: Pin<&mut C>,
+    shared: &Shared,
+    end: &CancellationToken,
+) -> bool {
+    let mut end = pin!(end.cancelled());
     let mut is_registered = false;
     poll_fn(|cx| {
         if connection.as_mut().poll(cx).is_ready() {
@@ -193,7 +212,7 @@ async fn until_drain<C: Future>(mut connection: Pin<&mut C>, shared: &Shared) ->
         }
         // The first poll leaves this task's waker; later ones need not ask again.
         if !std::mem::replace(&mut is_registered, true) || shared.is_draining() {
-            return drain.as_mut().poll(cx).map(|()| false);
+            return end.as_mut().poll(cx).map(|()| false);
         }
         Poll::Pending
     })
@@ -248,14 +267,22 @@ mod tests {
     #[tokio::test]
     async fn connections_and_requests_stay_small() -> io::Result<()> {
         let (link, _other_end) = zeron_wire::link();
-        let house = Arc::new(House::new(0, link.sender));
-        let shared = Arc::new(Shared::new(crate::Config::default(), house));
+        let house = Arc::new(House::new(&crate::Config::default(), link.sender));
+        let registry = Arc::new(crate::registry::Registry::new(house));
+        let shared = Arc::new(Shared::new(crate::Config::default(), registry));
         let worker = Worker::new(shared, 0);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stream = TcpStream::connect(address).await?;
         let open = worker.open().expect("there is room for one");
-        let connection = serve(Arc::clone(&worker), stream, address, None, open);
+        let connection = serve(
+            Arc::clone(&worker),
+            stream,
+            address,
+            Entrance::Shared,
+            None,
+            open,
+        );
         let connection = size_of_val(&connection);
         assert!(connection <= 1536, "{connection}");
         let request = size_of_answer(stack::serve);

@@ -10,29 +10,25 @@ use zeron_core::FunctionId;
 use zeron_wire::{Drain, DrainId, Drained, ToActivator, ToAutoscaler};
 
 use crate::function::FunctionState;
-use crate::registry::Registry;
 use crate::worker::Shared;
 
 /// How often load is reported.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the activator has ended.
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    registry: Arc<Registry>,
-    mut orders: mpsc::Receiver<ToActivator>,
-) {
+pub(crate) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<ToActivator>) {
     let mut drains = Drains::default();
     let mut tick = tokio::time::interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                drains.check();
                 report(&shared);
+                // After it: answers that waited for it go out behind it.
+                drains.check();
             }
             // Without an autoscaler warm traffic flows on.
-            Some(order) = orders.recv() => drains.obey(&shared, &registry, order),
+            Some(order) = orders.recv() => drains.obey(&shared, order),
         }
     }
 }
@@ -59,9 +55,9 @@ fn report(shared: &Shared) {
 struct Drains(HashMap<DrainId, Arc<FunctionState>>);
 
 impl Drains {
-    fn obey(&mut self, shared: &Shared, registry: &Registry, order: ToActivator) {
+    fn obey(&mut self, shared: &Shared, order: ToActivator) {
         match order {
-            ToActivator::Drain(drain) => self.begin(shared, registry, &drain),
+            ToActivator::Drain(drain) => self.begin(shared, &drain),
             ToActivator::Cancel(id) => {
                 if let Some(function) = self.0.remove(&id) {
                     function.cancel_drain(id, Instant::now());
@@ -72,10 +68,10 @@ impl Drains {
         }
     }
 
-    fn begin(&mut self, shared: &Shared, registry: &Registry, drain: &Drain) {
-        match registry.get(&drain.function) {
+    fn begin(&mut self, shared: &Shared, drain: &Drain) {
+        match shared.registry.get(&drain.function) {
             Some(function) => {
-                function.drain(drain.id, drain.count, Instant::now());
+                function.drain(drain, Instant::now());
                 self.0.insert(drain.id, function);
             }
             None => {
@@ -83,7 +79,7 @@ impl Drains {
                 shared.house.tell(ToAutoscaler::Drained(Drained {
                     id: drain.id,
                     function,
-                    endpoints: Vec::new(),
+                    endpoints: drain.victims.clone().unwrap_or_default(),
                 }));
             }
         }
@@ -91,6 +87,7 @@ impl Drains {
 
     /// Forgets what is over and repeats answers that got lost.
     fn check(&mut self) {
-        self.0.retain(|id, function| function.check_drain(*id));
+        let now = Instant::now();
+        self.0.retain(|id, function| function.check_drain(*id, now));
     }
 }

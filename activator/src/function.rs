@@ -2,6 +2,9 @@
 //! short lock; what follows from them (grants, wake-ups) happens after it is released.
 
 mod drain;
+mod hopeless;
+mod owners;
+mod probing;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,12 +17,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use zeron_core::route::RoutedFunction;
 use zeron_core::{EndpointSnapshot, FunctionId, Stat};
-use zeron_wire::{DrainId, Drained, ToAutoscaler, Wake};
+use zeron_wire::{Drain, DrainId, Drained, ToAutoscaler, Wake};
 
 use crate::cause::Cause;
 use crate::clock;
 use crate::house::House;
 use crate::load::Load;
+use crate::probe::Target;
 use crate::refusal::Refusal;
 use crate::replica::Replica;
 use state::State;
@@ -30,6 +34,25 @@ pub(crate) struct FunctionState {
     pub(crate) id: FunctionId,
     house: Arc<House>,
     state: Mutex<State>,
+}
+
+/// A request that wants in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    /// When it arrived.
+    pub(crate) at: Instant,
+    /// What it holds while it waits.
+    pub(crate) bytes: u64,
+    /// Another activator sent it: it goes no further.
+    pub(crate) is_hop: bool,
+}
+
+/// A place in a function's order of arrival.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    number: u64,
+    bytes: u64,
+    is_hop: bool,
 }
 
 /// The way in.
@@ -51,6 +74,10 @@ struct Effects {
     wake: Option<Wake>,
     drained: Vec<Drained>,
     is_newly_active: bool,
+    /// The other activators have to be asked.
+    is_claiming: bool,
+    /// What is to be probed from now on.
+    probes: Option<Vec<Target>>,
 }
 
 impl FunctionState {
@@ -62,10 +89,10 @@ impl FunctionState {
         })
     }
 
-    /// A request arrived, which would hold `bytes` while it waits.
-    pub(crate) fn enter(self: &Arc<Self>, now: Instant, bytes: u64) -> Entry {
+    /// A request arrived.
+    pub(crate) fn enter(self: &Arc<Self>, request: Request) -> Entry {
         let mut effects = Effects::default();
-        let entry = self.state.lock().enter(self, now, bytes, &mut effects);
+        let entry = self.state.lock().enter(self, request, &mut effects);
         self.apply(effects);
         entry
     }
@@ -117,10 +144,10 @@ impl FunctionState {
         self.change(|state, effects| state.observe(self, snapshot, now, effects));
     }
 
-    /// Takes `count` replicas out of rotation.
-    pub(crate) fn drain(self: &Arc<Self>, id: DrainId, count: u32, now: Instant) {
+    /// Takes replicas out of rotation.
+    pub(crate) fn drain(self: &Arc<Self>, order: &Drain, now: Instant) {
         self.change(|state, effects| {
-            state.drain(&self.id, id, count, effects);
+            state.drain(self, order, now, effects);
             // Whoever waits may need a replica all the sooner.
             state.wake_if_needed(self, now, effects);
         });
@@ -135,9 +162,10 @@ impl FunctionState {
     }
 
     /// Whether this drain still has replicas; an answer that got lost is repeated.
-    pub(crate) fn check_drain(self: &Arc<Self>, id: DrainId) -> bool {
+    pub(crate) fn check_drain(self: &Arc<Self>, id: DrainId, now: Instant) -> bool {
         self.change(|state, effects| {
-            state.finished_drains(&self.id, effects);
+            state.finished_drains(self, now, effects);
+            state.prune_drains(now);
             state.has_drain(id)
         })
     }
@@ -176,9 +204,9 @@ impl FunctionState {
     fn release(self: &Arc<Self>, permit: &Permit) {
         let now = Instant::now();
         self.change(|state, effects| {
-            state.release(&permit.replica, now);
+            state.give_back(permit, now);
             state.dispatch(self, now, effects);
-            state.finished_drains(&self.id, effects);
+            state.finished_drains(self, now, effects);
         });
     }
 
@@ -197,6 +225,12 @@ impl FunctionState {
         if effects.is_newly_active {
             self.house.list(Arc::clone(self));
         }
+        if effects.is_claiming {
+            self.house.claims.list(Arc::clone(self));
+        }
+        if let Some(targets) = effects.probes {
+            self.house.prober.set(Arc::clone(self), targets);
+        }
         if let Some(wake) = effects.wake {
             self.house.tell(ToAutoscaler::Wake(wake));
         }
@@ -207,33 +241,45 @@ impl FunctionState {
         for drained in effects.drained {
             let id = drained.id;
             if self.house.tell(ToAutoscaler::Drained(drained)) {
-                self.state.lock().drain_is_reported(id);
+                self.state.lock().drain_is_reported(id, Instant::now());
             }
         }
     }
 }
 
-/// One request at one replica. Dropping it frees the slot, for the first waiter if there is one.
+/// One request at one replica, or at the activator that owns one. Dropping it frees the slot, for
+/// the first waiter if there is one.
 #[derive(Debug)]
 pub(crate) struct Permit {
     function: Arc<FunctionState>,
     pub(crate) replica: Arc<Replica>,
-    /// Place in the function's order of arrival.
-    number: u64,
-    bytes: u64,
+    place: Place,
+    /// `replica` is another activator.
+    is_elsewhere: bool,
     /// The slot was given back otherwise.
     is_spent: bool,
 }
 
 impl Permit {
-    fn new(function: &Arc<FunctionState>, replica: Arc<Replica>, number: u64, bytes: u64) -> Self {
+    fn new(function: &Arc<FunctionState>, replica: Arc<Replica>, place: Place) -> Self {
         Self {
             function: Arc::clone(function),
             replica,
-            number,
-            bytes,
+            place,
+            is_elsewhere: false,
             is_spent: false,
         }
+    }
+
+    fn elsewhere(function: &Arc<FunctionState>, way: Arc<Replica>, place: Place) -> Self {
+        let mut permit = Self::new(function, way, place);
+        permit.is_elsewhere = true;
+        permit
+    }
+
+    /// It is for a hop to another activator.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     pub(crate) fn function(&self) -> &Arc<FunctionState> {
@@ -256,6 +302,8 @@ pub(crate) struct Ticket {
     function: Arc<FunctionState>,
     number: u64,
     grant: oneshot::Receiver<Grant>,
+    /// It found no replica ready.
+    pub(crate) is_cold: bool,
 }
 
 impl Ticket {

@@ -20,6 +20,7 @@ use names::Kind;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_KEDA_HTTP_COLD_START: HeaderName = HeaderName::from_static("x-keda-http-cold-start");
 const FORWARDED: HeaderName = http::header::FORWARDED;
 
 /// Refuses what no function may see.
@@ -67,6 +68,13 @@ pub(crate) fn wanted_upgrade(parts: &Parts, has_body: bool) -> Option<HeaderValu
 
 /// Makes a client's head the one that its function gets over HTTP/1.1.
 pub(crate) fn forward(parts: &mut Parts, authority: &Authority, peer: &Peer) {
+    relay(parts, authority, peer);
+    describe(&mut parts.headers, &authority.value, peer);
+    trace::ensure(&mut parts.headers);
+}
+
+/// The same where another activator has described the client already.
+pub(crate) fn relay(parts: &mut Parts, authority: &Authority, peer: &Peer) {
     let wants_trailers = strip(&mut parts.headers, peer.is_trusted);
     if wants_trailers {
         parts
@@ -74,8 +82,6 @@ pub(crate) fn forward(parts: &mut Parts, authority: &Authority, peer: &Peer) {
             .insert(TE, HeaderValue::from_static("trailers"));
     }
     parts.headers.insert(HOST, authority.value.clone());
-    describe(&mut parts.headers, &authority.value, peer);
-    trace::ensure(&mut parts.headers);
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
@@ -108,8 +114,15 @@ pub(crate) fn answer(headers: &mut HeaderMap) {
     }
     remove_connection_named(headers);
     remove_where(headers, |name| {
-        matches!(names::kind(name), Kind::HopByHop | Kind::Te) || *name == crate::refusal::REASON
+        matches!(names::kind(name), Kind::HopByHop | Kind::Te) || names::is_ours(name)
     });
+}
+
+/// Says in the words of the HTTP add-on whether a request found no replica ready.
+pub(crate) fn say_cold_start<B>(answer: &mut Response<B>, is_cold_start: bool) {
+    let value = if is_cold_start { "true" } else { "false" };
+    let headers = answer.headers_mut();
+    headers.insert(X_KEDA_HTTP_COLD_START, HeaderValue::from_static(value));
 }
 
 /// Takes away what concerns only this connection, what is ours to say, and, of strangers, what

@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zeron_wire::ToAutoscaler;
 
 use crate::budget::Budget;
+use crate::claims::Claims;
+use crate::config::{Config, PlatformReason};
 use crate::function::FunctionState;
+use crate::probe::Prober;
+use crate::ring::{Peer, Ring};
 
 /// Shared by all functions.
 #[derive(Debug)]
@@ -17,15 +22,35 @@ pub(crate) struct House {
     /// Functions that had load since the last report.
     active: Mutex<Vec<Arc<FunctionState>>>,
     autoscaler: mpsc::Sender<ToAutoscaler>,
+    pub(crate) platform_reason: PlatformReason,
+    pub(crate) claims: Claims,
+    pub(crate) prober: Prober,
+    ring: RwLock<Arc<Ring>>,
 }
 
 impl House {
-    pub(crate) fn new(max_queued_bytes: u64, autoscaler: mpsc::Sender<ToAutoscaler>) -> Self {
+    pub(crate) fn new(config: &Config, autoscaler: mpsc::Sender<ToAutoscaler>) -> Self {
         Self {
-            budget: Budget::new(max_queued_bytes),
+            budget: Budget::new(config.max_queued_bytes),
+            platform_reason: config.show_platform_reason,
+            claims: Claims::default(),
+            prober: Prober::default(),
             active: Mutex::default(),
             autoscaler,
+            ring: RwLock::default(),
         }
+    }
+
+    /// Who owns which replica.
+    pub(crate) fn ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring.read())
+    }
+
+    /// Takes other members; `false` when nothing changes.
+    pub(crate) fn set_members(&self, me: &str, peers: Vec<Peer>, now: Instant) -> bool {
+        let mut ring = self.ring.write();
+        let next = ring.next(me, peers, now).map(Arc::new);
+        next.map(|next| *ring = next).is_some()
     }
 
     /// Sends without waiting; `false` when the link is full or gone. Senders repeat what must not

@@ -59,6 +59,16 @@ impl Meter {
         self.arrivals = self.arrivals.saturating_add(1);
     }
 
+    /// Requests that arrived since the last report.
+    pub(crate) fn arrivals(&self) -> u32 {
+        self.arrivals
+    }
+
+    /// A request that arrived is another activator's to count.
+    pub(crate) fn unarrive(&mut self) {
+        self.arrivals = self.arrivals.saturating_sub(1);
+    }
+
     /// Sets the load from now on.
     pub(crate) fn set(&mut self, now: Instant, load: Load) {
         if load.total() != self.load.total() {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::body::AnswerBody;
 use crate::cause::Cause;
 use crate::metrics::Phase;
-use crate::peer::Peer;
+use crate::peer::{Entrance, Peer};
 use crate::route::Destination;
 use crate::worker::Worker;
 
@@ -23,6 +23,10 @@ pub(crate) struct Outcome {
     is_decided: bool,
     /// It waited in a queue.
     is_cold: bool,
+    /// It found no replica ready.
+    pub(crate) is_cold_start: bool,
+    /// Another activator counts it.
+    is_hop: bool,
     log: Option<Box<Line>>,
 }
 
@@ -55,6 +59,8 @@ impl Outcome {
             cause: Cause::Answered,
             is_decided: false,
             is_cold: false,
+            is_cold_start: false,
+            is_hop: peer.entrance == Entrance::Activators,
             log,
         }
     }
@@ -70,8 +76,9 @@ impl Outcome {
     }
 
     /// A replica became free.
-    pub(crate) fn admitted(&mut self) {
+    pub(crate) fn admitted(&mut self, is_cold_start: bool) {
         self.is_cold = true;
+        self.is_cold_start |= is_cold_start;
         self.observe(Phase::Queue, self.arrived);
     }
 
@@ -119,7 +126,9 @@ impl Drop for Outcome {
                 Cause::ClientGone
             };
         }
-        self.worker.counts.add(self.cause);
+        if !self.is_hop {
+            self.worker.counts.add(self.cause);
+        }
         if let Some(line) = &self.log {
             let elapsed = Instant::now() - self.arrived;
             tracing::info!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,10 +12,32 @@ use parking_lot::Mutex;
 
 use crate::io::Socket;
 
+/// Which of our listeners a connection came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// One that all routes share.
+    Shared,
+    /// A port that some routes have for themselves.
+    Port(NonZeroU16),
+    /// The one for other activators.
+    Activators,
+}
+
+impl Entrance {
+    /// The port whose routes alone are asked.
+    pub(crate) fn port(self) -> Option<NonZeroU16> {
+        match self {
+            Self::Port(port) => Some(port),
+            Self::Shared | Self::Activators => None,
+        }
+    }
+}
+
 /// The client of one connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
+    pub(crate) entrance: Entrance,
     /// Its forwarded headers are believed.
     pub(crate) is_trusted: bool,
     pub(crate) is_tls: bool,
@@ -52,6 +74,7 @@ impl Drop for Busy {
 impl Peer {
     pub(crate) fn new(
         address: SocketAddr,
+        entrance: Entrance,
         is_trusted: bool,
         is_tls: bool,
         socket: Option<Socket>,
@@ -59,6 +82,7 @@ impl Peer {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         Self {
             address,
+            entrance,
             is_trusted,
             is_tls,
             forwarded_for: ascii(&address.ip().to_string()),

@@ -10,6 +10,7 @@ use zeron_core::route::StaticResponse;
 
 use crate::body::AnswerBody;
 use crate::cause::Cause;
+use crate::config::PlatformReason;
 
 /// Says, on answers that we made, why.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-zeron-reason");
@@ -45,12 +46,19 @@ impl Refusal {
         self
     }
 
-    /// The platform's own reason and words.
-    pub(crate) fn start_failed(failure: &StartFailure, retry_after: Duration) -> Self {
-        let message = if failure.message.is_empty() {
-            failure.reason.clone()
-        } else {
-            format!("{}: {}", failure.reason, failure.message)
+    /// The platform's own reason and words, as far as callers may have them.
+    pub(crate) fn start_failed(
+        failure: &StartFailure,
+        retry_after: Duration,
+        shown: PlatformReason,
+    ) -> Self {
+        let words = match shown {
+            PlatformReason::Full => failure.message.as_str(),
+            PlatformReason::ReasonOnly => sentence(&failure.reason),
+        };
+        let message = match words {
+            "" => failure.reason.clone(),
+            words => format!("{}: {words}", failure.reason),
         };
         Self::new(Cause::StartFailed)
             .message(&message)
@@ -99,6 +107,27 @@ impl Refusal {
     }
 }
 
+/// What a reason means, without anything that only its owner should see.
+fn sentence(reason: &str) -> &'static str {
+    match reason {
+        "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName" => {
+            "its image cannot be had"
+        }
+        "CrashLoopBackOff" | "OOMKilled" | "Error" => "it ends again and again after its start",
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            "its container cannot be made"
+        }
+        "Unschedulable" => "there is no room for it",
+        "QuotaExceeded" | "FailedCreate" => "no more of it may run",
+        "DeadlineExceeded" | "ProgressDeadlineExceeded" => "it did not become ready in time",
+        "Evicted" => "it was taken off its machine",
+        reason if reason.starts_with("ExitCode") || reason.starts_with("Signal") => {
+            "it ended at its start"
+        }
+        _ => "the function could not start",
+    }
+}
+
 /// Whether the caller expects gRPC's way of telling errors.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     headers
@@ -128,7 +157,7 @@ fn whole_seconds(wait: Duration) -> u64 {
 }
 
 /// The encoding of `grpc-message`: printable ASCII but `%` stays.
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes()
         .fold(String::with_capacity(text.len()), |mut out, byte| {

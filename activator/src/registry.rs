@@ -36,6 +36,10 @@ impl Registry {
         }
     }
 
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
     pub(crate) fn get(&self, id: &FunctionId) -> Option<Arc<FunctionState>> {
         let functions = self.functions.lock();
         let known = functions.get(id).filter(|known| known.is_routed)?;

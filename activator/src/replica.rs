@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+use zeron_core::workload::ReadinessProbe;
 use zeron_core::{Endpoint, EndpointId, EndpointSnapshot};
 use zeron_wire::DrainId;
+
+use crate::ring::Member;
 
 /// First pause after a failed connect; doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -21,24 +25,40 @@ pub(crate) struct Replica {
     pub(crate) address: SocketAddr,
     /// Written under the function's lock only; atomic so that it may live outside of it.
     in_flight: AtomicU32,
+    /// What other activators, which owned it before, still have there. Written likewise.
+    foreign: AtomicU32,
     /// Connects that failed in a row.
     strikes: AtomicU32,
 }
 
 impl Replica {
-    fn new(id: EndpointId, address: SocketAddr) -> Self {
+    pub(crate) fn new(id: EndpointId, address: SocketAddr) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             key: NEXT.fetch_add(1, Ordering::Relaxed),
             id,
             address,
             in_flight: AtomicU32::new(0),
+            foreign: AtomicU32::new(0),
             strikes: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What counts against its limit.
+    pub(crate) fn taken(&self) -> u32 {
+        self.in_flight().saturating_add(self.foreign())
+    }
+
+    pub(crate) fn foreign(&self) -> u32 {
+        self.foreign.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_foreign(&self, count: u32) {
+        self.foreign.store(count, Ordering::Relaxed);
     }
 
     pub(crate) fn take_slot(&self) {
@@ -66,21 +86,48 @@ impl Replica {
     }
 }
 
+/// Who gives work to a replica.
+#[derive(Clone, Debug)]
+pub(crate) enum Tenure {
+    /// This activator.
+    Ours,
+    /// This activator, once the others have said what they still have there.
+    Claimed,
+    /// Another one.
+    Theirs(Arc<Member>),
+    /// Another one, of which nothing more is known yet.
+    Ceded,
+}
+
 /// A replica and whether it may be given work.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) replica: Arc<Replica>,
+    /// The platform says so.
     pub(crate) is_ready: bool,
     pub(crate) is_draining: bool,
+    /// How to find out whether it is ready, where the platform leaves that to us.
+    pub(crate) probe: Option<Arc<ReadinessProbe>>,
+    /// Our own probe says so.
+    pub(crate) is_probed: bool,
     /// Taken out of rotation by the autoscaler.
     pub(crate) drain: Option<DrainId>,
     /// A connect failed a moment ago.
     pub(crate) is_suspect: bool,
+    pub(crate) tenure: Tenure,
+    /// It is another's until then, whatever the ring says.
+    pub(crate) ceded_until: Option<Instant>,
 }
 
 impl Seat {
+    /// It may be given work, by its owner.
+    pub(crate) fn is_open(&self) -> bool {
+        (self.is_ready || self.is_probed) && self.is_live() && !self.is_suspect
+    }
+
+    /// It may be given work by us.
     pub(crate) fn is_usable(&self) -> bool {
-        self.is_ready && self.is_live() && !self.is_suspect
+        self.is_open() && matches!(self.tenure, Tenure::Ours)
     }
 
     /// Not on its way out.
@@ -88,32 +135,58 @@ impl Seat {
         !self.is_draining && self.drain.is_none()
     }
 
-    fn new(endpoint: &Endpoint, address: SocketAddr, old: Option<&Self>) -> Self {
+    /// Its readiness is ours to find out.
+    pub(crate) fn wants_probe(&self) -> Option<&Arc<ReadinessProbe>> {
+        let is_unknown = !self.is_ready && !self.is_probed && !self.is_draining;
+        self.probe.as_ref().filter(|_| is_unknown)
+    }
+
+    fn new(endpoint: &Endpoint, address: SocketAddr) -> Self {
         Self {
-            replica: old.map_or_else(
-                || Arc::new(Replica::new(endpoint.id, address)),
-                |seat| Arc::clone(&seat.replica),
-            ),
-            is_ready: endpoint.is_ready,
-            is_draining: endpoint.is_draining,
-            drain: old.and_then(|seat| seat.drain),
-            is_suspect: old.is_some_and(|seat| seat.is_suspect),
+            replica: Arc::new(Replica::new(endpoint.id, address)),
+            is_ready: false,
+            is_draining: false,
+            probe: None,
+            is_probed: false,
+            drain: None,
+            is_suspect: false,
+            // Not yet settled: see `State::settle`.
+            tenure: Tenure::Ceded,
+            ceded_until: None,
         }
+    }
+
+    /// What the platform says of it now.
+    fn update(&mut self, endpoint: &Endpoint) {
+        // It was ready and is not any more: what our probe once found counts no longer.
+        self.is_probed &= !self.is_ready || endpoint.is_ready;
+        self.is_ready = endpoint.is_ready;
+        self.is_draining = endpoint.is_draining;
+        self.probe.clone_from(&endpoint.probe);
     }
 }
 
-/// The seats of a new snapshot, keeping what is known of replicas that stay.
-pub(crate) fn seats(snapshot: &EndpointSnapshot, old: &[Seat]) -> Vec<Seat> {
+/// The seats of a new snapshot, keeping what is known of replicas that stay, and how many of them
+/// are new; these stand at the end.
+pub(crate) fn seats(snapshot: &EndpointSnapshot, mut old: Vec<Seat>) -> (Vec<Seat>, usize) {
     let reachable = snapshot
         .endpoints
         .iter()
         .filter_map(|endpoint| Some((endpoint, endpoint.address?)));
-    reachable
-        .map(|(endpoint, address)| {
-            let same = old
-                .iter()
-                .find(|seat| seat.replica.id == endpoint.id && seat.replica.address == address);
-            Seat::new(endpoint, address, same)
-        })
-        .collect()
+    let (mut kept, mut new) = (Vec::with_capacity(old.len()), Vec::new());
+    for (endpoint, address) in reachable {
+        let same = old
+            .iter()
+            .position(|seat| seat.replica.id == endpoint.id && seat.replica.address == address);
+        let seats = if same.is_some() { &mut kept } else { &mut new };
+        let mut seat = match same {
+            Some(place) => old.swap_remove(place),
+            None => Seat::new(endpoint, address),
+        };
+        seat.update(endpoint);
+        seats.push(seat);
+    }
+    let count = new.len();
+    kept.append(&mut new);
+    (kept, count)
 }

@@ -49,7 +49,26 @@ pub(crate) struct Destination {
     pub(crate) function: Arc<Function>,
     pub(crate) timeouts: Timeouts,
     pub(crate) placeholder: Option<Arc<StaticResponse>>,
+    /// The placeholder wakes nothing.
+    pub(crate) is_placeholder_silent: bool,
     pub(crate) fallback: Option<Arc<Destination>>,
+    /// Answers say whether they found no replica.
+    pub(crate) says_cold_start: bool,
+}
+
+impl Destination {
+    /// The function by itself, as no route changes it.
+    fn plain(state: Arc<FunctionState>, function: Arc<Function>) -> Self {
+        Self {
+            state,
+            timeouts: function.timeouts,
+            function,
+            placeholder: None,
+            is_placeholder_silent: false,
+            fallback: None,
+            says_cold_start: false,
+        }
+    }
 }
 
 /// One rule of one host.

@@ -15,10 +15,11 @@ use crate::admit::{Deadline, admit};
 use crate::attempt::Attempt;
 use crate::body::{AnswerBody, Hold, RequestBody};
 use crate::cause::Cause;
-use crate::function::{Entry, Permit};
+use crate::function::{self, Entry, Permit};
 use crate::head;
+use crate::hop;
 use crate::outcome::Outcome;
-use crate::peer::{Busy, Peer};
+use crate::peer::{Busy, Entrance, Peer};
 use crate::refusal::{self, Refusal};
 use crate::route::{Action, Destination};
 use crate::tunnel;
@@ -41,9 +42,14 @@ pub(crate) fn serve(
     async move {
         let mut answer = match call.respond(&worker, busy.peer(), &mut outcome).await {
             Ok(answer) => outcome.answered(answer),
+            Err(refusal) if busy.peer().entrance == Entrance::Activators => {
+                outcome.refused(refusal.cause, hop::refuse(&refusal))
+            }
             Err(refusal) => outcome.refused(refusal.cause, refusal.answer(call.is_grpc)),
         };
-        let is_last = outcome.cause == Cause::BadRequest || worker.shared.is_draining();
+        let is_ending =
+            worker.shared.is_draining() && busy.peer().entrance != Entrance::Activators;
+        let is_last = outcome.cause == Cause::BadRequest || is_ending;
         if call.closes || (call.is_http1 && is_last) {
             head::close(&mut answer);
         }
@@ -84,14 +90,21 @@ impl Call {
         peer: &Peer,
         outcome: &mut Outcome,
     ) -> Result<Response<AnswerBody>, Refusal> {
+        if peer.entrance == Entrance::Activators {
+            return Box::pin(self.arrive(worker, peer, outcome)).await;
+        }
         let destination = match self.route(worker, peer, outcome)? {
             Routed::Here(answer) => return Ok(*answer),
             Routed::To(destination) => destination,
         };
         // Admit: a free slot at once, or a place in the queue.
-        let bytes = BYTES_PER_REQUEST + head_bytes(&self.parts);
+        let bytes = held_bytes(&self.parts);
         let mut clock = Deadline::new(outcome.arrived, &destination);
-        let entry = destination.state.enter(outcome.arrived, bytes as u64);
+        let entry = destination.state.enter(function::Request {
+            at: outcome.arrived,
+            bytes: bytes as u64,
+            is_hop: false,
+        });
         let (destination, permit) = match entry {
             Entry::Granted(permit) => (destination, permit),
             entry => {
@@ -101,8 +114,13 @@ impl Call {
                 Box::pin(admitted).await?
             }
         };
-        self.forward(worker, &destination, permit, clock, outcome)
-            .await
+        let mut answer = self
+            .forward(worker, peer, &destination, permit, clock, outcome)
+            .await?;
+        if destination.says_cold_start {
+            head::say_cold_start(&mut answer, outcome.is_cold_start);
+        }
+        Ok(answer)
     }
 
     /// Route: where it goes, with the head that its function gets; or the answer that needs none.
@@ -121,7 +139,7 @@ impl Call {
             "*" => "/",
             path => path,
         };
-        let action = table.find(authority.name(), path, &parts.headers);
+        let action = table.find(peer.entrance.port(), authority.name(), path, &parts.headers);
         let destination = match &**action.ok_or(Refusal::new(Cause::NoRoute))? {
             Action::Respond(response) => {
                 outcome.cause = Cause::Responded;
@@ -135,19 +153,27 @@ impl Call {
         if let Some(placeholder) = &destination.placeholder
             && !destination.state.is_ready()
         {
-            destination.state.nudge(outcome.arrived);
+            if !destination.is_placeholder_silent {
+                destination.state.nudge(outcome.arrived);
+            }
             outcome.cause = Cause::Placeholder;
             return Ok(Routed::here(placeholder, Cause::Placeholder));
         }
-        self.upgrade = head::wanted_upgrade(parts, !self.body.is_end_stream());
-        head::forward(parts, &authority, peer);
-        Ok(Routed::To(Arc::clone(destination)))
+        let destination = Arc::clone(destination);
+        self.want_upgrade();
+        head::forward(&mut self.parts, &authority, peer);
+        Ok(Routed::To(destination))
+    }
+
+    pub(crate) fn want_upgrade(&mut self) {
+        self.upgrade = head::wanted_upgrade(&self.parts, !self.body.is_end_stream());
     }
 
     /// Forward and answer.
-    async fn forward(
+    pub(crate) async fn forward(
         &mut self,
         worker: &Arc<Worker>,
+        peer: &Peer,
         destination: &Destination,
         permit: Permit,
         clock: Deadline,
@@ -166,10 +192,14 @@ impl Call {
         }
         let attempt = Attempt {
             worker,
+            peer,
             protocol,
             clock,
         };
-        let deadline = clock.answer();
+        let deadline = match permit.is_elsewhere() {
+            true => clock.hop(),
+            false => clock.answer(),
+        };
         let exchange = attempt.run(self, permit, outcome);
         let (answer, hold) = tokio::time::timeout_at(deadline.at, exchange)
             .await
@@ -221,9 +251,11 @@ pub(crate) fn finish(
     Response::from_parts(parts, AnswerBody::upstream(body, idle, hold))
 }
 
-fn head_bytes(parts: &Parts) -> usize {
+/// What a request holds while it waits.
+pub(crate) fn held_bytes(parts: &Parts) -> usize {
     let fields = parts.headers.iter();
-    fields.fold(parts.uri.path().len(), |bytes, (name, value)| {
+    let head = BYTES_PER_REQUEST + parts.uri.path().len();
+    fields.fold(head, |bytes, (name, value)| {
         bytes + name.as_str().len() + value.len()
     })
 }

@@ -1,21 +1,27 @@
 //! One thread of the data plane, and what all of them share.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use futures_util::FutureExt as _;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::connection;
 use crate::house::House;
 use crate::metrics::{Counts, Metrics};
+use crate::peer::Entrance;
+use crate::ports::Opened;
+use crate::registry::Registry;
 use crate::route::RouteTable;
 use crate::upstream::Upstream;
+use crate::{connection, listen};
 
 /// How often a worker closes idle connections to replicas.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -23,41 +29,55 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Pause after `accept` failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a client that connected just before the end may take to ask.
+const FIRST_WORDS: Duration = Duration::from_millis(100);
+
 /// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) routes: ArcSwap<RouteTable>,
     pub(crate) house: Arc<House>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
-    /// No new connections; those that are open end after their next answer.
-    pub(crate) drain: CancellationToken,
-    /// Set before `drain` is: asked by every request and every poll of a connection, where the
+    /// The end has begun: connections are told to end, new ones are still served.
+    pub(crate) lame: CancellationToken,
+    /// Set before `lame` is: asked by every request and every poll of a connection, where the
     /// token's own lock, shared by all workers, would be too much.
     is_draining: AtomicBool,
+    /// No new connections of clients; those that are open end after their next answer.
+    pub(crate) drain: CancellationToken,
+    /// The same for connections of other activators, which come last.
+    pub(crate) drain_activators: CancellationToken,
     /// The grace time is over: tunnels end.
     pub(crate) cut: CancellationToken,
     /// Refusals had a moment to leave: connections end.
     pub(crate) cut_late: CancellationToken,
-    /// Connections and tunnels.
+    /// Connections of clients, and tunnels.
     pub(crate) tasks: TaskTracker,
+    /// Connections of other activators.
+    pub(crate) activators: TaskTracker,
     counts: Vec<Arc<Counts>>,
     connections: AtomicUsize,
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, house: Arc<House>) -> Self {
+    pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
         let counts = (0..config.workers.get()).map(|_| Arc::default()).collect();
         Self {
             config,
             routes: ArcSwap::default(),
-            house,
+            house: Arc::clone(registry.house()),
+            registry,
             metrics: Metrics::default(),
-            drain: CancellationToken::new(),
+            lame: CancellationToken::new(),
             is_draining: AtomicBool::new(false),
+            drain: CancellationToken::new(),
+            drain_activators: CancellationToken::new(),
             cut: CancellationToken::new(),
             cut_late: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            activators: TaskTracker::new(),
             counts,
             connections: AtomicUsize::new(0),
         }
@@ -67,9 +87,31 @@ impl Shared {
         self.is_draining.load(Ordering::Acquire)
     }
 
-    pub(crate) fn begin_drain(&self) {
+    /// Readiness goes; connections are told to end as they are used.
+    pub(crate) fn begin_end(&self) {
         self.is_draining.store(true, Ordering::Release);
-        self.drain.cancel();
+        self.lame.cancel();
+    }
+
+    /// What ends the listeners and the idle connections of `entrance`.
+    pub(crate) fn end(&self, entrance: Entrance) -> &CancellationToken {
+        match entrance {
+            Entrance::Activators => &self.drain_activators,
+            Entrance::Shared | Entrance::Port(_) => &self.drain,
+        }
+    }
+
+    /// The end, and a moment for the first words of whoever connected just before it.
+    pub(crate) async fn last_call(&self, entrance: Entrance) {
+        self.end(entrance).cancelled().await;
+        tokio::time::sleep(FIRST_WORDS).await;
+    }
+
+    pub(crate) fn tasks(&self, entrance: Entrance) -> &TaskTracker {
+        match entrance {
+            Entrance::Activators => &self.activators,
+            Entrance::Shared | Entrance::Port(_) => &self.tasks,
+        }
     }
 
     pub(crate) fn counts(&self) -> &[Arc<Counts>] {
@@ -90,10 +132,28 @@ pub(crate) struct Worker {
 }
 
 /// A listener of one worker.
-pub(crate) struct Door {
-    pub(crate) listener: TcpListener,
+pub(crate) struct Door<L> {
+    pub(crate) listener: L,
+    pub(crate) entrance: Entrance,
     /// Says that HTTPS is spoken here.
     pub(crate) tls: Option<TlsAcceptor>,
+    /// Closes it.
+    pub(crate) close: CancellationToken,
+    /// Goes once it is closed.
+    pub(crate) open: Option<Opened>,
+}
+
+impl Door<std::net::TcpListener> {
+    /// Within the runtime that is to serve it.
+    pub(crate) fn watched(self) -> io::Result<Door<TcpListener>> {
+        Ok(Door {
+            listener: TcpListener::from_std(self.listener)?,
+            entrance: self.entrance,
+            tls: self.tls,
+            close: self.close,
+            open: self.open,
+        })
+    }
 }
 
 /// Counts one connection for as long as it lives.
@@ -116,38 +176,49 @@ impl Worker {
         })
     }
 
-    /// Accepts until the drain, then stays until every connection has ended.
-    pub(crate) async fn run(self: Arc<Self>, doors: Vec<Door>) {
+    /// Stays until every connection has ended.
+    pub(crate) async fn run(self: Arc<Self>, doors: Vec<Door<TcpListener>>) {
         for door in doors {
             tokio::spawn(Arc::clone(&self).accept(door));
         }
         let sweeper = tokio::spawn(Arc::clone(&self).sweep());
-        self.shared.drain.cancelled().await;
+        self.shared.drain_activators.cancelled().await;
         self.shared.tasks.wait().await;
+        self.shared.activators.wait().await;
         sweeper.abort();
     }
 
-    async fn accept(self: Arc<Self>, door: Door) {
+    /// Accepts until the door closes, and then whoever knocked before.
+    pub(crate) async fn accept(self: Arc<Self>, door: Door<TcpListener>) {
         loop {
             let accepted = tokio::select! {
                 accepted = door.listener.accept() => accepted,
-                () = self.shared.drain.cancelled() => return,
+                () = door.close.cancelled() => break,
             };
             match accepted {
-                Ok((stream, address)) => {
-                    // Above the limit the connection is closed at once.
-                    if let Some(open) = self.open() {
-                        let tls = door.tls.clone();
-                        let worker = Arc::clone(&self);
-                        let serve = connection::serve(worker, stream, address, tls, open);
-                        self.shared.tasks.spawn(serve);
-                    }
-                }
+                Ok((stream, address)) => self.welcome(&door, stream, address),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
+        }
+        for _ in 0..listen::BACKLOG {
+            let Some(Ok((stream, address))) = door.listener.accept().now_or_never() else {
+                break;
+            };
+            self.welcome(&door, stream, address);
+        }
+        drop(door.listener);
+        drop(door.open);
+    }
+
+    fn welcome(self: &Arc<Self>, door: &Door<TcpListener>, stream: TcpStream, from: SocketAddr) {
+        // Above the limit the connection is closed at once.
+        if let Some(open) = self.open() {
+            let (worker, tls) = (Arc::clone(self), door.tls.clone());
+            let serve = connection::serve(worker, stream, from, door.entrance, tls, open);
+            self.shared.tasks(door.entrance).spawn(serve);
         }
     }
 

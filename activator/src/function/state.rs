@@ -12,46 +12,64 @@ use zeron_core::{EndpointId, EndpointSnapshot, StartFailure};
 use zeron_wire::Wake;
 
 use super::drain::Order;
-use super::{Effects, Entry, FunctionState, Grant, Permit, Ticket};
+use super::owners::Owner;
+use super::{Effects, Entry, FunctionState, Grant, Permit, Place, Request, Ticket};
 use crate::balance::{self, Random};
 use crate::cause::Cause;
-use crate::clock;
 use crate::load::{Load, Meter, Report};
 use crate::refusal::Refusal;
 use crate::replica::{self, Replica, Seat};
 use crate::wake::WakeGate;
 
 /// What `Retry-After` says when nothing better is known.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct State {
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     admission: AdmissionPolicy,
-    is_wake_allowed: bool,
-    is_retired: bool,
+    pub(super) is_wake_allowed: bool,
+    pub(super) is_retired: bool,
     pub(super) seats: Vec<Seat>,
-    /// Those of `seats` that may be given work.
-    usable: Vec<Arc<Replica>>,
+    /// Those of `seats` that may be given work by this activator.
+    pub(super) usable: Vec<Arc<Replica>>,
+    /// Activators that the others belong to.
+    pub(super) owners: Vec<Owner>,
     /// Replicas that the platform is about to start.
-    pending: u32,
-    failure: Option<StartFailure>,
+    pub(super) pending: u32,
+    pub(super) failure: Option<StartFailure>,
     /// By order of arrival. Not empty only while no slot is free.
-    queue: BTreeMap<u64, Waiter>,
+    pub(super) queue: BTreeMap<u64, Waiter>,
+    /// Those of them that another activator sent.
+    pub(super) hops: u32,
     queued_bytes: u64,
     next_number: u64,
-    meter: Meter,
+    pub(super) meter: Meter,
     gate: WakeGate,
     pub(super) drains: Vec<Order>,
-    random: Random,
+    /// Replicas are being probed for this function.
+    pub(super) is_probing: bool,
+    pub(super) random: Random,
     /// It is on the list of active functions.
     is_listed: bool,
 }
 
 #[derive(Debug)]
-struct Waiter {
-    grant: oneshot::Sender<Grant>,
+pub(super) struct Waiter {
+    pub(super) grant: oneshot::Sender<Grant>,
     bytes: u64,
+    /// Another activator sent it: it goes no further.
+    pub(super) is_hop: bool,
+}
+
+impl Waiter {
+    fn place(&self, number: u64) -> Place {
+        Place {
+            number,
+            bytes: self.bytes,
+            is_hop: self.is_hop,
+        }
+    }
 }
 
 impl State {
@@ -63,6 +81,8 @@ impl State {
             is_retired: false,
             seats: Vec::new(),
             usable: Vec::new(),
+            owners: Vec::new(),
+            hops: 0,
             pending: 0,
             failure: None,
             queue: BTreeMap::new(),
@@ -71,6 +91,7 @@ impl State {
             meter: Meter::new(now),
             gate: WakeGate::default(),
             drains: Vec::new(),
+            is_probing: false,
             random: Random::new(crate::head::trace::draw()),
             is_listed: false,
         }
@@ -81,7 +102,7 @@ impl State {
     }
 
     pub(super) fn has_usable(&self) -> bool {
-        !self.usable.is_empty()
+        !self.usable.is_empty() || self.has_owners()
     }
 
     #[cfg(test)]
@@ -89,33 +110,53 @@ impl State {
         let limit = self.limit.unwrap_or(u32::MAX);
         self.usable
             .iter()
-            .any(|replica| replica.in_flight() < limit)
+            .any(|replica| replica.taken() < limit)
     }
 
     pub(super) fn enter(
         &mut self,
         function: &Arc<FunctionState>,
-        now: Instant,
-        bytes: u64,
+        request: Request,
         effects: &mut Effects,
     ) -> Entry {
+        let now = request.at;
         self.arrive(now, effects);
         let number = self.next_number;
         self.next_number += 1;
-        if self.queue.is_empty()
-            && let Some(replica) = self.free_replica()
-        {
-            return Entry::Granted(self.grant(function, replica, number, bytes, now));
+        let place = Place {
+            number,
+            bytes: request.bytes,
+            is_hop: request.is_hop,
+        };
+        if self.queue.is_empty() {
+            if let Some(replica) = self.free_replica() {
+                return Entry::Granted(self.grant(function, replica, place, now));
+            }
+            if !request.is_hop
+                && let Some(way) = self.other_owner(now)
+            {
+                // The other one counts it.
+                self.meter.unarrive();
+                return Entry::Granted(Permit::elsewhere(function, way, place));
+            }
         }
-        if let Some(refusal) = self.hopeless() {
+        if request.is_hop && self.is_misdirected() {
+            self.meter.unarrive();
+            return Entry::Refused(Refusal::new(Cause::Misdirected));
+        }
+        if let Some(refusal) = self.hopeless(function) {
             self.wake_for(function, now, 1, effects);
             return Entry::Refused(refusal);
         }
-        if !self.has_room(function, bytes) {
+        if !self.has_room(function, request.bytes) {
             let refusal = Refusal::new(Cause::QueueFull).retry_after(RETRY_AFTER);
             return Entry::Refused(refusal);
         }
-        self.join(function, number, bytes, now, effects)
+        let entry = self.join(function, place, now, effects);
+        if !self.owners.is_empty() {
+            self.dispatch(function, now, effects);
+        }
+        entry
     }
 
     /// A request whose replica could not be reached: its slot is free again, its place is kept.
@@ -126,14 +167,17 @@ impl State {
         now: Instant,
         effects: &mut Effects,
     ) -> Entry {
-        self.release(&permit.replica, now);
+        self.give_back(permit, now);
+        if permit.is_elsewhere {
+            // It is ours to count again.
+            self.meter.arrive();
+        }
         let is_first = self
             .queue
             .first_key_value()
-            .is_none_or(|(first, _)| permit.number < *first);
+            .is_none_or(|(first, _)| permit.place.number < *first);
         if is_first && let Some(replica) = self.free_replica() {
-            let permit = self.grant(function, replica, permit.number, permit.bytes, now);
-            return Entry::Granted(permit);
+            return Entry::Granted(self.grant(function, replica, permit.place, now));
         }
         if self.is_retired {
             return Entry::Refused(Refusal::new(Cause::FunctionGone));
@@ -142,15 +186,21 @@ impl State {
         function
             .house
             .budget
-            .take_anyway(function.id.namespace(), permit.bytes);
-        let entry = self.join(function, permit.number, permit.bytes, now, effects);
+            .take_anyway(function.id.namespace(), permit.place.bytes);
+        let entry = self.join(function, permit.place, now, effects);
+        self.send_back(function, now, effects);
         self.dispatch(function, now, effects);
         entry
     }
 
-    pub(super) fn release(&mut self, replica: &Replica, now: Instant) {
-        replica.give_slot();
-        self.shift(now, -1, 0);
+    /// The request of `permit` has ended, or was not sent.
+    pub(super) fn give_back(&mut self, permit: &Permit, now: Instant) {
+        if permit.is_elsewhere {
+            self.returned(&permit.replica);
+        } else {
+            permit.replica.give_slot();
+            self.shift(now, -1, 0);
+        }
     }
 
     pub(super) fn leave(&mut self, function: &FunctionState, number: u64, now: Instant) {
@@ -159,7 +209,7 @@ impl State {
         }
     }
 
-    /// Gives free slots to the first waiters.
+    /// Gives free slots to the first waiters: those here, and then those of other activators.
     pub(super) fn dispatch(
         &mut self,
         function: &Arc<FunctionState>,
@@ -171,9 +221,25 @@ impl State {
             && let Some((number, waiter)) = self.queue.pop_first()
         {
             self.forget(function, &waiter, now);
-            let permit = self.grant(function, replica, number, waiter.bytes, now);
+            let permit = self.grant(function, replica, waiter.place(number), now);
             effects.grants.push((waiter.grant, Ok(permit)));
         }
+        while !self.owners.is_empty()
+            && let Some(number) = self.first_of_ours()
+            && let Some(way) = self.other_owner(now)
+            && let Some(waiter) = self.queue.remove(&number)
+        {
+            self.forget(function, &waiter, now);
+            self.meter.unarrive();
+            let permit = Permit::elsewhere(function, way, waiter.place(number));
+            effects.grants.push((waiter.grant, Ok(permit)));
+        }
+    }
+
+    /// The first waiter that may go elsewhere.
+    fn first_of_ours(&self) -> Option<u64> {
+        let mut ours = self.queue.iter().filter(|(_, waiter)| !waiter.is_hop);
+        ours.next().map(|(number, _)| *number)
     }
 
     pub(super) fn configure(
@@ -184,7 +250,10 @@ impl State {
         effects: &mut Effects,
     ) {
         self.is_retired = false;
-        self.limit = routed.function.concurrency_limit.map(Into::into);
+        let limit = routed.function.concurrency_limit.map(Into::into);
+        if std::mem::replace(&mut self.limit, limit) != limit {
+            self.limit_changed(function, now, effects);
+        }
         self.admission = routed.function.admission;
         let was_allowed = std::mem::replace(&mut self.is_wake_allowed, routed.is_wake_allowed);
         if was_allowed != self.is_wake_allowed {
@@ -212,33 +281,30 @@ impl State {
         now: Instant,
         effects: &mut Effects,
     ) {
-        self.seats = replica::seats(snapshot, &self.seats);
+        let had_usable = self.has_usable();
+        let (seats, new) = replica::seats(snapshot, std::mem::take(&mut self.seats));
+        self.seats = seats;
         self.pending = snapshot.pending;
+        self.settle(function, new, now, effects);
+        self.drain_newcomers(new);
         self.refresh_usable();
-        self.prune_drains();
-        self.finished_drains(&function.id, effects);
+        self.send_back(function, now, effects);
+        self.prune_drains(now);
+        self.finished_drains(function, now, effects);
         self.dispatch(function, now, effects);
-        let is_new_failure = snapshot.failure.as_ref().is_some_and(|failure| {
-            failure.is_final && self.failure.as_ref().is_none_or(|old| old.at != failure.at)
-        });
-        self.failure.clone_from(&snapshot.failure);
-        if is_new_failure
-            && self.usable.is_empty()
-            && let Some(failure) = &self.failure
-        {
-            let refusal = Refusal::start_failed(failure, retry_after(failure));
-            self.refuse_waiting(function, &refusal, now, effects);
-        }
+        self.learn_failure(function, snapshot.failure.as_ref(), had_usable, now, effects);
         self.refuse_if_hopeless(function, now, effects);
+        self.find_out(effects);
         self.wake_if_needed(function, now, effects);
     }
 
     /// Leaves `replica` alone for a moment; `None` when somebody saw to that already.
     pub(super) fn suspect(&mut self, replica: &Replica) -> Option<Duration> {
-        let seat = self
-            .seats
-            .iter_mut()
-            .find(|seat| seat.replica.key == replica.key)?;
+        let mut seats = self.seats.iter_mut();
+        let seat = seats.find(|seat| seat.replica.key == replica.key);
+        let Some(seat) = seat else {
+            return self.suspect_owner(replica);
+        };
         if std::mem::replace(&mut seat.is_suspect, true) {
             return None;
         }
@@ -258,6 +324,7 @@ impl State {
                 seat.is_suspect = false;
             }
         }
+        self.reinstate_owner(replica);
         self.refresh_usable();
         self.dispatch(function, now, effects);
     }
@@ -323,6 +390,7 @@ impl State {
         let usable = self.seats.iter().filter(|seat| seat.is_usable());
         self.usable
             .extend(usable.map(|seat| Arc::clone(&seat.replica)));
+        self.refresh_owners();
         if !self.usable.iter().map(|replica| replica.key).eq(before) {
             self.gate.reset();
         }
@@ -340,30 +408,31 @@ impl State {
     fn join(
         &mut self,
         function: &Arc<FunctionState>,
-        number: u64,
-        bytes: u64,
+        place: Place,
         now: Instant,
         effects: &mut Effects,
     ) -> Entry {
         let (sender, grant) = oneshot::channel();
-        self.queue.insert(
-            number,
-            Waiter {
-                grant: sender,
-                bytes,
-            },
-        );
-        self.queued_bytes += bytes;
+        let waiter = Waiter {
+            grant: sender,
+            bytes: place.bytes,
+            is_hop: place.is_hop,
+        };
+        self.queue.insert(place.number, waiter);
+        self.hops += u32::from(place.is_hop);
+        self.queued_bytes += place.bytes;
         self.shift(now, 0, 1);
         self.wake_if_needed(function, now, effects);
         Entry::Waiting(Ticket {
             function: Arc::clone(function),
-            number,
+            number: place.number,
             grant,
+            is_cold: !self.has_usable(),
         })
     }
 
-    fn forget(&mut self, function: &FunctionState, waiter: &Waiter, now: Instant) {
+    pub(super) fn forget(&mut self, function: &FunctionState, waiter: &Waiter, now: Instant) {
+        self.hops -= u32::from(waiter.is_hop);
         self.queued_bytes -= waiter.bytes;
         function
             .house
@@ -378,7 +447,7 @@ impl State {
         let place = balance::pick(
             usable.len(),
             self.limit,
-            |place| usable[place].in_flight(),
+            |place| usable[place].taken(),
             |bound| random.below(bound),
         )?;
         Some(Arc::clone(&usable[place]))
@@ -388,13 +457,12 @@ impl State {
         &mut self,
         function: &Arc<FunctionState>,
         replica: Arc<Replica>,
-        number: u64,
-        bytes: u64,
+        place: Place,
         now: Instant,
     ) -> Permit {
         replica.take_slot();
         self.shift(now, 1, 0);
-        Permit::new(function, replica, number, bytes)
+        Permit::new(function, replica, place)
     }
 
     fn shift(&mut self, now: Instant, in_flight: i32, queued: i32) {
@@ -412,38 +480,7 @@ impl State {
             && function.house.budget.take(function.id.namespace(), bytes)
     }
 
-    /// Why waiting is in vain, if it is.
-    fn hopeless(&self) -> Option<Refusal> {
-        if self.is_retired {
-            return Some(Refusal::new(Cause::FunctionGone));
-        }
-        if !self.seats.is_empty() {
-            return None;
-        }
-        if !self.is_wake_allowed && self.pending == 0 {
-            return Some(Refusal::new(Cause::Paused).retry_after(RETRY_AFTER));
-        }
-        let failure = self.failure.as_ref().filter(|failure| failure.is_final)?;
-        let retry_at = failure.retry_at.filter(|at| *at > clock::wall())?;
-        let wait = retry_at.since(clock::wall());
-        Some(Refusal::start_failed(failure, wait))
-    }
-
-    /// Those who wait already wait for the next attempt, unless there will be none.
-    fn refuse_if_hopeless(
-        &mut self,
-        function: &FunctionState,
-        now: Instant,
-        effects: &mut Effects,
-    ) {
-        let is_asleep = !self.is_wake_allowed && self.pending == 0 && self.seats.is_empty();
-        if is_asleep && !self.queue.is_empty() {
-            let refusal = Refusal::new(Cause::Paused).retry_after(RETRY_AFTER);
-            self.refuse_waiting(function, &refusal, now, effects);
-        }
-    }
-
-    fn wake_for(
+    pub(super) fn wake_for(
         &mut self,
         function: &FunctionState,
         now: Instant,
@@ -460,10 +497,4 @@ impl State {
             });
         }
     }
-}
-
-fn retry_after(failure: &StartFailure) -> Duration {
-    failure
-        .retry_at
-        .map_or(RETRY_AFTER, |at| at.since(clock::wall()))
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::cast_possible_truncation)]
 
+mod owners;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
@@ -11,7 +13,9 @@ use zeron_core::{
     Endpoint, EndpointId, Function, ObjectRef, ScalePolicy, StartFailure, Timestamp, Workload,
 };
 
+use super::owners::NOT_YET;
 use super::*;
+use crate::ring::Peer;
 
 struct Scene {
     function: Arc<FunctionState>,
@@ -54,7 +58,11 @@ impl Scene {
 
     fn with(limit: u32, admission: AdmissionPolicy, is_wake_allowed: bool) -> Self {
         let (sender, autoscaler) = mpsc::channel(1024);
-        let house = Arc::new(House::new(1 << 20, sender));
+        let config = crate::Config {
+            max_queued_bytes: 1 << 20,
+            ..crate::Config::default()
+        };
+        let house = Arc::new(House::new(&config, sender));
         let id = FunctionId::new("default", "Deployment", "f");
         let function_state = FunctionState::new(id, house, Instant::now());
         let routed = RoutedFunction {
@@ -83,8 +91,31 @@ impl Scene {
         self.function.observe(&snapshot, Instant::now());
     }
 
+    /// Beside another activator, `b`.
+    fn with_peer(&self) {
+        let peer = Peer {
+            name: "b".to_owned(),
+            address: ([127, 0, 0, 1], 1).into(),
+        };
+        let house = &self.function.house;
+        assert!(house.set_members("a", vec![peer], Instant::now()));
+        self.function.reown(Instant::now());
+    }
+
+    fn hop(&self) -> Entry {
+        self.function.enter(Request {
+            at: Instant::now(),
+            bytes: 100,
+            is_hop: true,
+        })
+    }
+
     fn enter(&self) -> Entry {
-        self.function.enter(Instant::now(), 100)
+        self.function.enter(Request {
+            at: Instant::now(),
+            bytes: 100,
+            is_hop: false,
+        })
     }
 
     fn waits(&self) -> Ticket {
@@ -99,6 +130,16 @@ impl Scene {
             Entry::Granted(permit) => permit,
             other => panic!("it should be granted: {other:?}"),
         }
+    }
+
+    fn drain(&self, id: u64, victims: Option<&[u64]>) {
+        let order = Drain {
+            id: DrainId(id),
+            function: self.function.id.clone(),
+            count: 1,
+            victims: victims.map(|ids| ids.iter().map(|id| EndpointId(*id)).collect()),
+        };
+        self.function.drain(&order, Instant::now());
     }
 
     fn wakes(&mut self) -> Vec<u32> {
@@ -305,17 +346,115 @@ async fn a_drain_takes_the_idle_and_answers_when_the_busy_are_done() {
     scene.replicas(&[1, 2]);
     let busy = scene.granted();
     let (busy_id, idle_id) = (busy.replica.id.0, 3 - busy.replica.id.0);
-    scene.function.drain(DrainId(7), 1, Instant::now());
+    scene.drain(7, None);
     assert_eq!(scene.drained(), [(7, vec![idle_id])]);
-    scene.function.drain(DrainId(8), 1, Instant::now());
+    scene.drain(8, None);
     assert_eq!(scene.drained(), []);
     let waiting = scene.waits();
     assert_eq!(scene.wakes(), [2], "nobody takes new work");
     drop(busy);
+    assert_eq!(scene.drained(), [], "who waits came after the last report");
+    scene.function.report(Instant::now());
+    assert!(scene.function.check_drain(DrainId(8), Instant::now()));
     assert_eq!(scene.drained(), [(8, vec![busy_id])]);
     scene.function.cancel_drain(DrainId(7), Instant::now());
     let permit = now(waiting).await.unwrap().unwrap();
     assert_eq!(permit.replica.id.0, idle_id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_the_last_replica_waits_for_a_report_of_what_arrived() {
+    let mut scene = Scene::new(1);
+    scene.replicas(&[1]);
+    drop(scene.granted());
+    scene.drain(1, None);
+    let told = scene.autoscaler.try_recv();
+    assert!(matches!(told, Ok(ToAutoscaler::Wake(wake)) if wake.queued == 1));
+    assert_eq!(scene.drained(), []);
+    scene.function.report(Instant::now());
+    assert!(scene.function.check_drain(DrainId(1), Instant::now()));
+    assert_eq!(scene.drained(), [(1, vec![1])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_one_of_two_does_not_wait_for_a_report() {
+    let mut scene = Scene::new(1);
+    scene.replicas(&[1, 2]);
+    drop(scene.granted());
+    scene.drain(1, None);
+    assert_eq!(scene.drained(), [(1, vec![2])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_the_victims_are_taken_and_unknown_ones_count_as_gone() {
+    let mut scene = Scene::new(1);
+    scene.replicas(&[1, 2, 3]);
+    scene.drain(4, Some(&[2, 9]));
+    assert_eq!(scene.drained(), [(4, vec![2, 9])]);
+    let permits = (scene.granted(), scene.granted());
+    assert_eq!((permits.0.replica.id.0, permits.1.replica.id.0), (1, 3));
+    drop(permits);
+    // It was named before it was seen: it gets nothing either.
+    scene.replicas(&[2, 9]);
+    let ticket = scene.waits();
+    // Asked again, it is answered again, once the last report says what arrived.
+    scene.drain(4, Some(&[2, 9]));
+    assert_eq!(scene.drained(), [(4, vec![2, 9])]);
+    scene.function.cancel_drain(DrainId(4), Instant::now());
+    assert!(now(ticket).await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_failure_refuses_while_replicas_exist_and_none_is_usable() {
+    let scene = Scene::new(1);
+    let ticket = scene.waits();
+    let starting = Endpoint {
+        is_ready: false,
+        ..endpoint(1)
+    };
+    let transient = StartFailure {
+        is_final: false,
+        ..failure(1)
+    };
+    scene.observe(vec![starting.clone()], Some(transient));
+    assert_eq!(scene.load(), (0, 1), "it may still come");
+    scene.observe(vec![starting.clone()], Some(failure(1)));
+    let refusal = now(ticket).await.unwrap().unwrap_err();
+    assert_eq!(refusal.cause, Cause::StartFailed);
+    assert!(matches!(scene.enter(), Entry::Refused(_)), "and so is who comes later");
+    scene.observe(vec![endpoint(1)], Some(failure(1)));
+    let permit = scene.granted();
+    // The last usable one goes: the failure that is known counts at once.
+    let ticket = scene.waits();
+    scene.observe(vec![starting], Some(failure(1)));
+    assert!(now(ticket).await.unwrap().is_err());
+    drop(permit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_probe_counts_until_the_platform_takes_it_back() {
+    let scene = Scene::new(1);
+    let at = |is_ready| Endpoint {
+        is_ready,
+        probe: Some(Arc::default()),
+        ..endpoint(1)
+    };
+    let probed = || {
+        let seats = &scene.function.state.lock().seats;
+        seats.iter().any(|seat| seat.wants_probe().is_some())
+    };
+    scene.observe(vec![at(false)], None);
+    let ticket = scene.waits();
+    let key = scene.function.state.lock().seats[0].replica.key;
+    scene.function.probed(key, Instant::now());
+    drop(now(ticket).await.unwrap().unwrap());
+    scene.observe(vec![at(false)], None);
+    drop(scene.granted());
+    scene.observe(vec![at(true)], None);
+    assert!(!probed());
+    scene.observe(vec![at(false)], None);
+    assert!(probed(), "it is asked again");
+    drop(scene.waits());
 }
 
 #[tokio::test(start_paused = true)]
@@ -439,7 +578,7 @@ proptest! {
                     Step::Replicas(count) => {
                         scene.replicas(&(1..=count).collect::<Vec<_>>());
                     }
-                    Step::Drain => scene.function.drain(DrainId(1), 1, Instant::now()),
+                    Step::Drain => scene.drain(1, None),
                     Step::Cancel => scene.function.cancel_drain(DrainId(1), Instant::now()),
                 }
                 waiting.make_contiguous().sort_by_key(|ticket| ticket.number);

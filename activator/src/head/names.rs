@@ -60,6 +60,11 @@ fn kind_of(name: &str) -> Kind {
     }
 }
 
+/// Whether a field of an answer is ours alone to set.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-zeron-")
+}
+
 /// Whether a field stays although `Connection` names it.
 pub(super) fn is_protected(name: &HeaderName) -> bool {
     kind(name) == Kind::Forwarded

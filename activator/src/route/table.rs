@@ -1,6 +1,7 @@
 //! Compiling a snapshot and finding the rule of a request.
 
 use std::collections::HashMap;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
@@ -16,9 +17,18 @@ const MAX_HOST: usize = 255;
 
 type Functions<'a> = HashMap<&'a FunctionId, (Arc<FunctionState>, Arc<Function>)>;
 
-/// All rules by host.
+/// All rules, by the port that they are kept for, and the functions that other activators may ask
+/// for by name.
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
+    shared: Hosts,
+    ports: HashMap<NonZeroU16, Hosts>,
+    limited: HashMap<FunctionId, Arc<Destination>>,
+}
+
+/// All rules of one port, by host.
+#[derive(Debug, Default)]
+struct Hosts {
     exact: HashMap<Box<str>, Vec<Rule>>,
     /// By suffix, without the leading `*.`.
     wildcard: HashMap<Box<str>, Vec<Rule>>,
@@ -42,16 +52,49 @@ impl RouteTable {
             .collect();
         let mut table = Self::default();
         for route in &snapshot.routes {
-            table.add(route, &functions);
+            let hosts = match route.port {
+                None => &mut table.shared,
+                Some(port) => table.ports.entry(port).or_default(),
+            };
+            hosts.add(route, &functions);
         }
-        table.sort();
+        for hosts in table.ports.values_mut().chain([&mut table.shared]) {
+            hosts.sort();
+        }
+        let limited = functions.into_iter().filter_map(|(id, (state, function))| {
+            function.concurrency_limit?;
+            Some((id.clone(), Arc::new(Destination::plain(state, function))))
+        });
+        table.limited = limited.collect();
         table
     }
 
-    /// The action for a request, by the most specific host, then path, then headers.
+    /// The action for a request that came to `port`, by the most specific host, then path, then
+    /// headers.
     ///
-    /// A host whose rules do not match leaves the request to less specific ones.
-    pub(crate) fn find(&self, host: &str, path: &str, headers: &HeaderMap) -> Option<&Arc<Action>> {
+    /// A host whose rules do not match leaves the request to less specific ones. A port of its own
+    /// has its own rules only.
+    pub(crate) fn find(
+        &self,
+        port: Option<NonZeroU16>,
+        host: &str,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<&Arc<Action>> {
+        match port {
+            None => self.shared.find(host, path, headers),
+            Some(port) => self.ports.get(&port)?.find(host, path, headers),
+        }
+    }
+
+    /// A function with a limit, as other activators name it.
+    pub(crate) fn limited(&self, function: &FunctionId) -> Option<&Arc<Destination>> {
+        self.limited.get(function)
+    }
+}
+
+impl Hosts {
+    fn find(&self, host: &str, path: &str, headers: &HeaderMap) -> Option<&Arc<Action>> {
         let mut buffer = [0u8; MAX_HOST];
         let host = lower(host, &mut buffer).unwrap_or_default();
         if let Some(rules) = self.exact.get(host)
@@ -133,13 +176,8 @@ fn header_matches(route: &Route) -> Option<HeaderMatches> {
 fn split(forward: &Forward, functions: &Functions<'_>) -> Split {
     let fallback = forward.fallback.as_ref().and_then(|id| {
         let (state, function) = functions.get(id)?;
-        Some(Arc::new(Destination {
-            state: Arc::clone(state),
-            function: Arc::clone(function),
-            timeouts: function.timeouts,
-            placeholder: None,
-            fallback: None,
-        }))
+        let (state, function) = (Arc::clone(state), Arc::clone(function));
+        Some(Arc::new(Destination::plain(state, function)))
     });
     let placeholder = forward.placeholder.clone().map(Arc::new);
     let mut total = 0;
@@ -152,7 +190,9 @@ fn split(forward: &Forward, functions: &Functions<'_>) -> Split {
             function: Arc::clone(function),
             timeouts: forward.timeouts.unwrap_or(function.timeouts),
             placeholder: placeholder.clone(),
+            is_placeholder_silent: forward.is_placeholder_silent,
             fallback: fallback.clone(),
+            says_cold_start: forward.cold_start_header,
         };
         Some((total, Arc::new(destination)))
     });

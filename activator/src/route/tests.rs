@@ -61,7 +61,7 @@ fn found(table: &RouteTable, host: &str, path: &str, headers: &[(&str, &str)]) -
             HeaderValue::from_str(value).unwrap(),
         );
     }
-    match &**table.find(host, path, &map)? {
+    match &**table.find(None, host, path, &map)? {
         Action::Respond(response) => response.body.parse().ok(),
         Action::Forward(_) => None,
     }
@@ -198,12 +198,7 @@ proptest! {
 fn destination() -> Arc<Destination> {
     let function = crate::function::tests::function(0, Default::default());
     let (sender, _) = tokio::sync::mpsc::channel(1);
-    let house = Arc::new(crate::house::House::new(0, sender));
-    Arc::new(Destination {
-        state: FunctionState::new(function.id.clone(), house, tokio::time::Instant::now()),
-        timeouts: function.timeouts,
-        function: Arc::new(function),
-        placeholder: None,
-        fallback: None,
-    })
+    let house = Arc::new(crate::house::House::new(&crate::Config::default(), sender));
+    let state = FunctionState::new(function.id.clone(), house, tokio::time::Instant::now());
+    Arc::new(Destination::plain(state, Arc::new(function)))
 }

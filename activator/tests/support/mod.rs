@@ -232,9 +232,7 @@ pub fn route(function: &FunctionId) -> Route {
                 function: function.clone(),
                 weight: 1,
             }],
-            timeouts: None,
-            placeholder: None,
-            fallback: None,
+            ..Forward::default()
         }),
         tag: None,
     }

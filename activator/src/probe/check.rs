@@ -1,0 +1,125 @@
+//! One question to one replica.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use zeron_core::workload::ProbeCheck;
+
+use super::{Target, grpc};
+
+/// Why a replica is not ready.
+#[derive(Debug, Error)]
+pub(super) enum NotReady {
+    #[error("connect failed")]
+    Connect(#[source] io::Error),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("no http was spoken")]
+    Http(#[source] hyper::Error),
+    #[error("the question cannot be asked")]
+    Question(#[source] http::Error),
+    #[error("it answered {0}")]
+    Status(u16),
+    #[error("it does not serve")]
+    NotServing,
+}
+
+/// Whether the replica answers as it should. `patience` bounds the connect.
+pub(super) async fn check(target: &Target, patience: Duration) -> bool {
+    let asked = tokio::time::timeout(target.probe.timeout, ask(target, patience));
+    let answer = asked.await.unwrap_or(Err(NotReady::Timeout));
+    if let Err(error) = &answer {
+        let error = error as &dyn std::error::Error;
+        tracing::trace!(address = %target.address, error, "not ready");
+    }
+    answer.is_ok()
+}
+
+async fn ask(target: &Target, patience: Duration) -> Result<(), NotReady> {
+    let at = |port: Option<NonZeroU16>| {
+        let port = port.map_or(target.address.port(), NonZeroU16::get);
+        SocketAddr::new(target.address.ip(), port)
+    };
+    match &target.probe.check {
+        ProbeCheck::Started => Ok(()),
+        ProbeCheck::Tcp { port } => connect(at(*port), patience).await.map(drop),
+        ProbeCheck::Http {
+            path,
+            headers,
+            port,
+        } => {
+            let address = at(*port);
+            let stream = connect(address, patience).await?;
+            http(stream, address, path, headers).await
+        }
+        ProbeCheck::Grpc { service, port } => {
+            let stream = connect(at(*port), patience).await?;
+            grpc::check(stream, service).await
+        }
+    }
+}
+
+async fn connect(address: SocketAddr, patience: Duration) -> Result<TcpStream, NotReady> {
+    let stream = tokio::time::timeout(patience, TcpStream::connect(address))
+        .await
+        .map_err(|_| NotReady::Timeout)?
+        .map_err(NotReady::Connect)?;
+    stream.set_nodelay(true).map_err(NotReady::Connect)?;
+    Ok(stream)
+}
+
+/// 200..=399 is an answer, a redirect is not followed.
+async fn http(
+    stream: TcpStream,
+    address: SocketAddr,
+    path: &str,
+    headers: &[(String, String)],
+) -> Result<(), NotReady> {
+    let mut request = Request::get(path)
+        .body(Empty::<Bytes>::new())
+        .map_err(NotReady::Question)?;
+    *request.headers_mut() = fields(address, headers);
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(NotReady::Http)?;
+    let answer = tokio::select! {
+        biased;
+        answer = sender.send_request(request) => answer.map_err(NotReady::Http)?,
+        ended = connection => return Err(ended.map_or_else(NotReady::Http, |()| NotReady::NotServing)),
+    };
+    match answer.status().as_u16() {
+        200..=399 => Ok(()),
+        status => Err(NotReady::Status(status)),
+    }
+}
+
+/// What is asked with: what was declared, over what everybody gets.
+fn fields(address: SocketAddr, declared: &[(String, String)]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for (name, value) in declared {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            fields.append(name, value);
+        }
+    }
+    let host = HeaderValue::from_str(&address.to_string());
+    let usual = [
+        (HOST, host.unwrap_or(HeaderValue::from_static("localhost"))),
+        (USER_AGENT, HeaderValue::from_static("zeron-probe")),
+        (ACCEPT, HeaderValue::from_static("*/*")),
+    ];
+    for (name, value) in usual {
+        fields.entry(name).or_insert(value);
+    }
+    fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    fields
+}
