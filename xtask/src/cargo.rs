@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::interrupt;
+
 /// The workspace's folder.
 pub(crate) fn root() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -29,12 +31,12 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 pub(crate) fn run_with(arguments: &[&str], env: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     println!("== cargo {}", arguments.join(" "));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    command
         .args(arguments)
         .envs(env.iter().copied())
-        .current_dir(root())
-        .status()
-        .context("cannot run cargo")?;
+        .current_dir(root());
+    let status = interrupt::run(&mut command).context("cargo")?;
     ensure!(
         status.success(),
         "cargo {} failed ({status})",

@@ -5,9 +5,11 @@ mod broker;
 mod cargo;
 mod cluster;
 mod image;
+mod interrupt;
 mod java;
 mod skipped;
 mod soak;
+mod steps;
 mod test;
 
 use clap::{Parser, Subcommand};

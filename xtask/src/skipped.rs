@@ -1,5 +1,6 @@
 //! The report of skipped tests: a file to which a test that cannot run appends a line.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -24,6 +25,12 @@ impl Report {
     /// The file to which tests append.
     pub(crate) fn file(&self) -> &Path {
         &self.file
+    }
+
+    /// Enters something that cannot be had here, as tests do.
+    pub(crate) fn add(&self, what: &str, why: &str) -> io::Result<()> {
+        let mut file = fs::File::options().append(true).open(&self.file)?;
+        writeln!(file, "SKIPPED: {what}: {why}")
     }
 
     /// Every test that was skipped, by name, and how many.

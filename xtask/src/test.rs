@@ -2,25 +2,38 @@
 
 use anyhow::Context;
 
+use crate::cluster::Preparation;
 use crate::skipped::{Report, VARIABLE};
-use crate::{broker, cargo};
+use crate::steps::Steps;
+use crate::{broker, cargo, interrupt};
 
 /// Runs all tests; `arguments` go to `cargo test --workspace`.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    interrupt::watch()?;
+    let mut steps = Steps::begin();
+    let cluster = Preparation::begin();
     build()?;
+    steps.done("cargo build");
     broker::prepare()?;
+    steps.done("what the Kafka broker needs");
 
     let report = Report::begin(&cargo::target()).context("cannot write the report of skips")?;
+    let cluster = cluster.up(&report)?;
+    steps.done("the test cluster");
     let mut command = vec!["test", "--workspace", "--no-fail-fast"];
     command.extend(arguments.iter().map(String::as_str));
-    let result = cargo::run_with(&command, &[(VARIABLE, report.file().as_os_str())]);
-    println!(
-        "\n== {}",
-        report
-            .summary()
-            .context("cannot read the report of skips")?
-    );
-    result
+    let (name, value) = cluster.variable();
+    let variables = [(VARIABLE, report.file().as_os_str()), (name, value)];
+    let result = cargo::run_with(&command, &variables);
+    steps.done("tests");
+    let ended = cluster.end();
+    steps.done("the test cluster's end");
+    let summary = report
+        .summary()
+        .context("cannot read the report of skips")?;
+    println!("\n== {summary}");
+    steps.end();
+    result.and(ended)
 }
 
 /// Builds everything that is tested, and the programs that whole-system tests run: with one set of

@@ -1,6 +1,6 @@
 //! etcd, kube-apiserver, kube-controller-manager and kube-scheduler: what each is told.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -35,6 +35,7 @@ const USERS: [(&str, &str); 6] = [
 
 /// Starts etcd and the API server and waits until it is ready. The kubeconfig of its administrator is written.
 pub(crate) fn start_api(state: &State, programs: &Programs, mode: Mode) -> anyhow::Result<Kubectl> {
+    forget_audit_log(state)?;
     let etcd = start_etcd(state, programs)?;
     let address = match mode {
         Mode::Full => NODE_ADDRESS.to_owned(),
@@ -66,6 +67,15 @@ pub(crate) fn start_api(state: &State, programs: &Programs, mode: Mode) -> anyho
         Ok(kubectl.run(&["get", "--raw", "/readyz"]).ok())
     })?;
     Ok(kubectl)
+}
+
+/// The log of an earlier cluster, kept to be read after its end, is not continued.
+fn forget_audit_log(state: &State) -> anyhow::Result<()> {
+    let log = state.path("audit.log");
+    if log.exists() {
+        fs::remove_file(&log).with_context(|| format!("cannot remove {}", log.display()))?;
+    }
+    Ok(())
 }
 
 /// Starts etcd and returns its address.

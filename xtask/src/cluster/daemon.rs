@@ -98,8 +98,9 @@ impl Daemon {
         began(self.pid) == Some(self.began)
     }
 
-    /// An error, with the end of its log, when it ended by itself.
+    /// An error, with the end of its log, when it ended by itself; or when the user wants no more.
     pub(crate) fn check(&self, state: &State) -> anyhow::Result<()> {
+        crate::interrupt::check()?;
         if self.is_alive() {
             return Ok(());
         }

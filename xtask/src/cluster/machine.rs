@@ -27,8 +27,13 @@ const KERNEL: [&str; 7] = [
     "kernel/keys/root_maxbytes",
 ];
 
-/// Folders outside the cluster's own that the kubelet and CNI insist on.
-const FOLDERS: [&str; 3] = ["/var/lib/kubelet", "/var/log/containers", "/var/lib/cni"];
+/// Folders outside the cluster's own that the kubelet, CNI and containerd's shims insist on.
+const FOLDERS: [&str; 4] = [
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/lib/cni",
+    "/run/containerd",
+];
 
 /// The cgroup of all pods.
 const PODS: &str = "kubepods";

@@ -12,19 +12,21 @@ mod machine;
 mod node;
 mod pods;
 mod programs;
+mod session;
 mod state;
 mod wait;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Subcommand;
 
+use crate::steps::Steps;
 use crate::{apt, cargo};
 use kubectl::Kubectl;
 use programs::Programs;
+pub(crate) use session::Preparation;
 use state::State;
 
 /// The node's name.
@@ -347,19 +349,4 @@ fn status(state: &State) -> anyhow::Result<()> {
     print!("{}", kubectl.run(&["get", "nodes"])?);
     println!("kubeconfig {}", state.text("kubeconfig"));
     Ok(())
-}
-
-/// Says how long each step took.
-#[derive(Debug)]
-struct Steps(Instant);
-
-impl Steps {
-    fn begin() -> Self {
-        Self(Instant::now())
-    }
-
-    fn done(&mut self, what: &str) {
-        println!("== {what}: {:.1} s", self.0.elapsed().as_secs_f64());
-        self.0 = Instant::now();
-    }
 }

@@ -32,6 +32,11 @@ impl Programs {
     /// Builds and installs what `mode` needs.
     pub(crate) fn prepare(mode: Mode) -> anyhow::Result<Self> {
         install(mode);
+        Self::build(mode)
+    }
+
+    /// Builds what `mode` needs.
+    pub(crate) fn build(mode: Mode) -> anyhow::Result<Self> {
         let mut programs = Self::default();
         let mut modules = vec![go::TOOLS, go::API];
         if mode == Mode::Full {
@@ -81,7 +86,7 @@ pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
 }
 
 /// Installs missing packages. What cannot be installed is missed, by name, when it is started.
-fn install(mode: Mode) {
+pub(crate) fn install(mode: Mode) {
     let mut missing = Vec::new();
     if given("etcd").is_none() && on_path("etcd").is_none() {
         missing.push("etcd-server");
