@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use zeron_core::{Endpoint, EndpointId, EndpointSink, EndpointSnapshot};
+use zeron_wire::client::ClientTls;
 use zeron_wire::{Coverage, Drain, DrainId, Drained, ServerConfig, ToActivator, ToAutoscaler};
 
 use support::{Activator, Autoscaler, TOKEN, client, id, soon, stat, wake};
@@ -338,6 +339,56 @@ async fn an_oversized_frame_ends_the_connection() {
     let mut rest = Vec::new();
     drop(soon(stream.read_to_end(&mut rest)).await);
     assert!(rest.len() < 1_024);
+}
+
+#[tokio::test]
+async fn another_version_is_told_which_one_is_spoken() {
+    let autoscaler = Autoscaler::start().await;
+    let mut stream = TcpStream::connect(autoscaler.address).await.unwrap();
+    let head = upgrade(&format!("Bearer {TOKEN}"));
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A masked binary frame (the mask is zero): hello of "a", who speaks version 2.
+    let hello = [0x0a, 5, 0x08, 2, 0x12, 1, b'a'];
+    let mut frame = vec![0x82, 0x80 | 7, 0, 0, 0, 0];
+    frame.extend(hello);
+    stream.write_all(&frame).await.unwrap();
+    let mut rest = Vec::new();
+    drop(soon(stream.read_to_end(&mut rest)).await);
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.contains("version 1 is spoken here, not 2"), "{rest}");
+}
+
+#[tokio::test]
+async fn both_ends_may_speak_tls() {
+    let made = rcgen::generate_simple_self_signed(vec!["autoscaler".to_owned()]).unwrap();
+    let provider = || std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = made.signing_key.serialize_der();
+    let server = rustls::ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.try_into().unwrap())
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let trusting = rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let autoscaler = Autoscaler::start_with(ServerConfig {
+        tls: Some(server.into()),
+        ..ServerConfig::new("127.0.0.1:0".parse().unwrap())
+    })
+    .await;
+    let (mut config, it) = client("a", &[autoscaler.address]);
+    config.tls = Some(ClientTls {
+        config: trusting.into(),
+        server_name: "autoscaler".try_into().unwrap(),
+    });
+    let a = Activator::with(config, it);
+    let _reports = a.keep_reporting(Vec::new());
+    autoscaler.covered(true).await;
 }
 
 // === tools ===

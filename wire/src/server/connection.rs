@@ -21,6 +21,9 @@ use crate::hub::{Said, Seat, Voice};
 use crate::message::ToActivator;
 use crate::socket::{Ended, SILENCE, Socket, Stream, chain, hurry};
 
+/// The longest name: a pod's.
+const MAX_NAME: usize = 253;
+
 /// Serves one connection until it ends.
 pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
     hurry(&stream);
@@ -52,6 +55,9 @@ async fn come_in(
     let Some(FromActivator::Hello { version, name }) = receive(socket.next().await)? else {
         return Err(Ended::Order("no hello"));
     };
+    if name.len() > MAX_NAME {
+        return Err(Ended::Order("a name that is too long"));
+    }
     if version != VERSION {
         let reason = format!("version {VERSION} is spoken here, not {version}");
         close(&mut socket, reason).await;
