@@ -58,7 +58,7 @@ fn conflict(outcome: &Outcome) -> Option<State> {
 }
 
 /// A conflict in a sentence.
-pub(super) fn in_words(conflict: &Conflict) -> String {
+pub fn in_words(conflict: &Conflict) -> String {
     match conflict {
         Conflict::Host { host, owner } => {
             format!("host {host} belongs to {owner}, which is older or of another namespace")

@@ -1,7 +1,5 @@
 //! Metrics of a ScaledObject by KEDA's names: which there are, how they answer, which have work.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 use zeron_core::metric::{MetricValue, UnknownKind};
 use zeron_core::status::TriggerStatus;
@@ -13,7 +11,10 @@ use super::input::Observation;
 pub(super) struct Metric<'a> {
     pub(super) name: String,
     pub(super) is_active: bool,
-    pub(super) failures: u32,
+    /// It was asked for and gives no value.
+    pub(super) is_silent: bool,
+    /// A fallback stands in for its value.
+    pub(super) is_fallback: bool,
     pub(super) status: Option<&'a TriggerStatus>,
 }
 
@@ -43,7 +44,6 @@ fn http_object(trigger: &Value) -> Option<(&'static str, &str)> {
 
 /// All external metrics of a ScaledObject, in the order of its triggers.
 pub(super) fn external<'a>(spec: &Value, seen: &Observation<'a>) -> Vec<Metric<'a>> {
-    let polling = Duration::from_secs(spec["pollingInterval"].as_u64().unwrap_or(30).max(1));
     let own = seen.report.object.object_ref();
     let statuses = seen.functions.iter().flat_map(|f| &f.triggers);
     let mut left: Vec<&TriggerStatus> = statuses.filter(|t| t.source == own).collect();
@@ -67,7 +67,7 @@ pub(super) fn external<'a>(spec: &Value, seen: &Observation<'a>) -> Vec<Metric<'
             let is_own = status.kind == kind && (taken == 0 || is_last);
             if is_own {
                 taken += 1;
-                found.push(of_status(index, status, polling, seen));
+                found.push(of_status(index, status));
             }
             !is_own
         });
@@ -84,36 +84,27 @@ fn http<'a>(index: usize, kind: &str, name: &str, seen: &Observation<'a>) -> Met
     Metric {
         name: metric_name(index, &metric),
         is_active: seen.functions.iter().any(|f| f.in_flight + f.queued > 0),
-        failures: 0,
+        is_silent: false,
+        is_fallback: false,
         status: None,
     }
 }
 
-fn of_status<'a>(
-    index: usize,
-    status: &'a TriggerStatus,
-    polling: Duration,
-    seen: &Observation<'_>,
-) -> Metric<'a> {
+fn of_status(index: usize, status: &TriggerStatus) -> Metric<'_> {
     Metric {
         name: metric_name(index, &status.metric),
         is_active: status.is_active,
-        failures: failures(&status.value, polling, seen),
+        is_silent: is_silent(&status.value),
+        is_fallback: status.health.is_fallback,
         status: Some(status),
     }
 }
 
-/// Failures in a row: one per polling interval since the value is unknown.
-fn failures(value: &MetricValue, polling: Duration, seen: &Observation<'_>) -> u32 {
+/// Whether nothing is known, though it was asked for.
+fn is_silent(value: &MetricValue) -> bool {
     match value {
-        MetricValue::Known { .. } => 0,
-        MetricValue::Unknown { reason, .. } if reason.kind == UnknownKind::NotRead => 0,
-        MetricValue::Unknown { since, .. } => {
-            let intervals = seen.now.since(*since).as_secs() / polling.as_secs();
-            u32::try_from(intervals)
-                .unwrap_or(u32::MAX)
-                .saturating_add(1)
-        }
+        MetricValue::Known { .. } => false,
+        MetricValue::Unknown { reason, .. } => reason.kind != UnknownKind::NotRead,
     }
 }
 
@@ -122,8 +113,12 @@ pub(super) fn health(metrics: &[Metric<'_>], threshold: Option<u32>) -> Value {
     const WITHOUT_FALLBACK: u32 = 3;
     let most = threshold.unwrap_or(WITHOUT_FALLBACK).saturating_add(1);
     let mut health = Map::new();
-    for metric in metrics.iter().filter(|m| m.status.is_some()) {
-        let failures = metric.failures.min(most);
+    for metric in metrics {
+        let Some(status) = metric.status else {
+            continue;
+        };
+        let least = u32::from(metric.is_silent);
+        let failures = status.health.failures.max(least).min(most);
         let word = if failures == 0 { "Happy" } else { "Failing" };
         let entry = json!({ "numberOfFailures": failures, "status": word });
         health.insert(metric.name.clone(), entry);

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 use crate::projection::{ObjectKind, Outcome};
 
+pub use extras::in_words;
 pub use input::Observation;
 pub use metrics::metric_name;
 pub use writer::{StatusError, StatusWriter, StatusWriterOptions, WriteStatus, WriterCounters};

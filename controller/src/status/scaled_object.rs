@@ -130,7 +130,7 @@ fn conditions(
     let mut states = vec![
         ready(seen, metrics),
         active(object, seen, metrics),
-        fallback(&object["spec"], metrics),
+        fallback(metrics),
         pause.state("ScaledObject"),
     ];
     states.extend(extras::states(old, seen));
@@ -182,7 +182,7 @@ fn ready(seen: &Observation<'_>, metrics: &[Metric<'_>]) -> State {
     }
     let failing: Vec<&str> = metrics
         .iter()
-        .filter(|m| m.failures > 0)
+        .filter(|m| m.is_silent)
         .map(|m| m.name.as_str())
         .collect();
     let mut faults = seen.report.partial.clone();
@@ -219,7 +219,7 @@ fn active(object: &Value, seen: &Observation<'_>, metrics: &[Metric<'_>]) -> Sta
     if is_active(object, seen, metrics) {
         return state(TRUE, "ScalerActive", "there is work");
     }
-    if metrics.iter().any(|m| m.failures > 0) {
+    if metrics.iter().any(|m| m.is_silent) {
         return state(
             UNKNOWN,
             "UnknownState",
@@ -240,22 +240,15 @@ fn active(object: &Value, seen: &Observation<'_>, metrics: &[Metric<'_>]) -> Sta
     state(FALSE, "ScalerNotActive", "there is no work")
 }
 
-fn fallback(spec: &Value, metrics: &[Metric<'_>]) -> State {
-    let threshold = threshold(spec);
-    let is_falling_back = threshold.is_some_and(|t| metrics.iter().any(|m| m.failures > t));
-    match is_falling_back {
-        true => State::new(
-            "Fallback",
+fn fallback(metrics: &[Metric<'_>]) -> State {
+    let state = |status, reason, message: &str| State::new("Fallback", status, reason, message);
+    match metrics.iter().any(|m| m.is_fallback) {
+        true => state(
             TRUE,
             "FallbackExists",
             "a source is silent: the fallback holds",
         ),
-        false => State::new(
-            "Fallback",
-            FALSE,
-            "NoFallbackFound",
-            "no fallback is in force",
-        ),
+        false => state(FALSE, "NoFallbackFound", "no fallback is in force"),
     }
 }
 
