@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::address::AdminAddress;
-use crate::command::CrdsArgs;
+use crate::cluster::args::{ActivatorArgs, AutoscalerArgs, ControllerArgs};
+use crate::command::{CrdsArgs, HandbackArgs, ImportArgs};
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
@@ -84,6 +85,12 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Run the functions of manifests on this machine
     Up(Box<UpArgs>),
+    /// Serve requests of a cluster's functions
+    Activator(Box<ActivatorArgs>),
+    /// Decide how many replicas a cluster's functions have
+    Autoscaler(Box<AutoscalerArgs>),
+    /// Keep a cluster's objects in order: webhooks, finalizers, Services
+    Controller(Box<ControllerArgs>),
     /// List functions
     Ls(LsArgs),
     /// Show everything known of one function
@@ -104,6 +111,10 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     /// Print the CustomResourceDefinitions of all kinds that are understood
     Crds(CrdsArgs),
+    /// Take over the objects of KEDA or its HTTP add-on; without --apply only say what differs
+    Import(ImportArgs),
+    /// Give objects back to KEDA or its HTTP add-on; without --apply only say how
+    Handback(HandbackArgs),
     /// Print a completion script
     Completion(CompletionArgs),
     /// Print the version

@@ -272,6 +272,9 @@ pub(crate) enum ChangeError {
     /// The node is about to end.
     #[error("zeron is stopping")]
     Stopping,
+    /// This zeron decides for a cluster.
+    #[error("objects of a cluster are changed through its API server: use kubectl")]
+    InCluster,
 }
 
 /// Whether requests can be served.

@@ -6,6 +6,7 @@ mod applet;
 mod args;
 mod chain;
 mod client;
+mod cluster;
 mod command;
 mod control;
 mod explain;
@@ -13,6 +14,7 @@ mod node;
 mod output;
 mod requires;
 mod resolve;
+mod signals;
 mod store;
 #[cfg(test)]
 mod testkit;

@@ -56,6 +56,7 @@ impl From<ChangeError> for ApiProblem {
             ChangeError::FromFile { .. } => StatusCode::CONFLICT,
             ChangeError::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             ChangeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            ChangeError::InCluster => StatusCode::METHOD_NOT_ALLOWED,
         };
         let detail = Chain(&error).to_string();
         let problems = match error {
@@ -63,7 +64,8 @@ impl From<ChangeError> for ApiProblem {
             ChangeError::NotFound(_)
             | ChangeError::FromFile { .. }
             | ChangeError::Store(_)
-            | ChangeError::Stopping => Vec::new(),
+            | ChangeError::Stopping
+            | ChangeError::InCluster => Vec::new(),
         };
         Self {
             problems,

@@ -1,11 +1,15 @@
 //! What each command does, and with which exit code it ends.
 
 mod change;
+mod cluster;
 mod crds;
 mod failure;
+mod handback;
+mod import;
 mod inspect;
 mod log;
 mod simulate;
+mod takeover;
 mod up;
 mod validate;
 
@@ -20,6 +24,8 @@ use crate::client::Client;
 use crate::output::{Style, print, structured};
 pub(crate) use crds::CrdsArgs;
 pub(crate) use failure::{Failure, USAGE};
+pub(crate) use handback::HandbackArgs;
+pub(crate) use import::ImportArgs;
 
 /// Reads the command line, does what it says, and tells what went wrong.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -48,6 +54,9 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
     let global = cli.global;
     match cli.command {
         Command::Up(args) => return up::run(*args),
+        Command::Activator(args) => return cluster::activator(*args),
+        Command::Autoscaler(args) => return cluster::autoscaler(*args),
+        Command::Controller(args) => return cluster::controller(*args),
         Command::Ls(args) => ask(inspect::ls(&global, &args))?,
         Command::Describe(args) => ask(inspect::describe(&global, &args))?,
         Command::Why(args) => ask(inspect::why(&global, &args))?,
@@ -58,6 +67,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Validate(args) => return validate::run(&global, &args),
         Command::Simulate(args) => simulate::run(&global, &args)?,
         Command::Crds(args) => crds::run(&global, &args)?,
+        Command::Import(args) => return ask(import::run(&global, &args)),
+        Command::Handback(args) => return ask(handback::run(&global, &args)),
         Command::Completion(args) => complete(&args)?,
         Command::Version => version(&global)?,
     }
@@ -65,7 +76,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
 }
 
 /// Runs a command that asks a running zeron.
-fn ask(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn ask<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

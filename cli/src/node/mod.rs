@@ -15,7 +15,6 @@ mod reconcile;
 mod revisions;
 mod services;
 mod shadow;
-mod signals;
 mod start;
 mod view;
 
@@ -40,7 +39,7 @@ use desired::{Desired, FirstReadError};
 use parts::Parts;
 use ready::ReadyWatch;
 use reconcile::{Command, Reconciler};
-use signals::Signals;
+use crate::signals::Signals;
 use view::View;
 
 /// How long functions may take to end after the last request was answered.

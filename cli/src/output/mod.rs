@@ -16,7 +16,7 @@ use serde::Serialize;
 pub(crate) use describe::describe;
 pub(crate) use list::{ListView, list};
 pub(crate) use simulation::simulation;
-pub(crate) use style::{Style, clean};
+pub(crate) use style::{Style, Tone, clean};
 pub(crate) use table::{Cell, Table};
 pub(crate) use time::{age, clock, duration, now};
 

@@ -1,0 +1,179 @@
+//! `zeron autoscaler`: decides for the functions of the shards that it holds, and writes their
+//! counts and the status of their objects.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use kube::Client;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
+use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
+use zeron_backend_kubernetes::{Counters, Pods};
+use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
+use zeron_controller::follow::Follower;
+use zeron_controller::projection::ResolvedOnly;
+use zeron_core::{Backend, ScalerRegistry};
+use zeron_wire::hub::{Hub, HubConfig};
+use zeron_wire::server::{Authenticate, Server, ServerConfig};
+
+use super::args::AutoscalerArgs;
+use super::control::ClusterControl;
+use super::health::Gate;
+use super::ownership::Ownership;
+use super::reports::Anybody;
+use super::share::Share;
+use super::status::StatusKeeper;
+use super::{Component, discover, start};
+use crate::admin::{AdminParts, AdminServer, HealthServer};
+use crate::signals::Signals;
+
+/// Decides until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting; what happens later is logged, counted and survived.
+pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let name = start::name(&args.cluster)?;
+    let health = HealthServer::bind(args.cluster.health_listen).await?;
+    let api = AdminServer::bind(&args.api_listen, None).await?;
+    let client = start::client(&args.cluster).await?;
+    let counters = Arc::new(Counters::new());
+    let pods = Pods::start(
+        client.clone(),
+        start::pods(&args.cluster),
+        Arc::clone(&counters),
+    );
+    let (parts, server) = parts(&args, client.clone(), pods, Arc::clone(&counters)).await?;
+    let stopped = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stopped.clone().cancelled_owned()));
+
+    let ownership = Arc::new(Mutex::new(Ownership::new(args.shards)));
+    let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership));
+    let share = Share::new(&parts, Arc::clone(&ownership), status.clone());
+    let follower = Follower::start(
+        &client,
+        start::follow(&args.cluster, Arc::clone(&parts.scalers)),
+        Arc::new(share.clone()),
+    );
+    let follower = status.read_from(follower);
+    let gate = Gate::new(&["the pods", "the declared objects"]);
+    let probes = tokio::spawn(health.run(
+        Arc::new(gate.clone()),
+        Arc::new(metrics(&parts, &counters)),
+        stopped.child_token(),
+    ));
+    let control = ClusterControl {
+        engine: parts.engine.clone(),
+        pods: parts.pods.clone(),
+        ownership,
+        health: Arc::new(gate.clone()),
+    };
+    let answering = tokio::spawn(api.run(
+        AdminParts {
+            control: Arc::new(control),
+            metrics: Arc::new(Registry::default()),
+        },
+        stopped.child_token(),
+    ));
+    tokio::select! {
+        () = synced(&gate, &parts.pods, follower) => {
+            // Only who sees everything may decide: what is not seen is not zero.
+            let shards = Shards::campaign(client, shards(&args, &name), counters);
+            let held = share.follow(shards);
+            signals.next().await;
+            gate.close("it is ending");
+            held.release().await;
+        }
+        () = signals.next() => {}
+    }
+    parts.engine.stop();
+    stopped.cancel();
+    for task in [serving, probes, answering] {
+        task.await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn synced(gate: &Gate, pods: &Pods, follower: &Follower) {
+    pods.synced().await;
+    gate.done("the pods");
+    follower.synced().await;
+    gate.done("the declared objects");
+    tracing::info!("ready");
+}
+
+/// The running parts of an autoscaler.
+#[derive(Clone, Debug)]
+pub(super) struct Parts {
+    pub(super) pods: Pods,
+    pub(super) backend: Arc<KubernetesBackend>,
+    pub(super) engine: EngineHandle,
+    pub(super) scalers: Arc<dyn ScalerRegistry>,
+}
+
+/// Starts back end, hub and engine, and the listener for activators.
+async fn parts(
+    args: &AutoscalerArgs,
+    client: Client,
+    pods: Pods,
+    counters: Arc<Counters>,
+) -> anyhow::Result<(Parts, Server)> {
+    let (hub, link) = Hub::start(HubConfig::default());
+    hub.expect(discover::names(&args.cluster, &pods, Component::Activator));
+    pods.subscribe(Arc::new(hub.clone()));
+    let server = Server::bind(
+        ServerConfig::new(args.listen),
+        authenticate(args, &client),
+        hub,
+    )
+    .await
+    .with_context(|| format!("cannot listen on {}: --listen chooses another", args.listen))?;
+    let backend = KubernetesBackend::start(
+        client.clone(),
+        pods.clone(),
+        ScaleConfig::default(),
+        counters,
+    );
+    let scalers = scalers(client, &pods);
+    let platform: Arc<dyn Backend> = backend.clone();
+    let engine = Engine::start(
+        EngineConfig {
+            replica_cap: Some(args.max_replicas),
+            ..EngineConfig::default()
+        },
+        platform,
+        Arc::clone(&scalers),
+        link,
+        Arc::new(MonotonicClock::new()),
+    )?;
+    let parts = Parts {
+        pods,
+        backend,
+        engine,
+        scalers,
+    };
+    Ok((parts, server))
+}
+
+fn scalers(_client: Client, _pods: &Pods) -> Arc<dyn ScalerRegistry> {
+    Arc::new(ResolvedOnly(Arc::new(zeron_scalers::Registry::builtin())))
+}
+
+/// Which shards there are, and how they are held.
+fn shards(args: &AutoscalerArgs, name: &str) -> ShardsConfig {
+    ShardsConfig::new(&args.cluster.pod_namespace, args.shards, name)
+}
+
+fn authenticate(_args: &AutoscalerArgs, _client: &Client) -> Arc<dyn Authenticate> {
+    Arc::new(Anybody)
+}
+
+fn metrics(parts: &Parts, counters: &Counters) -> Registry {
+    let mut metrics = Registry::default();
+    parts.engine.register(&mut metrics);
+    counters.register(&mut metrics);
+    metrics
+}

@@ -1,0 +1,171 @@
+//! `zeron controller`: finalizers, child objects, Services that lead to the activators, webhooks.
+
+use std::num::NonZeroU16;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use kube::Client;
+use prometheus_client::registry::Registry;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use zeron_backend_kubernetes::Counters;
+use zeron_backend_kubernetes::lease::{Lease, LeaseConfig, Leadership};
+use zeron_controller::alias::{self, AliasOptions};
+use zeron_controller::events::{EventWriter, EventWriterOptions};
+use zeron_controller::follow::{DeclaredSink, FollowOptions, Follower};
+use zeron_controller::projection::Changes;
+use zeron_controller::reconcile::{self, ReconcileOptions};
+use zeron_controller::services::{
+    self, LINGER, ServicesOptions, TcpAccepts, Workloads, follow_activators,
+};
+
+use super::args::ControllerArgs;
+use super::health::Gate;
+use super::start;
+use crate::admin::HealthServer;
+use crate::signals::Signals;
+
+/// The Lease of the controller that works.
+const LEASE: &str = "zeron-controller";
+/// The activators' ports, as our manifests have them.
+const HTTP: NonZeroU16 = NonZeroU16::new(8080).expect("a port");
+const HEALTH: NonZeroU16 = NonZeroU16::new(8081).expect("a port");
+
+/// Works until a signal ends it; only the leader writes.
+///
+/// # Errors
+/// Whatever keeps it from starting; what happens later is logged, counted and survived.
+pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let name = start::name(&args.cluster)?;
+    let health = HealthServer::bind(args.cluster.health_listen).await?;
+    let client = start::client(&args.cluster).await?;
+    let counters = Arc::new(Counters::new());
+    let mut metrics = Registry::default();
+    counters.register(&mut metrics);
+    let stopped = CancellationToken::new();
+    let gate = Gate::new(&[]);
+    let probes = tokio::spawn(health.run(
+        Arc::new(gate.clone()),
+        Arc::new(metrics),
+        stopped.child_token(),
+    ));
+    let campaign = Lease::campaign(
+        client.clone(),
+        LeaseConfig::new(&args.cluster.pod_namespace, LEASE, &name),
+        counters,
+    );
+    let follower = Follower::start(
+        &client,
+        FollowOptions {
+            reads_credentials: false,
+            ..start::follow(&args.cluster, Arc::new(zeron_scalers::Registry::builtin()))
+        },
+        Arc::new(Nobody),
+    );
+    let work = Work {
+        args,
+        name,
+        client,
+        follower: Arc::new(follower),
+    };
+    tokio::select! {
+        () = work.while_leading(campaign.leadership()) => {}
+        () = signals.next() => gate.close("it is ending"),
+    }
+    campaign.resign().await;
+    stopped.cancel();
+    probes.await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the leader does.
+struct Work {
+    args: ControllerArgs,
+    name: String,
+    client: Client,
+    follower: Arc<Follower>,
+}
+
+/// The controller follows objects only to know whose they are.
+#[derive(Debug)]
+struct Nobody;
+
+impl DeclaredSink for Nobody {
+    fn apply(&self, _: Changes) {}
+}
+
+impl Work {
+    /// Begins with each election and ends with each loss.
+    async fn while_leading(&self, mut leadership: watch::Receiver<Leadership>) {
+        loop {
+            if leadership.wait_for(|it| it.is_leader).await.is_err() {
+                return;
+            }
+            tracing::info!("leading");
+            let end = CancellationToken::new();
+            let tasks = self.begin(&end);
+            let lost = leadership.wait_for(|it| !it.is_leader).await;
+            end.cancel();
+            tasks.wait().await;
+            if lost.is_err() {
+                return;
+            }
+            tracing::warn!("not leading any more");
+        }
+    }
+
+    fn events(&self) -> EventWriter {
+        let options = EventWriterOptions {
+            controller: "zeron-controller".to_owned(),
+            instance: Some(self.name.clone()),
+        };
+        EventWriter::start(self.client.clone(), options)
+    }
+
+    fn begin(&self, end: &CancellationToken) -> TaskTracker {
+        let cluster = &self.args.cluster;
+        let activators =
+            follow_activators(self.client.clone(), &cluster.pod_namespace, end.clone());
+        let tasks = TaskTracker::new();
+        tasks.spawn(services::run(
+            self.client.clone(),
+            ServicesOptions {
+                namespaces: cluster.watch_namespace.clone(),
+                instance: self.name.clone(),
+                linger: LINGER,
+            },
+            activators.clone(),
+            Arc::new(Workloads::new(self.client.clone())),
+            Arc::new(TcpAccepts),
+            end.clone(),
+        ));
+        tasks.spawn(alias::run(
+            self.client.clone(),
+            AliasOptions {
+                namespace: self.args.alias_namespace.clone(),
+                namespaces: cluster.watch_namespace.clone(),
+                http: HTTP,
+                https: None,
+                health: HEALTH,
+                instance: self.name.clone(),
+            },
+            activators,
+            end.clone(),
+        ));
+        let follower = Arc::clone(&self.follower);
+        tasks.spawn(reconcile::run(
+            self.client.clone(),
+            ReconcileOptions {
+                namespaces: cluster.watch_namespace.clone(),
+                scaler_address: ReconcileOptions::SCALER_ADDRESS.to_owned(),
+                is_labelled_only: Arc::new(move || follower.is_labelled_only()),
+            },
+            self.events(),
+            end.clone(),
+        ));
+        tasks.close();
+        tasks
+    }
+}

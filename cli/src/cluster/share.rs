@@ -1,0 +1,124 @@
+//! This process's share of the functions, told to the back end and the engine as it changes.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use zeron_autoscaler::Found;
+use zeron_backend_kubernetes::ScaleTarget;
+use zeron_backend_kubernetes::shards::{ShardSet, Shards};
+use zeron_controller::follow::DeclaredSink;
+use zeron_controller::projection::{Changes, Declared};
+use zeron_core::Backend;
+
+use super::autoscaler::Parts;
+use super::ownership::{Ownership, Step};
+use super::status::StatusKeeper;
+
+/// Takes functions over and lets them go.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    parts: Parts,
+    ownership: Arc<Mutex<Ownership>>,
+    status: StatusKeeper,
+}
+
+/// Holds this process's shards until they are released.
+#[derive(Debug)]
+pub(super) struct Held {
+    shards: Shards,
+    following: JoinHandle<()>,
+}
+
+impl Share {
+    pub(super) fn new(
+        parts: &Parts,
+        ownership: Arc<Mutex<Ownership>>,
+        status: StatusKeeper,
+    ) -> Self {
+        Self {
+            parts: parts.clone(),
+            ownership,
+            status,
+        }
+    }
+
+    /// Takes functions as shards are won, and drops them before others may have them.
+    pub(super) fn follow(self, shards: Shards) -> Held {
+        let mut held = shards.held();
+        let following = tokio::spawn(async move {
+            loop {
+                let now = held.borrow_and_update().clone();
+                self.hold(&now);
+                if held.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        Held { shards, following }
+    }
+
+    fn hold(&self, held: &ShardSet) {
+        tracing::info!(shards = ?held, "holding");
+        let mut ownership = self.ownership.lock();
+        for step in ownership.hold(held.clone()) {
+            self.take(step);
+        }
+        let reported: Vec<_> = ownership.reported().map(|it| it.object.clone()).collect();
+        drop(ownership);
+        self.status.look_at(reported);
+    }
+
+    /// Under the ownership's lock: steps of one function never overtake each other.
+    fn take(&self, step: Step) {
+        match step {
+            Step::Take(declared) => self.declare(&declared, true),
+            Step::Update(declared) => self.declare(&declared, false),
+            Step::Drop(id) => {
+                self.parts.engine.remove(id.clone());
+                self.parts.backend.remove(&id);
+                self.parts.pods.forget(&id);
+            }
+        }
+    }
+
+    /// The pods first: the engine starts at the count that it finds.
+    fn declare(&self, declared: &Declared, is_new: bool) {
+        self.parts
+            .pods
+            .declare(ScaleTarget::clone(&declared.target));
+        self.parts.backend.apply(Arc::clone(&declared.function));
+        let function = Arc::clone(&declared.function);
+        if is_new {
+            let found = Found {
+                last_active: declared.last_active,
+                replicas: declared.target.replicas,
+            };
+            self.parts.engine.apply_found(function, found);
+        } else {
+            self.parts.engine.apply(function);
+        }
+    }
+}
+
+impl DeclaredSink for Share {
+    fn apply(&self, changes: Changes) {
+        let reported: Vec<_> = changes.reports.iter().map(|it| it.object.clone()).collect();
+        let forgotten = changes.forgotten.clone();
+        let mut ownership = self.ownership.lock();
+        for step in ownership.change(changes) {
+            self.take(step);
+        }
+        drop(ownership);
+        self.status.forget(&forgotten);
+        self.status.look_at(reported);
+    }
+}
+
+impl Held {
+    /// Gives the shards to others at once.
+    pub(super) async fn release(self) {
+        self.shards.release().await;
+        self.following.abort();
+    }
+}

@@ -1,0 +1,76 @@
+//! What every process of a cluster needs before it begins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use kube::Client;
+use tokio::sync::mpsc;
+use zeron_backend_kubernetes::{ClientOptions, PodsConfig};
+use zeron_controller::follow::FollowOptions;
+use zeron_controller::projection::{self, ProjectionOptions};
+use zeron_core::ScalerRegistry;
+use zeron_wire::ToAutoscaler;
+
+use super::args::{ClusterArgs, Manage};
+
+/// This process's name among its like: its pod's, else the host's with the process id.
+pub(super) fn name(args: &ClusterArgs) -> anyhow::Result<String> {
+    if let Some(name) = &args.pod_name {
+        return Ok(name.clone());
+    }
+    let host = rustix::system::uname();
+    let host = host.nodename().to_str().context("the host has no name")?;
+    Ok(format!("{host}-{}", std::process::id()))
+}
+
+pub(super) async fn client(args: &ClusterArgs) -> anyhow::Result<Client> {
+    let options = ClientOptions {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        ..ClientOptions::default()
+    };
+    Ok(options.connect().await?)
+}
+
+/// Of the pod watch; our own pods are in our own namespace.
+pub(super) fn pods(args: &ClusterArgs) -> PodsConfig {
+    let mut namespaces = args.watch_namespace.clone();
+    if !namespaces.is_empty() && !namespaces.contains(&args.pod_namespace) {
+        namespaces.push(args.pod_namespace.clone());
+    }
+    PodsConfig {
+        namespaces,
+        ..PodsConfig::default()
+    }
+}
+
+pub(super) fn follow(
+    args: &ClusterArgs,
+    scalers: Arc<dyn ScalerRegistry>,
+) -> FollowOptions {
+    let projection = ProjectionOptions {
+        manage: match args.manage {
+            Manage::Auto => projection::Manage::Auto,
+            Manage::All => projection::Manage::All,
+            Manage::Labelled => projection::Manage::Labelled,
+        },
+        ..ProjectionOptions::new(scalers)
+    };
+    FollowOptions {
+        namespaces: args.watch_namespace.clone(),
+        ..FollowOptions::new(projection)
+    }
+}
+
+/// The last word to the autoscalers: from now on silence is a known zero.
+pub(super) async fn say_goodbye(sender: mpsc::Sender<ToAutoscaler>, within: Duration) {
+    let said = async {
+        sender.send(ToAutoscaler::Goodbye).await.ok()?;
+        sender.closed().await;
+        Some(())
+    };
+    if tokio::time::timeout(within, said).await.is_err() {
+        tracing::debug!("not every autoscaler heard the goodbye");
+    }
+}

@@ -1,0 +1,149 @@
+//! Keeps the status of the objects whose functions are ours as the engine sees them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+use zeron_autoscaler::{Clock, EngineHandle, MonotonicClock};
+use zeron_controller::follow::Follower;
+use zeron_controller::projection::ObjectKey;
+use zeron_controller::status::{Observation, StatusWriter, StatusWriterOptions, patch};
+use zeron_core::FunctionId;
+use zeron_core::status::Phase;
+
+use super::autoscaler::Parts;
+use super::ownership::Ownership;
+
+/// How often functions at work are looked at although nothing else changed: `lastActiveTime`.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Looks at objects and publishes what their status should be. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct StatusKeeper(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    engine: EngineHandle,
+    ownership: Arc<Mutex<Ownership>>,
+    follower: OnceLock<Follower>,
+    writer: StatusWriter,
+    clock: MonotonicClock,
+    /// Objects to look at.
+    pending: Mutex<BTreeSet<ObjectKey>>,
+    arrived: Notify,
+}
+
+impl StatusKeeper {
+    pub(super) fn start(client: Client, parts: &Parts, ownership: Arc<Mutex<Ownership>>) -> Self {
+        let keeper = Self(Arc::new(Shared {
+            engine: parts.engine.clone(),
+            ownership,
+            follower: OnceLock::new(),
+            writer: StatusWriter::start(client, StatusWriterOptions::default()),
+            clock: MonotonicClock::new(),
+            pending: Mutex::default(),
+            arrived: Notify::new(),
+        }));
+        tokio::spawn(keeper.clone().run());
+        keeper
+    }
+
+    /// Where objects are read from, with their status.
+    pub(super) fn read_from(&self, follower: Follower) -> &Follower {
+        self.0.follower.get_or_init(|| follower)
+    }
+
+    /// These may need another status.
+    pub(super) fn look_at(&self, objects: Vec<ObjectKey>) {
+        if !objects.is_empty() {
+            self.0.pending.lock().extend(objects);
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// These are gone.
+    pub(super) fn forget(&self, objects: &[ObjectKey]) {
+        let mut pending = self.0.pending.lock();
+        for object in objects {
+            pending.remove(object);
+            self.0.writer.forget(object);
+        }
+    }
+
+    async fn run(self) {
+        let mut changes = self.0.engine.subscribe();
+        let mut again = tokio::time::interval(LOOK_AGAIN);
+        let mut at_work = BTreeSet::new();
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(function) => self.changed(&function, &mut at_work),
+                    Err(RecvError::Lagged(_)) => self.all(&mut at_work),
+                    Err(RecvError::Closed) => return,
+                },
+                () = self.0.arrived.notified() => self.publish(),
+                _ = again.tick() => {
+                    for function in at_work.clone() {
+                        self.changed(&function, &mut at_work);
+                    }
+                }
+            }
+        }
+    }
+
+    fn changed(&self, function: &FunctionId, at_work: &mut BTreeSet<FunctionId>) {
+        let status = self.0.engine.status(function);
+        let is_at_work = status.is_some_and(|it| it.phase != Phase::Cold);
+        match is_at_work {
+            true => at_work.insert(function.clone()),
+            false => at_work.remove(function),
+        };
+        let ownership = self.0.ownership.lock();
+        let objects = ownership.declared(function).map(|it| it.objects.clone());
+        drop(ownership);
+        self.look_at(objects.unwrap_or_default());
+    }
+
+    fn all(&self, at_work: &mut BTreeSet<FunctionId>) {
+        for status in self.0.engine.list() {
+            self.changed(&status.id, at_work);
+        }
+    }
+
+    fn publish(&self) {
+        let Some(follower) = self.0.follower.get() else {
+            return;
+        };
+        let objects = std::mem::take(&mut *self.0.pending.lock());
+        for key in objects {
+            let ownership = self.0.ownership.lock();
+            let Some(report) = ownership.report(&key).cloned() else {
+                drop(ownership);
+                self.0.writer.forget(&key);
+                continue;
+            };
+            let function = report.function.as_ref();
+            let target = function.and_then(|id| ownership.declared(id)).map(|it| Arc::clone(&it.target));
+            drop(ownership);
+            let Some(object) = follower.object(&key) else {
+                continue;
+            };
+            let functions: Vec<_> = function
+                .and_then(|id| self.0.engine.status(id))
+                .into_iter()
+                .collect();
+            let seen = Observation {
+                report: &report,
+                target: target.as_deref(),
+                functions: &functions,
+                is_through_service: false,
+                now: self.0.clock.now(),
+            };
+            self.0.writer.publish(key, patch(&object, &seen));
+        }
+    }
+}
