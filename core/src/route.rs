@@ -39,7 +39,7 @@ pub enum RouteAction {
 }
 
 /// Where requests of a route go.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Forward {
     /// Weighted targets; weights need not sum to 100, zero gets nothing.
     pub targets: Vec<WeightedTarget>,
@@ -47,8 +47,14 @@ pub struct Forward {
     pub timeouts: Option<Timeouts>,
     /// Answered at once while no replica is ready (the request still wakes the function).
     pub placeholder: Option<StaticResponse>,
+    /// The placeholder wakes nothing.
+    #[serde(default)]
+    pub is_placeholder_silent: bool,
     /// Where a request goes that waited too long for a replica.
     pub fallback: Option<FunctionId>,
+    /// Answers say in `X-KEDA-HTTP-Cold-Start` whether their request found no replica ready.
+    #[serde(default)]
+    pub cold_start_header: bool,
 }
 
 /// One target of a route.

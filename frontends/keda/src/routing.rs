@@ -55,7 +55,7 @@ pub(crate) struct StaticRoute {
 impl HttpRouting {
     /// The routes, with the functions found that stand behind the Services.
     pub fn routes(&self, target: &FunctionId, fallback: Option<&FunctionId>) -> Vec<Route> {
-        let forward = |placeholder: Option<&StaticResponse>| {
+        let forward = |placeholder: Option<&StaticResponse>, is_silent: bool| {
             RouteAction::Forward(Forward {
                 targets: vec![WeightedTarget {
                     function: target.clone(),
@@ -63,14 +63,16 @@ impl HttpRouting {
                 }],
                 timeouts: self.timeouts,
                 placeholder: placeholder.cloned(),
+                is_placeholder_silent: is_silent,
                 fallback: fallback.cloned(),
+                cold_start_header: true,
             })
         };
-        let mut routes = self.of_rules(&self.rules, &forward(self.placeholder.as_ref()));
+        let mut routes = self.of_rules(&self.rules, &forward(self.placeholder.as_ref(), false));
         for route in &self.static_routes {
             let action = match route.is_always {
                 true => RouteAction::Respond(route.response.clone()),
-                false => forward(Some(&route.response)),
+                false => forward(Some(&route.response), true),
             };
             routes.extend(self.of_rules(&route.rules, &action));
         }

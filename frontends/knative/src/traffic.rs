@@ -143,9 +143,7 @@ fn route(
     let local = ["", ".svc", ".svc.cluster.local"].map(|end| format!("{host}.{namespace}{end}"));
     let forward = Forward {
         targets,
-        timeouts: None,
-        placeholder: None,
-        fallback: None,
+        ..Forward::default()
     };
     Route {
         source: service.clone(),
