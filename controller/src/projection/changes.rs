@@ -1,5 +1,6 @@
 //! What the projection says: functions, routes, and how each object fares.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::ScaleTarget;
@@ -15,7 +16,8 @@ pub struct Changes {
     pub removed: Vec<FunctionId>,
     /// Functions that are new, or of which anything changed.
     pub applied: Vec<Declared>,
-    /// All routes and functions, when any of them changed.
+    /// All routes and functions, when anything changed that callers could notice; how a function
+    /// scales may be older there than in `applied`.
     pub routes: Option<Arc<RouteSnapshot>>,
     /// Objects whose state changed.
     pub reports: Vec<ObjectReport>,
@@ -31,6 +33,24 @@ impl Changes {
             && self.routes.is_none()
             && self.reports.is_empty()
             && self.forgotten.is_empty()
+    }
+
+    /// Both as one: of each function, object and of the routes the newest.
+    pub fn followed_by(mut self, newer: Self) -> Self {
+        let applied = newer.applied.iter().map(|declared| &declared.function.id);
+        let functions: HashSet<&FunctionId> = newer.removed.iter().chain(applied).collect();
+        let reported = newer.reports.iter().map(|report| &report.object);
+        let objects: HashSet<&ObjectKey> = newer.forgotten.iter().chain(reported).collect();
+        self.applied
+            .retain(|declared| !functions.contains(&declared.function.id));
+        self.reports
+            .retain(|report| !objects.contains(&report.object));
+        self.removed.extend(newer.removed);
+        self.applied.extend(newer.applied);
+        self.reports.extend(newer.reports);
+        self.forgotten.extend(newer.forgotten);
+        self.routes = newer.routes.or(self.routes);
+        self
     }
 }
 

@@ -36,8 +36,6 @@ pub(super) struct ScaledFacts {
     /// HTTPScaledObjects and InterceptorRoutes that its triggers name.
     pub(super) http: Vec<ObjectKey>,
     pub(super) authentications: Vec<ObjectKey>,
-    /// The import from KEDA has marked it.
-    pub(super) is_adopted: bool,
 }
 
 /// Of an HTTPScaledObject.
@@ -151,7 +149,6 @@ fn scaled(namespace: &Arc<str>, object: &Value) -> ScaledFacts {
             &["spec", "scaleTargetRef", "envSourceContainerName"],
         )
         .map(str::to_owned),
-        is_adopted: annotation(object, "zeron.dev/adopted-from").is_some(),
         ..ScaledFacts::default()
     };
     for trigger in items(object, &["spec", "triggers"]) {

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) declared: Declared,
     /// Its routes, with the objects that declare them; hosts of others among them.
     pub(super) routes: Vec<(ObjectKey, Route)>,
+    /// Its routes with the hosts that are its own.
+    pub(super) own: Vec<Route>,
     wanted: BTreeSet<ObjectKey>,
     fallbacks: BTreeSet<FunctionId>,
 }
@@ -205,8 +207,7 @@ impl Projection {
     ) -> Option<Conflict> {
         let is_left = |key: &&ObjectKey| {
             let is_keda_needed = |v: &Verdict| !v.not_built_in.is_empty();
-            self.is_lent(key)
-                || self.is_keda_alive && verdicts.get(key).is_some_and(is_keda_needed)
+            self.is_lent(key) || self.is_keda_alive && verdicts.get(key).is_some_and(is_keda_needed)
         };
         let scales = |key: &&ObjectKey| match self.index.facts(key) {
             Some(Facts::Scaled(_)) => true,
@@ -236,12 +237,8 @@ impl Projection {
             if !facts.is_keda {
                 return Some(Conflict::ForeignHpa { name });
             }
-            // KEDA's own, of an object that the import has marked, goes in a moment.
-            let owner = facts.owner.as_ref()?;
-            let owner = ObjectKey::new(ObjectKind::ScaledObject, &key.namespace, owner);
-            let is_adopted =
-                matches!(self.index.facts(&owner), Some(Facts::Scaled(s)) if s.is_adopted);
-            (!is_adopted || self.is_keda_alive).then_some(Conflict::KedaHpa { name })
+            // KEDA's own too, until the import has deleted it: there are never two writers.
+            Some(Conflict::KedaHpa { name })
         };
         members.autoscalers.iter().find_map(conflict)
     }
@@ -291,10 +288,17 @@ impl Projection {
                 .filter(|(source, _)| source == key)
                 .map(|(_, route)| route);
             let touched = self.hosts.claim(key, created.unwrap_or_default(), own);
-            self.is_routing_dirty |= !touched.is_empty();
-            self.reports.touch(&touched);
+            self.rehost(&touched);
             self.routed.insert(key.clone(), id.clone());
         }
+    }
+
+    /// Others may have won or lost hosts.
+    fn rehost(&mut self, touched: &BTreeSet<ObjectKey>) {
+        let functions = touched.iter().filter_map(|key| self.routed.get(key));
+        self.rerouted.extend(functions.cloned());
+        self.is_routing_dirty |= !touched.is_empty();
+        self.reports.touch(touched);
     }
 
     /// Gives up the hosts of an object that does not lead to `id` any more.
@@ -306,8 +310,7 @@ impl Projection {
         let touched = self
             .hosts
             .claim(key, zeron_core::Timestamp::EPOCH, std::iter::empty());
-        self.is_routing_dirty |= !touched.is_empty();
-        self.reports.touch(&touched);
+        self.rehost(&touched);
     }
 
     fn install(
@@ -328,7 +331,7 @@ impl Projection {
         let Some(target) = self.target(holder, port) else {
             return self.forget(id, changes);
         };
-        let old = self.functions.remove(id);
+        let mut old = self.functions.remove(id);
         self.relink(id, old.as_ref(), &wanted, &fallbacks);
         let function = match &old {
             Some(old) if *old.declared.function == function => Arc::clone(&old.declared.function),
@@ -348,19 +351,25 @@ impl Projection {
                 changes.removed.push(id.clone());
             }
         }
-        let is_routing = old.as_ref().is_none_or(|old| {
-            old.routes != routes
-                || !Arc::ptr_eq(&old.declared.function, &declared.function)
-                || old.declared.is_wake_allowed != declared.is_wake_allowed
-                || old.declared.wake_count != declared.wake_count
-        });
-        self.is_routing_dirty |= is_routing;
+        let is_rerouted = old.as_ref().is_none_or(|old| old.routes != routes);
+        if is_rerouted {
+            self.rerouted.insert(id.clone());
+        }
+        self.is_routing_dirty |= is_rerouted
+            || old
+                .as_ref()
+                .is_none_or(|old| !is_same_to_callers(&old.declared, &declared));
+        let own = match old.as_mut() {
+            Some(old) => std::mem::take(&mut old.own),
+            None => Vec::new(),
+        };
         if old.is_none_or(|old| old.declared != declared) {
             changes.applied.push(declared.clone());
         }
         let state = State {
             declared,
             routes,
+            own,
             wanted,
             fallbacks,
         };
@@ -475,6 +484,15 @@ struct Product {
     routes: Vec<(ObjectKey, Route)>,
     wanted: BTreeSet<ObjectKey>,
     fallbacks: BTreeSet<FunctionId>,
+}
+
+/// Whether nothing changed that callers could notice: how it scales is nothing to a data plane.
+fn is_same_to_callers(old: &Declared, new: &Declared) -> bool {
+    let of = |f: &Function| (f.protocol, f.concurrency_limit, f.timeouts, f.admission);
+    old.is_wake_allowed == new.is_wake_allowed
+        && old.wake_count == new.wake_count
+        && of(&old.function) == of(&new.function)
+        && old.function.workload == new.function.workload
 }
 
 fn drop_from<K: Eq + Hash>(users: &mut HashMap<K, BTreeSet<FunctionId>>, key: &K, id: &FunctionId) {

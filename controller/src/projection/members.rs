@@ -140,6 +140,8 @@ pub(super) struct Gathered<'i> {
     pub(super) fallbacks: BTreeSet<FunctionId>,
     /// Per ScaledObject: the TriggerAuthentications and what holds their values.
     pub(super) references: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Objects whose own references were followed.
+    followed: BTreeSet<ObjectKey>,
     pods: HashMap<FunctionId, Value>,
 }
 
@@ -158,6 +160,7 @@ impl<'i> Gathered<'i> {
             wanted: BTreeSet::new(),
             fallbacks: BTreeSet::new(),
             references: BTreeMap::new(),
+            followed: BTreeSet::new(),
             pods: HashMap::new(),
         };
         gathered.add_function(function);
@@ -171,13 +174,14 @@ impl<'i> Gathered<'i> {
     }
 
     fn add(&mut self, key: &ObjectKey) {
-        let is_new = self.wanted.insert(key.clone());
-        if is_new
-            && self
-                .index
+        self.wanted.insert(key.clone());
+        let is_target = matches!(key.kind, ObjectKind::Target(_));
+        let is_there = |key| {
+            self.index
                 .get(key)
-                .is_some_and(|e| !e.is_deleting || matches!(key.kind, ObjectKind::Target(_)))
-        {
+                .is_some_and(|e| is_target || !e.is_deleting)
+        };
+        if is_there(key) && !self.keys.contains(key) {
             self.keys.push(key.clone());
         }
     }
@@ -190,7 +194,7 @@ impl<'i> Gathered<'i> {
 
     /// An object that scales or routes, with what it refers to.
     fn add_member(&mut self, key: &ObjectKey, function: &FunctionId) {
-        if self.wanted.contains(key) {
+        if !self.followed.insert(key.clone()) {
             return;
         }
         self.add(key);

@@ -62,6 +62,8 @@ pub struct Projection {
     /// Nothing changed but what their replicas are written to.
     retargeted: BTreeSet<FunctionId>,
     is_routing_dirty: bool,
+    /// Functions whose routes, or whose own hosts, may have changed.
+    rerouted: BTreeSet<FunctionId>,
     /// Only grows: there are few kinds.
     wanted_kinds: BTreeSet<(String, String)>,
 }
@@ -88,6 +90,7 @@ impl Projection {
             dirty: BTreeSet::new(),
             retargeted: BTreeSet::new(),
             is_routing_dirty: false,
+            rerouted: BTreeSet::new(),
             wanted_kinds: BTreeSet::new(),
         }
     }

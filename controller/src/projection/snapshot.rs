@@ -7,21 +7,28 @@ use zeron_core::route::RoutedFunction;
 use zeron_core::{Function, Route, RouteSnapshot};
 
 use super::Projection;
+use super::key::ObjectKey;
 
 impl Projection {
     /// The routes that hold: without hosts that belong to others.
-    pub(super) fn snapshot(&self) -> RouteSnapshot {
+    pub(super) fn snapshot(&mut self) -> RouteSnapshot {
+        for function in std::mem::take(&mut self.rerouted) {
+            let Some(state) = self.functions.get_mut(&function) else {
+                continue;
+            };
+            let own = |(object, route): &(ObjectKey, Route)| {
+                let hosts = self.hosts.own(object, route, &self.options.catch_all);
+                let route = Route {
+                    hosts,
+                    ..route.clone()
+                };
+                Some(route).filter(|route| !route.hosts.is_empty())
+            };
+            state.own = state.routes.iter().filter_map(own).collect();
+        }
         let mut snapshot = RouteSnapshot::default();
         for state in self.functions.values() {
-            for (object, route) in &state.routes {
-                let hosts = self.hosts.own(object, route, &self.options.catch_all);
-                if !hosts.is_empty() {
-                    snapshot.routes.push(Route {
-                        hosts,
-                        ..route.clone()
-                    });
-                }
-            }
+            snapshot.routes.extend(state.own.iter().cloned());
             let declared = &state.declared;
             snapshot.functions.push(RoutedFunction {
                 function: Arc::clone(&declared.function),

@@ -5,7 +5,7 @@
 //! Reading never stops at the first fault.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -226,7 +226,8 @@ pub struct Fields<'d> {
     map: Option<&'d Map<String, Value>>,
     path: String,
     scope: &'d Scope<'d>,
-    seen: RefCell<BTreeSet<String>>,
+    /// Those of its names that were read.
+    seen: RefCell<Vec<&'d str>>,
 }
 
 impl<'d> Fields<'d> {
@@ -247,10 +248,10 @@ impl<'d> Fields<'d> {
 
     /// A field that is given and not null.
     pub fn get(&self, name: &str) -> Option<Node<'d>> {
-        self.seen.borrow_mut().insert(name.to_owned());
-        let value = self.map?.get(name).filter(|v| !v.is_null())?;
+        let (name, value) = self.map?.get_key_value(name)?;
+        self.seen.borrow_mut().push(name);
         Some(Node {
-            value,
+            value: Some(value).filter(|v| !v.is_null())?,
             path: self.at(name),
             scope: self.scope,
         })
@@ -372,9 +373,10 @@ impl<'d> Fields<'d> {
 
     /// Counts fields as read that need no reading.
     pub fn accept(&self, names: &[&str]) {
+        let given = |name: &&str| Some(self.map?.get_key_value(*name)?.0.as_str());
         self.seen
             .borrow_mut()
-            .extend(names.iter().map(|&n| n.to_owned()));
+            .extend(names.iter().filter_map(given));
     }
 
     /// Reports those of `names` that are given: Kubernetes knows them, they have no effect here.
@@ -390,12 +392,15 @@ impl<'d> Fields<'d> {
 
 impl Drop for Fields<'_> {
     fn drop(&mut self) {
+        if self.scope.problems.is_muted() {
+            return;
+        }
         let seen = self.seen.borrow();
         for name in self
             .map
             .into_iter()
             .flat_map(Map::keys)
-            .filter(|n| !seen.contains(*n))
+            .filter(|name| !seen.contains(&name.as_str()))
         {
             self.scope
                 .without_effect(&join_key(&self.path, name), "unknown field");

@@ -1,0 +1,182 @@
+//! One list and watch: of a kind, in one namespace or in all.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::DynamicObject;
+use kube::runtime::watcher::{self, Event};
+use serde_json::Value;
+use tracing::{debug, warn};
+
+use super::driver::{Context, Message};
+use super::resource::Resource;
+use crate::projection::ObjectKey;
+
+/// Objects of one page of a list.
+const PAGE: u32 = 500;
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Why a list or watch broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// There is no such kind.
+    Missing,
+    /// It may not be read.
+    Forbidden,
+    /// The resource version is too old: an ordinary event, a new list follows at once.
+    Expired,
+    /// Anything else: the API server may be away.
+    Other,
+}
+
+/// Follows until the context ends.
+pub(super) async fn run(context: Context, resource: Resource, namespace: Option<Arc<str>>) {
+    let stop = context.stop.clone();
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = follow(&context, &resource, namespace) => {}
+    }
+}
+
+async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<str>>) {
+    let api = resource.of(&context.client, namespace.as_deref());
+    let config = watcher::Config::default().page_size(PAGE);
+    let mut stream = pin!(watcher::watcher(api, config));
+    let mut listing = Listing {
+        resource,
+        namespace,
+        seen: HashSet::new(),
+    };
+    let mut backoff = FIRST_BACKOFF;
+    while let Some(event) = stream.next().await {
+        match event {
+            Ok(event) => {
+                backoff = FIRST_BACKOFF;
+                if let Some(message) = listing.message(event)
+                    && context.events.send(message).await.is_err()
+                {
+                    return;
+                }
+            }
+            Err(error) => {
+                let wait = listing.failed(context, &error, &mut backoff).await;
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// A list under way, or followed by its watch.
+struct Listing<'r> {
+    resource: &'r Resource,
+    namespace: Option<Arc<str>>,
+    seen: HashSet<ObjectKey>,
+}
+
+impl Listing<'_> {
+    fn message(&mut self, event: Event<DynamicObject>) -> Option<Message> {
+        let kind = &self.resource.kind;
+        match event {
+            Event::Init => {
+                self.seen.clear();
+                None
+            }
+            Event::InitApply(object) => {
+                self.seen.insert(self.key(&object)?);
+                Some(Message::Upsert(kind.clone(), value(object)))
+            }
+            Event::InitDone => Some(Message::Listed {
+                kind: kind.clone(),
+                namespace: self.namespace.clone(),
+                seen: std::mem::take(&mut self.seen),
+            }),
+            Event::Apply(object) => Some(Message::Upsert(kind.clone(), value(object))),
+            Event::Delete(object) => Some(Message::Delete(self.key(&object)?)),
+        }
+    }
+
+    fn key(&self, object: &DynamicObject) -> Option<ObjectKey> {
+        let namespace = object.metadata.namespace.as_deref();
+        let name = object.metadata.name.as_deref()?;
+        Some(ObjectKey::new(
+            self.resource.kind.clone(),
+            namespace.unwrap_or_default(),
+            name,
+        ))
+    }
+
+    /// Says what it means, and how long to wait before the next attempt.
+    async fn failed(
+        &mut self,
+        context: &Context,
+        error: &watcher::Error,
+        backoff: &mut Duration,
+    ) -> Duration {
+        let kind = self.resource.kind.api().1;
+        match classify(error) {
+            Failure::Expired => {
+                debug!(kind, "the watch expired: listing again");
+                Duration::ZERO
+            }
+            failure @ (Failure::Missing | Failure::Forbidden) => {
+                if failure == Failure::Forbidden {
+                    warn!(kind, error = %error, "this kind may not be read");
+                }
+                let message = Message::Listed {
+                    kind: self.resource.kind.clone(),
+                    namespace: self.namespace.clone(),
+                    seen: HashSet::new(),
+                };
+                // A kind that may not be read says nothing of objects that were read before.
+                let is_told = failure == Failure::Missing || !context.is_listed();
+                if is_told && context.events.send(message).await.is_err() {
+                    debug!(kind, "nobody follows any more");
+                }
+                context.options.retry_missing
+            }
+            Failure::Other => {
+                warn!(kind, error = %error, "watch broke off");
+                let wait = *backoff;
+                *backoff = (*backoff * 2).min(LONGEST_BACKOFF);
+                wait
+            }
+        }
+    }
+}
+
+pub(super) fn classify(error: &watcher::Error) -> Failure {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => of_code(status.code),
+            _ => Failure::Other,
+        },
+        watcher::Error::WatchError(status) => of_code(status.code),
+        watcher::Error::NoResourceVersion => Failure::Other,
+    }
+}
+
+fn of_code(code: u16) -> Failure {
+    match code {
+        404 => Failure::Missing,
+        401 | 403 => Failure::Forbidden,
+        410 => Failure::Expired,
+        _ => Failure::Other,
+    }
+}
+
+/// The object as one value, without `managedFields`.
+pub(super) fn value(mut object: DynamicObject) -> Value {
+    object.metadata.managed_fields = None;
+    let metadata = serde_json::to_value(&object.metadata).unwrap_or_default();
+    let mut value = object.data;
+    if let Some(map) = value.as_object_mut() {
+        map.insert("metadata".to_owned(), metadata);
+    }
+    value
+}

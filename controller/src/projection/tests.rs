@@ -1,1 +1,0 @@
-//! What objects mean together.
