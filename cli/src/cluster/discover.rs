@@ -62,7 +62,9 @@ pub(super) fn names(
 ) -> watch::Receiver<Expected> {
     let found = pods.follow(&args.pod_namespace, selector(component));
     map(found, |pods| {
-        let names: BTreeSet<_> = pods.iter().map(|pod| pod.name.to_string()).collect();
+        // One that is not ready serves nobody, and one that still does is connected.
+        let ready = pods.iter().filter(|pod| pod.is_ready);
+        let names: BTreeSet<_> = ready.map(|pod| pod.name.to_string()).collect();
         // Without a single one, activators do not run as pods: then connections alone count.
         Some(names).filter(|names| !names.is_empty())
     })

@@ -98,6 +98,10 @@ impl Share {
         } else {
             self.parts.engine.apply(function);
         }
+        if let Some(count) = declared.target.replicas {
+            let id = &declared.function.id;
+            self.parts.engine.sink().declared(id, count);
+        }
     }
 }
 
