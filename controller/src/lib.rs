@@ -11,3 +11,4 @@ pub mod reconcile;
 pub mod services;
 pub mod status;
 pub mod takeover;
+pub mod webhook;

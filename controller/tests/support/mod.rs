@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Place {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    /// Where the API server is, as its kubeconfig says.
+    pub(crate) host: String,
 }
 
 /// Runs `test` with the kinds defined, or says that it was skipped.
@@ -32,8 +34,11 @@ pub(crate) async fn in_cluster<F: Future<Output = ()>>(name: &str, test: impl Fn
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let config = config.await.unwrap();
+    let host = config.cluster_url.host().unwrap_or_default().to_owned();
     let place = Place {
-        client: Client::try_from(config.await.unwrap()).unwrap(),
+        client: Client::try_from(config).unwrap(),
+        host,
         namespace: format!("zeron-objects-{}-{number}", std::process::id()),
     };
     place.define().await;
@@ -52,7 +57,7 @@ pub(crate) async fn in_cluster<F: Future<Output = ()>>(name: &str, test: impl Fn
     }
 }
 
-fn skip(name: &str, why: &str) {
+pub(crate) fn skip(name: &str, why: &str) {
     let line = format!("SKIPPED: {name}: {why}\n");
     eprint!("{line}");
     if let Some(report) = std::env::var_os("ZERON_SKIP_REPORT") {

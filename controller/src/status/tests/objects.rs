@@ -193,10 +193,7 @@ fn a_source_silent_for_days_is_written_a_bounded_number_of_times() {
         let health = &mut functions[0].triggers[0].health;
         health.failures += 1;
         health.is_fallback = health.failures > 3;
-        if let Some(patch) = patch(
-            &object,
-            &seen(&ok(), &functions, u64::from(health.failures)),
-        ) {
+        if let Some(patch) = patch(&object, &seen(&ok(), &functions, minute * 60)) {
             object = patched(object, &patch);
             writes += 1;
         }
