@@ -223,7 +223,11 @@ impl ActivatorHandle {
     /// Replaces all routes. State of functions that stay is kept.
     #[allow(clippy::needless_pass_by_value)] // callers share snapshots, and need not keep theirs
     pub fn publish(&self, snapshot: Arc<RouteSnapshot>) {
-        let table = self.inner.shared.registry.publish(&snapshot, Instant::now());
+        let table = self
+            .inner
+            .shared
+            .registry
+            .publish(&snapshot, Instant::now());
         self.inner.shared.routes.store(Arc::new(table));
     }
 

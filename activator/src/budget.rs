@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 
 /// Bytes held by waiting requests, in all and per namespace.
 ///
-/// A namespace alone may use everything; once others wait too, each may hold its fair share, and
-/// more only while less than half of the total is in use.
+/// A namespace alone may use three quarters, so that whoever comes next finds something; once others
+/// wait too, each may hold its fair share, and more only while less than half of the total is in
+/// use.
 #[derive(Debug)]
 pub(crate) struct Budget {
     max: u64,
@@ -35,8 +36,11 @@ impl Budget {
         let own = used.namespaces.get(namespace).copied();
         let others = used.namespaces.len() - usize::from(own.is_some());
         let own = own.unwrap_or(0).saturating_add(bytes);
-        let share = self.max / (others as u64 + 1);
-        let is_fair = others == 0 || own <= share || total <= self.max / 2;
+        let share = match others {
+            0 => self.max - self.max / 4,
+            others => self.max / (others as u64 + 1),
+        };
+        let is_fair = own <= share || total <= self.max / 2;
         if total > self.max || !is_fair {
             return false;
         }
@@ -77,11 +81,21 @@ mod tests {
     #[test]
     fn the_total_is_never_passed() {
         let budget = Budget::new(100);
-        assert!(budget.take("a", 100));
-        assert!(!budget.take("a", 1));
-        budget.give("a", 100);
+        assert!(budget.take("a", 75));
+        assert!(budget.take("b", 25));
+        assert!(!budget.take("b", 1));
+        budget.give("a", 75);
+        budget.give("b", 25);
         assert_eq!(budget.used(), 0);
-        assert!(budget.take("b", 100));
+        assert!(budget.take("b", 75));
+    }
+
+    #[test]
+    fn a_namespace_alone_leaves_room_for_the_next() {
+        let budget = Budget::new(100);
+        assert!(budget.take("a", 75));
+        assert!(!budget.take("a", 1));
+        assert!(budget.take("b", 25));
     }
 
     #[test]

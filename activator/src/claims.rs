@@ -105,7 +105,10 @@ pub(crate) async fn run(house: Arc<House>) {
             () = again => {}
         }
         let news = std::mem::take(&mut *house.claims.desk.lock());
-        listed.extend(news.into_iter().map(|function| (function.id.clone(), function)));
+        listed.extend(
+            news.into_iter()
+                .map(|function| (function.id.clone(), function)),
+        );
         let mut claims = Vec::new();
         let now = Instant::now();
         listed.retain(|_, function| {
@@ -134,7 +137,9 @@ async fn settle(ring: &Ring, claims: &[Claim], silent: &mut HashMap<u64, Instant
         .collect();
     let text = Bytes::from(text);
     let others: Vec<_> = ring.others().collect();
-    let asked = others.iter().map(|other| ask(ring, other, text.clone(), claims.len()));
+    let asked = others
+        .iter()
+        .map(|other| ask(ring, other, text.clone(), claims.len()));
     let answers = join_all(asked).await;
     let now = Instant::now();
     let mut sums = vec![0u32; claims.len()];
@@ -173,7 +178,9 @@ fn give_up(ring: &Ring, other: &Arc<Member>, error: &Silence) {
 
 fn admit(claims: &[Claim], sums: &[u32], now: Instant) {
     let counted = claims.iter().zip(sums);
-    let counted: Vec<_> = counted.map(|((function, id), sum)| (function, (*id, *sum))).collect();
+    let counted: Vec<_> = counted
+        .map(|((function, id), sum)| (function, (*id, *sum)))
+        .collect();
     // Claims of one function stand together.
     for of_one in counted.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
         let counts: Vec<_> = of_one.iter().map(|(_, count)| *count).collect();
@@ -181,18 +188,15 @@ fn admit(claims: &[Claim], sums: &[u32], now: Instant) {
     }
 }
 
-async fn ask(
-    ring: &Ring,
-    other: &Member,
-    text: Bytes,
-    lines: usize,
-) -> Result<Vec<u32>, Silence> {
+async fn ask(ring: &Ring, other: &Member, text: Bytes, lines: usize) -> Result<Vec<u32>, Silence> {
     let asked = tokio::time::timeout(ANSWER_WITHIN, exchange(ring.name(), other, text));
     let answer = asked.await.map_err(|_| Silence::Timeout)??;
     let answer = std::str::from_utf8(&answer).map_err(|_| Silence::Nonsense)?;
     let counts: Result<Vec<u32>, _> = answer.lines().map(str::parse).collect();
     let counts = counts.map_err(|_| Silence::Nonsense)?;
-    (counts.len() == lines).then_some(counts).ok_or(Silence::Nonsense)
+    (counts.len() == lines)
+        .then_some(counts)
+        .ok_or(Silence::Nonsense)
 }
 
 async fn exchange(me: &str, other: &Member, text: Bytes) -> Result<Bytes, Silence> {

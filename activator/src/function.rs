@@ -8,6 +8,7 @@ mod probing;
 mod state;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waking;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,6 +188,8 @@ impl FunctionState {
     /// The load since the last report; `None` when there was none: it is no longer active.
     pub(crate) fn report(self: &Arc<Self>, now: Instant) -> Option<Stat> {
         let (report, busy) = self.change(|state, effects| {
+            // What other activators said of their load may have grown old.
+            state.dispatch(self, now, effects);
             state.wake_if_needed(self, now, effects);
             Some((state.report(now)?, state.busy()))
         })?;

@@ -60,9 +60,13 @@ pub(crate) fn address(request: &mut Request<RequestBody>, function: &FunctionId,
     let milliseconds = |limit: Option<Duration>| {
         limit.map_or("-".to_owned(), |limit| limit.as_millis().to_string())
     };
-    let limits = [Some(limits.queue), Some(limits.request), limits.response_start]
-        .map(milliseconds)
-        .join(",");
+    let limits = [
+        Some(limits.queue),
+        Some(limits.request),
+        limits.response_start,
+    ]
+    .map(milliseconds)
+    .join(",");
     for (name, value) in [(FUNCTION, function.to_string()), (LIMITS, limits)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);

@@ -1,11 +1,15 @@
 //! Data plane: accept, route, admit or hold, balance, forward; counts what is in flight.
 //!
 //! [`stack`] is the path of a request on one page. Modules in the order in which a request meets
-//! them: [`listen`] binds, a [`worker`] accepts, a [`connection`] speaks HTTP with its [`peer`]
-//! through [`io`], which [`framing`] keeps strict,
+//! them: [`listen`] binds ([`ports`] while everything runs), a [`worker`] accepts, a [`connection`]
+//! speaks HTTP with its [`peer`] through [`io`], which [`framing`] keeps strict,
 //! [`stack`] leads through [`head`], [`route`], [`function`] (which holds the queue and asks
 //! [`balance`] and [`wake`]; [`admit`] is the wait for it) and [`attempt`] over
 //! an [`upstream`] connection to an answer, whose [`outcome`] is counted.
+//!
+//! Beside it: [`probe`] finds out which replicas are ready. With several activators a [`ring`] says
+//! who owns which replica, a [`hop`] brings a request to the owner, and [`claims`] keep limits while
+//! replicas change hands.
 
 mod activator;
 mod admit;

@@ -45,6 +45,8 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Metrics {
     cold_start: [Histogram; 3],
+    /// Requests sent to other activators, and those that came back as misdirected.
+    hops: [AtomicU64; 2],
 }
 
 impl Default for Metrics {
@@ -53,6 +55,7 @@ impl Default for Metrics {
         let histogram = || Histogram::new(exponential_buckets(0.000_25, 2.0, 20));
         Self {
             cold_start: [histogram(), histogram(), histogram()],
+            hops: Default::default(),
         }
     }
 }
@@ -60,6 +63,11 @@ impl Default for Metrics {
 impl Metrics {
     pub(crate) fn cold_start(&self, phase: Phase, took: Duration) {
         self.cold_start[phase as usize].observe(took.as_secs_f64());
+    }
+
+    /// A request was sent to the owner of a replica, who took it or did not.
+    pub(crate) fn hopped(&self, is_taken: bool) {
+        self.hops[usize::from(is_taken)].fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -103,6 +111,16 @@ impl Collector for Gauges {
             let sum: u64 = counts.iter().map(|counts| counts.get(cause)).sum();
             let labels = [("cause", cause.as_str())];
             ConstCounter::new(sum).encode(requests.encode_family(&labels)?)?;
+        }
+        let mut hops = encoder.encode_descriptor(
+            "hops",
+            "Requests sent to the activator that owns a replica, by whether it took them",
+            None,
+            MetricType::Counter,
+        )?;
+        for (count, taken) in self.0.metrics.hops.iter().zip(["false", "true"]) {
+            let count = ConstCounter::new(count.load(Ordering::Relaxed));
+            count.encode(hops.encode_family(&[("taken", taken)])?)?;
         }
         let gauges = [
             (

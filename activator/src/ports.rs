@@ -19,7 +19,7 @@ use crate::worker::{Door, Worker};
 const CLOSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Held by every listener of a port, so that its end is noticed.
-pub(crate) type Opened = mpsc::Sender<Infallible>;
+pub(crate) type Opened = mpsc::SyncSender<Infallible>;
 
 /// The ports that are open now.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Ports {
     fn open(&mut self, port: NonZeroU16) -> io::Result<()> {
         let address = SocketAddr::new(self.address, port.get());
         let listeners = listen::bind(address, self.workers.len())?;
-        let (opened, closed) = mpsc::channel();
+        let (opened, closed) = mpsc::sync_channel(1);
         let mut doors = Vec::with_capacity(listeners.len());
         let mut token = None;
         for (listener, (runtime, worker)) in listeners.into_iter().zip(&self.workers) {

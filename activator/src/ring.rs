@@ -186,7 +186,10 @@ mod tests {
             assert!(rings.iter().all(|ring| owner(ring, replica) == name));
             *shares.entry(name).or_insert(0) += 1;
         }
-        assert!(shares.values().all(|share| (800..1200).contains(share)), "{shares:?}");
+        assert!(
+            shares.values().all(|share| (800..1200).contains(share)),
+            "{shares:?}"
+        );
     }
 
     #[test]

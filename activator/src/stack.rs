@@ -47,8 +47,7 @@ pub(crate) fn serve(
             }
             Err(refusal) => outcome.refused(refusal.cause, refusal.answer(call.is_grpc)),
         };
-        let is_ending =
-            worker.shared.is_draining() && busy.peer().entrance != Entrance::Activators;
+        let is_ending = worker.shared.is_draining() && busy.peer().entrance != Entrance::Activators;
         let is_last = outcome.cause == Cause::BadRequest || is_ending;
         if call.closes || (call.is_http1 && is_last) {
             head::close(&mut answer);

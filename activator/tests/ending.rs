@@ -10,6 +10,7 @@ use support::origin::Gate;
 use support::{Stage, function, id, replica, rest, soon, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use zeron_activator::Config;
 
 const REQUEST: &[u8] = b"GET /x HTTP/1.1\r\nhost: f.test\r\n\r\n";
 
@@ -86,6 +87,45 @@ async fn a_websocket_is_closed_as_going_away() {
         .await
         .unwrap();
     assert_eq!(last, [0x88, 2, 3, 0xe9]);
+}
+
+#[tokio::test]
+async fn new_connections_are_served_for_a_while_and_told_to_go() {
+    let stage = Stage::with(Config {
+        lame_duck: support::PATIENCE,
+        ..support::config()
+    });
+    stage.declare(vec![function("f", 0)]);
+    let gate = Gate::new().await;
+    gate.open(9);
+    stage.replicas(&id("f"), &[replica(1, gate.address)]);
+    let mut open = stage.connect().await;
+    open.write_all(REQUEST).await.unwrap();
+    let answer = until(&mut open, "/x").await;
+    assert!(!answer.contains("connection: close"), "{answer}");
+    let (sender, connection) = h2::client::handshake(stage.connect().await).await.unwrap();
+    let told_to_go = tokio::spawn(connection);
+    let _sender = soon(sender.ready()).await.unwrap();
+    assert!(!stage.activator.is_draining());
+    let activator = stage.activator.clone();
+    let ended = tokio::spawn(async move { activator.drain(support::PATIENCE).await });
+    soon(async {
+        while !stage.activator.is_draining() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    soon(told_to_go).await.unwrap().ok();
+    for stream in [&mut open, &mut stage.connect().await] {
+        stream.write_all(REQUEST).await.ok();
+        let answer = rest(stream).await;
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(answer.contains("/x"), "{answer}");
+    }
+    assert!(!ended.is_finished());
+    // In a hurry it is over at once.
+    soon(stage.activator.drain(Duration::ZERO)).await;
+    soon(ended).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,10 +10,11 @@ use support::origin::{self, Gate};
 use support::{Stage, config, function, id, replica, rest, route, soon, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use zeron_activator::{Config, PlatformReason};
 use zeron_core::endpoint::StartFailure;
 use zeron_core::function::{AdmissionPolicy, Timeouts};
 use zeron_core::route::{RouteAction, StaticResponse};
-use zeron_core::{Function, Timestamp};
+use zeron_core::{Endpoint, EndpointSnapshot, Function, Timestamp};
 
 const GRPC: &str = "POST /s/m HTTP/1.1\r\nhost: f.test\r\ncontent-type: application/grpc\r\n\
                     content-length: 0\r\nconnection: close\r\n\r\n";
@@ -98,6 +99,83 @@ async fn a_failed_start_is_told_in_the_platforms_words() {
 }
 
 #[tokio::test]
+async fn a_failed_start_is_told_to_strangers_without_what_only_its_owner_should_see() {
+    let mut stage = Stage::with(Config {
+        show_platform_reason: PlatformReason::ReasonOnly,
+        ..config()
+    });
+    stage.declare(vec![function("f", 1)]);
+    let mut stream = stage.connect().await;
+    let request = "GET / HTTP/1.1\r\nhost: f.test\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stage.woken().await;
+    // The replica is there and will not get ready.
+    let unready = Endpoint {
+        is_ready: false,
+        ..replica(1, "127.0.0.1:9".parse().unwrap())
+    };
+    let snapshot = EndpointSnapshot {
+        endpoints: vec![unready],
+        pending: 0,
+        failure: Some(StartFailure {
+            reason: "ImagePullBackOff".to_owned(),
+            message: "registry.internal/secret:1 not found".to_owned(),
+            at: Timestamp::from_secs(1),
+            retry_at: None,
+            is_final: true,
+        }),
+    };
+    stage.observe(&id("f"), snapshot);
+    for answer in [rest(&mut stream).await, stage.get("f.test").await] {
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(
+            answer.contains("ImagePullBackOff: its image cannot be had"),
+            "{answer}"
+        );
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_placeholder_may_be_silent_and_answers_may_say_how_they_came_about() {
+    let mut stage = Stage::new();
+    let mut held = route(&id("f"));
+    let mut told = route(&id("g"));
+    if let RouteAction::Forward(forward) = &mut held.action {
+        forward.is_placeholder_silent = true;
+        forward.placeholder = Some(StaticResponse {
+            status: 200,
+            headers: Vec::new(),
+            body: "soon".to_owned(),
+        });
+    }
+    if let RouteAction::Forward(forward) = &mut told.action {
+        forward.cold_start_header = true;
+    }
+    stage.publish(vec![held, told], vec![function("f", 1), function("g", 1)]);
+    assert!(stage.get("f.test").await.ends_with("soon"));
+    let mut client = stage.connect().await;
+    let request = b"GET / HTTP/1.1\r\nhost: g.test\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    assert_eq!(
+        stage.woken().await.function,
+        id("g"),
+        "and nothing woke the other"
+    );
+    stage.replicas(&id("g"), &[replica(1, origin::echo().await)]);
+    let answer = rest(&mut client).await;
+    assert!(
+        answer.contains("x-keda-http-cold-start: true\r\n"),
+        "{answer}"
+    );
+    let answer = stage.get("g.test").await;
+    assert!(
+        answer.contains("x-keda-http-cold-start: false\r\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_the_queue_is_forgotten() {
     let mut stage = Stage::new();
     stage.declare(vec![function("f", 1)]);
@@ -113,7 +191,9 @@ async fn a_client_that_leaves_the_queue_is_forgotten() {
         stage.until_load(&id("f"), 0, 1).await;
         drop(stream);
         stage.until_load(&id("f"), 0, 0).await;
-        tokio::time::sleep(Duration::from_millis(110)).await;
+        // Replicas that come and go: the next wake-up is a new one.
+        stage.replicas(&id("f"), &[replica(1, "127.0.0.1:9".parse().unwrap())]);
+        stage.replicas(&id("f"), &[]);
     }
 }
 
@@ -173,7 +253,7 @@ async fn a_refused_connect_waits_for_the_replica_that_comes() {
     stage.replicas(&id("f"), &[replica(1, address)]);
     let asked = Arc::clone(&stage);
     let answer = tokio::spawn(async move { asked.get("f.test").await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    stage.until_load(&id("f"), 0, 1).await;
     assert!(!answer.is_finished());
     stage.replicas(
         &id("f"),
@@ -255,7 +335,9 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
         .write_all(b"GET /x HTTP/1.1\r\nhost: f.test\r\n\r\n")
         .await
         .unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    // An idle one that came later is closed; the busy one stays.
+    let mut idle = stage.connect().await;
+    assert_eq!(rest(&mut idle).await, "");
     gate.open(1);
     let answer = rest(&mut stream).await;
     assert!(answer.ends_with("/x"), "{answer}");

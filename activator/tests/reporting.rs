@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::time::Duration;
-
 use support::origin::Gate;
 use support::{Stage, function, id, replica, soon};
 use tokio::io::AsyncWriteExt;
@@ -110,7 +108,6 @@ async fn warm_traffic_flows_on_without_an_autoscaler() {
         autoscaler,
     } = stage;
     drop(autoscaler);
-    tokio::time::sleep(Duration::from_millis(50)).await;
     let mut client = tokio::net::TcpStream::connect(activator.addresses()[0])
         .await
         .unwrap();

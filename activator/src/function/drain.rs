@@ -24,8 +24,6 @@ pub(super) struct Order {
     unknown: Vec<EndpointId>,
     since: Instant,
     is_reported: bool,
-    /// It leaves no replica.
-    is_last: bool,
 }
 
 impl State {
@@ -58,7 +56,6 @@ impl State {
         self.refresh_usable();
         self.drains.push(Order {
             id: order.id,
-            is_last: !replicas.is_empty() && !self.seats.iter().any(|seat| seat.is_live()),
             replicas,
             unknown,
             since: now,
@@ -127,13 +124,14 @@ impl State {
         now: Instant,
         effects: &mut Effects,
     ) {
-        let is_contested = self.meter.arrivals() > 0;
+        let leaves_none = !self.seats.iter().any(|seat| seat.is_live());
+        let is_contested = leaves_none && self.meter.arrivals() > 0;
         let mut is_withheld = false;
         for order in self.drains.iter().filter(|order| !order.is_reported) {
             if order.replicas.iter().any(|r| r.in_flight() > 0) {
                 continue;
             }
-            if order.is_last && is_contested {
+            if is_contested && !order.replicas.is_empty() {
                 is_withheld = true;
                 continue;
             }

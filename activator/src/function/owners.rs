@@ -99,12 +99,7 @@ impl State {
     }
 
     /// The ring changed.
-    fn reown(
-        &mut self,
-        function: &Arc<FunctionState>,
-        now: Instant,
-        effects: &mut Effects,
-    ) {
+    fn reown(&mut self, function: &Arc<FunctionState>, now: Instant, effects: &mut Effects) {
         self.settle(function, self.seats.len(), now, effects);
         self.rearrange(function, now, effects);
     }
@@ -139,7 +134,8 @@ impl State {
                 }),
             }
         }
-        self.owners.retain(|owner| owner.slots > 0 || owner.sent > 0);
+        self.owners
+            .retain(|owner| owner.slots > 0 || owner.sent > 0);
     }
 
     /// Whether other activators have usable replicas.
@@ -148,11 +144,10 @@ impl State {
     }
 
     /// Another activator for a request that finds no slot here: one that has a slot free as far as
-    /// is known, or, where nothing is usable here, the least loaded.
+    /// is known, or, where no replica is ours, the least loaded.
     pub(super) fn other_owner(&mut self, now: Instant) -> Option<Arc<Replica>> {
         let count = self.owners.len();
         let first = self.random.below(count);
-        let is_stranded = self.usable.is_empty();
         let around = (0..count).map(|step| (first + step) % count);
         let (place, load) = around
             .filter(|place| self.owners[*place].slots > 0 && !self.owners[*place].is_suspect)
@@ -162,12 +157,18 @@ impl State {
                 let share = |load: u32, other: u32| u64::from(load) * u64::from(other);
                 share(*a_load, b).cmp(&share(*b_load, a))
             })?;
-        let owner = &mut self.owners[place];
-        if !is_stranded && load >= owner.slots {
+        if load >= self.owners[place].slots && self.has_own() {
             return None;
         }
+        let owner = &mut self.owners[place];
         owner.sent += 1;
         Some(Arc::clone(&owner.member.way))
+    }
+
+    /// Whether some replica is ours, or about to be.
+    fn has_own(&self) -> bool {
+        let is_own = |seat: &Seat| matches!(seat.tenure, Tenure::Ours | Tenure::Claimed);
+        self.seats.iter().any(|seat| seat.is_live() && is_own(seat))
     }
 
     /// A request that was sent to another activator has ended, or was not sent.
@@ -204,9 +205,7 @@ impl State {
 
     /// Whether a request that another activator sent is in vain here: all replicas are others'.
     pub(super) fn is_misdirected(&self) -> bool {
-        let mut live = self.seats.iter().filter(|seat| seat.is_live()).peekable();
-        live.peek().is_some()
-            && live.all(|seat| matches!(seat.tenure, Tenure::Theirs(_) | Tenure::Ceded))
+        self.seats.iter().any(Seat::is_live) && !self.has_own()
     }
 
     /// Those that other activators sent wait in vain once all replicas are others'.

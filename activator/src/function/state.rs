@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use zeron_core::function::AdmissionPolicy;
 use zeron_core::route::RoutedFunction;
 use zeron_core::{EndpointId, EndpointSnapshot, StartFailure};
-use zeron_wire::Wake;
 
 use super::drain::Order;
 use super::owners::Owner;
@@ -45,7 +44,7 @@ pub(super) struct State {
     queued_bytes: u64,
     next_number: u64,
     pub(super) meter: Meter,
-    gate: WakeGate,
+    pub(super) gate: WakeGate,
     pub(super) drains: Vec<Order>,
     /// Replicas are being probed for this function.
     pub(super) is_probing: bool,
@@ -108,9 +107,7 @@ impl State {
     #[cfg(test)]
     pub(super) fn has_free_slot(&self) -> bool {
         let limit = self.limit.unwrap_or(u32::MAX);
-        self.usable
-            .iter()
-            .any(|replica| replica.taken() < limit)
+        self.usable.iter().any(|replica| replica.taken() < limit)
     }
 
     pub(super) fn enter(
@@ -292,7 +289,13 @@ impl State {
         self.prune_drains(now);
         self.finished_drains(function, now, effects);
         self.dispatch(function, now, effects);
-        self.learn_failure(function, snapshot.failure.as_ref(), had_usable, now, effects);
+        self.learn_failure(
+            function,
+            snapshot.failure.as_ref(),
+            had_usable,
+            now,
+            effects,
+        );
         self.refuse_if_hopeless(function, now, effects);
         self.find_out(effects);
         self.wake_if_needed(function, now, effects);
@@ -342,33 +345,6 @@ impl State {
         }
     }
 
-    /// Asks for replicas when fewer are usable than those here need.
-    pub(super) fn wake_if_needed(
-        &mut self,
-        function: &FunctionState,
-        now: Instant,
-        effects: &mut Effects,
-    ) {
-        if self.queue.is_empty() {
-            return;
-        }
-        let usable = u32::try_from(self.usable.len()).unwrap_or(u32::MAX);
-        let capacity = match self.limit {
-            Some(limit) => limit.saturating_mul(usable),
-            None if usable > 0 => u32::MAX,
-            None => 0,
-        };
-        if self.load().total() > capacity {
-            self.wake_for(function, now, 0, effects);
-        }
-    }
-
-    /// A request that does not wait wants a replica all the same.
-    pub(super) fn nudge(&mut self, function: &FunctionState, now: Instant, effects: &mut Effects) {
-        self.arrive(now, effects);
-        self.wake_for(function, now, 1, effects);
-    }
-
     /// Replicas with something in flight, with how much.
     pub(super) fn busy(&self) -> Vec<(EndpointId, u32)> {
         let busy = self.seats.iter().filter(|it| it.replica.in_flight() > 0);
@@ -396,7 +372,7 @@ impl State {
         }
     }
 
-    fn arrive(&mut self, now: Instant, effects: &mut Effects) {
+    pub(super) fn arrive(&mut self, now: Instant, effects: &mut Effects) {
         if !self.is_listed {
             self.is_listed = true;
             effects.is_newly_active = true;
@@ -478,23 +454,5 @@ impl State {
         self.load().queued < self.admission.max_queued
             && self.queued_bytes.saturating_add(bytes) <= self.admission.max_queued_bytes
             && function.house.budget.take(function.id.namespace(), bytes)
-    }
-
-    pub(super) fn wake_for(
-        &mut self,
-        function: &FunctionState,
-        now: Instant,
-        unqueued: u32,
-        effects: &mut Effects,
-    ) {
-        let load = self.load();
-        let amount = load.total().saturating_add(unqueued);
-        if self.is_wake_allowed && !self.is_retired && self.gate.pass(now, amount) {
-            effects.wake = Some(Wake {
-                function: function.id.clone(),
-                in_flight: load.in_flight,
-                queued: load.queued.saturating_add(unqueued),
-            });
-        }
     }
 }

@@ -73,9 +73,8 @@ impl Call {
         let question = Limited::new(body, claims::MAX_BYTES).collect().await;
         let question = question.map_err(|_| malformed())?.to_bytes();
         let answer = claims::answer(&worker.shared.registry, &claimant, &question);
-        let mut answer = Response::new(AnswerBody::full(Bytes::from(
-            answer.ok_or_else(malformed)?,
-        )));
+        let mut answer =
+            Response::new(AnswerBody::full(Bytes::from(answer.ok_or_else(malformed)?)));
         *answer.status_mut() = StatusCode::OK;
         Ok(answer)
     }

@@ -63,7 +63,10 @@ impl Attempt<'_> {
             }
             Err(Exchange::Broken(error)) => return Err(broken(&error)),
         };
-        match reply(&answer) {
+        let reply = reply(&answer);
+        let metrics = &self.worker.shared.metrics;
+        metrics.hopped(!matches!(reply, Reply::Misdirected));
+        match reply {
             Reply::Answered { load, is_cold } => {
                 way.forgive();
                 outcome.is_cold_start |= is_cold;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,12 +92,13 @@ async fn http(
     *request.headers_mut() = fields(address, headers);
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(NotReady::Http)?;
+    let mut answer = pin!(sender.send_request(request));
     let answer = tokio::select! {
-        biased;
-        answer = sender.send_request(request) => answer.map_err(NotReady::Http)?,
-        ended = connection => return Err(ended.map_or_else(NotReady::Http, |()| NotReady::NotServing)),
+        answer = &mut answer => answer,
+        // The answer may have been the last that came, and an error concerns it too.
+        _ = connection => answer.await,
     };
-    match answer.status().as_u16() {
+    match answer.map_err(NotReady::Http)?.status().as_u16() {
         200..=399 => Ok(()),
         status => Err(NotReady::Status(status)),
     }

@@ -3,6 +3,8 @@
 //! Protocol: <https://github.com/grpc/grpc/blob/master/doc/health-checking.md>. The two messages have
 //! one field each, so that they are written and read by hand.
 
+use std::pin::pin;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderValue, Request};
@@ -28,7 +30,7 @@ pub(super) async fn check(stream: TcpStream, service: &str) -> Result<(), NotRea
         .map_err(NotReady::Question)?;
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(NotReady::Http)?;
-    let ask = async {
+    let mut ask = pin!(async {
         let answer = sender.send_request(request).await.map_err(NotReady::Http)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
@@ -37,11 +39,11 @@ pub(super) async fn check(stream: TcpStream, service: &str) -> Result<(), NotRea
         (is_ok && is_serving(&body.to_bytes()))
             .then_some(())
             .ok_or(NotReady::NotServing)
-    };
+    });
     tokio::select! {
-        biased;
-        answer = ask => answer,
-        ended = connection => Err(ended.map_or_else(NotReady::Http, |()| NotReady::NotServing)),
+        answer = &mut ask => answer,
+        // The answer may have been the last that came, and an error concerns it too.
+        _ = connection => ask.await,
     }
 }
 

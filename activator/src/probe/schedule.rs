@@ -124,7 +124,10 @@ impl<F: Clone> Schedule<F> {
     pub(super) fn retain(&mut self, function: &FunctionId, wanted: &[u64]) -> Vec<u64> {
         let members = self.functions.get(function).map(|lane| &lane.members);
         let members = members.into_iter().flatten();
-        let gone: Vec<u64> = members.filter(|key| !wanted.contains(key)).copied().collect();
+        let gone: Vec<u64> = members
+            .filter(|key| !wanted.contains(key))
+            .copied()
+            .collect();
         for key in &gone {
             self.remove(*key);
         }
@@ -324,12 +327,7 @@ mod tests {
             ..ReadinessProbe::default()
         };
         let mut at = now;
-        for (is_success, owner) in [
-            (true, None),
-            (false, None),
-            (true, None),
-            (true, Some("f")),
-        ] {
+        for (is_success, owner) in [(true, None), (false, None), (true, None), (true, Some("f"))] {
             assert!(schedule.start(at).is_some());
             assert_eq!(schedule.finish(1, &probe, is_success, at), owner);
             at += FAST;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use zeron_activator::{Activator, ActivatorHandle, Config};
+use zeron_activator::{Activator, ActivatorHandle, Config, Peer};
 use zeron_core::endpoint::StartFailure;
 use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
 use zeron_core::route::{
@@ -41,6 +41,44 @@ pub struct Stage {
     pub autoscaler: AutoscalerLink,
 }
 
+/// Two activators of one platform, `a` and `b`. Of replicas 1 to 11 `b` owns 1, 5, 8, 9 and 10.
+pub struct Pair {
+    pub a: Stage,
+    pub b: Stage,
+}
+
+impl Pair {
+    pub fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub fn with(config: Config) -> Self {
+        let config = Config {
+            peer_listener: Some("127.0.0.1:0".parse().unwrap()),
+            ..config
+        };
+        let pair = Self {
+            a: Stage::with(config.clone()),
+            b: Stage::with(config),
+        };
+        pair.a.activator.set_peers("a", vec![pair.b.peer("b")]);
+        pair.b.activator.set_peers("b", vec![pair.a.peer("a")]);
+        pair
+    }
+
+    pub fn declare(&self, functions: &[Function]) {
+        for stage in [&self.a, &self.b] {
+            stage.declare(functions.to_vec());
+        }
+    }
+
+    pub fn replicas(&self, function: &FunctionId, endpoints: &[Endpoint]) {
+        for stage in [&self.a, &self.b] {
+            stage.replicas(function, endpoints);
+        }
+    }
+}
+
 pub fn config() -> Config {
     Config {
         listeners: vec!["127.0.0.1:0".parse().unwrap()],
@@ -59,6 +97,14 @@ impl Stage {
         Self {
             activator: Activator::start(config, link).unwrap(),
             autoscaler,
+        }
+    }
+
+    /// This activator, as others are told of it.
+    pub fn peer(&self, name: &str) -> Peer {
+        Peer {
+            name: name.to_owned(),
+            address: self.activator.peer_address().unwrap(),
         }
     }
 
@@ -103,7 +149,7 @@ impl Stage {
         );
     }
 
-    fn observe(&self, function: &FunctionId, snapshot: EndpointSnapshot) {
+    pub fn observe(&self, function: &FunctionId, snapshot: EndpointSnapshot) {
         self.activator
             .sink()
             .publish(function, Some(Arc::new(snapshot)));
