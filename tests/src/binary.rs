@@ -1,8 +1,9 @@
-//! Finds the `zeron` binary of this build, and builds it when it is missing or older than its sources.
+//! Finds the binaries of this build, and builds one when it is missing or older than its sources.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::SystemTime;
 
 /// Names a ready binary: nothing is built then.
@@ -13,20 +14,38 @@ pub(crate) fn zeron() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| match std::env::var_os(GIVEN) {
         Some(path) => path.into(),
-        None => built(),
+        None => built("zeron", "zeron", None),
     })
 }
 
-fn built() -> PathBuf {
+/// A program of `examples/function`, with the feature that it needs.
+pub(crate) fn example(name: &'static str, feature: Option<&str>) -> &'static Path {
+    other("zeron-example-function", name, feature)
+}
+
+/// The repository's tasks.
+pub(crate) fn xtask() -> &'static Path {
+    other("xtask", "xtask", None)
+}
+
+fn other(package: &str, name: &'static str, feature: Option<&str>) -> &'static Path {
+    static FOUND: Mutex<BTreeMap<&str, &Path>> = Mutex::new(BTreeMap::new());
+    let mut found = FOUND.lock().expect("no test panics in here");
+    // Kept for the life of the process, as the other is: one path per program.
+    let build = || &*Box::leak(built(package, name, feature).into_boxed_path());
+    found.entry(name).or_insert_with(build)
+}
+
+fn built(package: &str, name: &str, feature: Option<&str>) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/TEST
     let folder = test
         .ancestors()
         .nth(2)
         .expect("tests lie in target/PROFILE/deps");
-    let binary = folder.join("zeron");
+    let binary = folder.join(name);
     if is_stale(&binary) {
-        build(folder);
+        build(folder, package, name, feature);
     }
     binary
 }
@@ -44,15 +63,22 @@ fn is_stale(binary: &Path) -> bool {
     sources.split_whitespace().skip(1).any(is_newer)
 }
 
-fn build(folder: &Path) {
+fn build(folder: &Path, package: &str, name: &str, feature: Option<&str>) {
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--package", "zeron", "--profile", profile])
+        .args(["build", "--package", package, "--bin", name])
+        .args(
+            feature
+                .map(|feature| ["--features", feature])
+                .into_iter()
+                .flatten(),
+        )
+        .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .expect("cargo runs tests, so cargo is here");
-    assert!(status.success(), "zeron could not be built");
+    assert!(status.success(), "{name} could not be built");
 }

@@ -5,6 +5,7 @@
 
 mod binary;
 pub mod broker;
+pub mod cluster;
 pub mod frames;
 pub mod h2c;
 pub mod manifest;
@@ -19,4 +20,4 @@ pub use manifest::Service;
 pub use raw::Raw;
 pub use response::{End, Response};
 pub use wait::{PATIENCE, until};
-pub use zeron::{Output, Setup, Zeron, command, free_address};
+pub use zeron::{Output, Setup, Zeron, command, free_address, program};

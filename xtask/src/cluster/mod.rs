@@ -299,7 +299,7 @@ pub(crate) fn down(state: &State) -> anyhow::Result<()> {
 
 /// Removes everything of a cluster's folder but logs, in which nothing is mounted any more.
 fn clear(root: &Path) -> anyhow::Result<()> {
-    const MADE: [&str; 16] = [
+    const MADE: [&str; 17] = [
         "mode",
         "kubeconfig",
         "kubeconfigs",
@@ -314,6 +314,7 @@ fn clear(root: &Path) -> anyhow::Result<()> {
         "pod-logs",
         "volume-plugins",
         "pause",
+        "images",
         "Corefile",
         "audit-policy.yaml",
     ];
