@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::address::AdminAddress;
 use crate::cluster::args::{ActivatorArgs, AutoscalerArgs, ControllerArgs};
-use crate::command::{CrdsArgs, HandbackArgs, ImportArgs};
+use crate::command::{CheckArgs, CrdsArgs, GrantArgs, HandbackArgs, ImportArgs};
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
@@ -111,6 +111,10 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     /// Print the CustomResourceDefinitions of all kinds that are understood
     Crds(CrdsArgs),
+    /// Say what is missing in a cluster, with a hint for each; exit code 1 when something is wrong
+    Check(CheckArgs),
+    /// Print or apply what lets zeron read Secrets of a namespace, or wake functions there
+    Grant(GrantArgs),
     /// Take over the objects of KEDA or its HTTP add-on; without --apply only say what differs
     Import(ImportArgs),
     /// Give objects back to KEDA or its HTTP add-on; without --apply only say how

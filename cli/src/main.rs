@@ -5,6 +5,7 @@ mod admin;
 mod applet;
 mod args;
 mod chain;
+mod check;
 mod client;
 mod cluster;
 mod command;

@@ -226,7 +226,11 @@ fn peers(args: &ActivatorArgs, pods: &Pods) -> watch::Receiver<Vec<Peer>> {
     })
 }
 
-async fn follow_peers(name: String, activator: ActivatorHandle, mut peers: watch::Receiver<Vec<Peer>>) {
+async fn follow_peers(
+    name: String,
+    activator: ActivatorHandle,
+    mut peers: watch::Receiver<Vec<Peer>>,
+) {
     loop {
         let mut others = peers.borrow_and_update().clone();
         others.retain(|peer| peer.name != name);
@@ -256,7 +260,10 @@ impl DeclaredSink for Publisher {
             self.pods.forget(id);
         }
         for declared in changes.applied {
-            self.pods.declare(zeron_backend_kubernetes::ScaleTarget::clone(&declared.target));
+            self.pods
+                .declare(zeron_backend_kubernetes::ScaleTarget::clone(
+                    &declared.target,
+                ));
         }
         if let Some(routes) = routes {
             self.open_ports(&routes);

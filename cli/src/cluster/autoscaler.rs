@@ -11,8 +11,9 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
-use zeron_backend_kubernetes::{Counters, Pods};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
+use zeron_backend_kubernetes::{Counters, Pods};
+use zeron_controller::events::EventWriter;
 use zeron_controller::follow::Follower;
 use zeron_controller::projection::ResolvedOnly;
 use zeron_core::{Backend, ScalerRegistry};
@@ -26,7 +27,7 @@ use super::ownership::Ownership;
 use super::reports::Anybody;
 use super::share::Share;
 use super::status::StatusKeeper;
-use super::{Component, discover, start};
+use super::{Component, discover, news, start};
 use crate::admin::{AdminParts, AdminServer, HealthServer};
 use crate::signals::Signals;
 
@@ -51,7 +52,14 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let serving = tokio::spawn(server.serve(stopped.clone().cancelled_owned()));
 
     let ownership = Arc::new(Mutex::new(Ownership::new(args.shards)));
-    let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership));
+    let events = EventWriter::start(client.clone(), start::reporter("zeron-autoscaler", &name));
+    let telling = tokio::spawn(news::tell(
+        Arc::clone(&parts.backend),
+        parts.engine.clone(),
+        Arc::clone(&ownership),
+        events.clone(),
+    ));
+    let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership), events);
     let share = Share::new(&parts, Arc::clone(&ownership), status.clone());
     let follower = Follower::start(
         &client,
@@ -90,6 +98,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
         () = signals.next() => {}
     }
     parts.engine.stop();
+    telling.abort();
     stopped.cancel();
     for task in [serving, probes, answering] {
         task.await?;

@@ -6,11 +6,11 @@ use parking_lot::Mutex;
 use zeron_autoscaler::EngineHandle;
 use zeron_backend_kubernetes::Pods;
 use zeron_backend_kubernetes::pods::Replica;
+use zeron_controller::projection::{ObjectReport, Outcome};
+use zeron_controller::status::in_words;
 use zeron_core::roles::BoxFuture;
 use zeron_core::status::FunctionStatus;
 use zeron_core::{Decision, FunctionId};
-use zeron_controller::projection::{ObjectReport, Outcome};
-use zeron_controller::status::in_words;
 
 use super::ownership::Ownership;
 use crate::admin::Health;
@@ -109,7 +109,10 @@ fn problems(report: &ObjectReport) -> Vec<Problem> {
         Outcome::TargetMissing { message } => vec![message.clone()],
         Outcome::Conflict(conflict) => vec![in_words(conflict)],
         Outcome::NotBuiltIn { types } => {
-            vec![format!("triggers that are not built in: {}", types.join(", "))]
+            vec![format!(
+                "triggers that are not built in: {}",
+                types.join(", ")
+            )]
         }
     };
     let errors = wrong

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeron_backend_kubernetes::Counters;
-use zeron_backend_kubernetes::lease::{Lease, LeaseConfig, Leadership};
+use zeron_backend_kubernetes::lease::{Leadership, Lease, LeaseConfig};
 use zeron_controller::alias::{self, AliasOptions};
-use zeron_controller::events::{EventWriter, EventWriterOptions};
+use zeron_controller::events::EventWriter;
 use zeron_controller::follow::{DeclaredSink, FollowOptions, Follower};
 use zeron_controller::projection::Changes;
 use zeron_controller::reconcile::{self, ReconcileOptions};
@@ -116,14 +116,6 @@ impl Work {
         }
     }
 
-    fn events(&self) -> EventWriter {
-        let options = EventWriterOptions {
-            controller: "zeron-controller".to_owned(),
-            instance: Some(self.name.clone()),
-        };
-        EventWriter::start(self.client.clone(), options)
-    }
-
     fn begin(&self, end: &CancellationToken) -> TaskTracker {
         let cluster = &self.args.cluster;
         let activators =
@@ -162,7 +154,10 @@ impl Work {
                 scaler_address: ReconcileOptions::SCALER_ADDRESS.to_owned(),
                 is_labelled_only: Arc::new(move || follower.is_labelled_only()),
             },
-            self.events(),
+            EventWriter::start(
+                self.client.clone(),
+                start::reporter("zeron-controller", &self.name),
+            ),
             end.clone(),
         ));
         tasks.close();

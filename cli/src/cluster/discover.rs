@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use zeron_backend_kubernetes::{LabelSelector, Pods};
 use zeron_backend_kubernetes::pods::FollowedPod;
+use zeron_backend_kubernetes::{LabelSelector, Pods};
 use zeron_wire::hub::Expected;
 
 use super::args::ClusterArgs;

@@ -11,6 +11,7 @@ mod control;
 mod controller;
 mod discover;
 mod health;
+mod news;
 mod ownership;
 mod reports;
 mod share;

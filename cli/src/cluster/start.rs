@@ -7,6 +7,7 @@ use anyhow::Context;
 use kube::Client;
 use tokio::sync::mpsc;
 use zeron_backend_kubernetes::{ClientOptions, PodsConfig};
+use zeron_controller::events::EventWriterOptions;
 use zeron_controller::follow::FollowOptions;
 use zeron_controller::projection::{self, ProjectionOptions};
 use zeron_core::ScalerRegistry;
@@ -45,10 +46,7 @@ pub(super) fn pods(args: &ClusterArgs) -> PodsConfig {
     }
 }
 
-pub(super) fn follow(
-    args: &ClusterArgs,
-    scalers: Arc<dyn ScalerRegistry>,
-) -> FollowOptions {
+pub(super) fn follow(args: &ClusterArgs, scalers: Arc<dyn ScalerRegistry>) -> FollowOptions {
     let projection = ProjectionOptions {
         manage: match args.manage {
             Manage::Auto => projection::Manage::Auto,
@@ -60,6 +58,14 @@ pub(super) fn follow(
     FollowOptions {
         namespaces: args.watch_namespace.clone(),
         ..FollowOptions::new(projection)
+    }
+}
+
+/// Who reports events.
+pub(super) fn reporter(controller: &str, name: &str) -> EventWriterOptions {
+    EventWriterOptions {
+        controller: controller.to_owned(),
+        instance: Some(name.to_owned()),
     }
 }
 

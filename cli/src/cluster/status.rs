@@ -1,16 +1,18 @@
 //! Keeps the status of the objects whose functions are ours as the engine sees them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::Client;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use zeron_autoscaler::{Clock, EngineHandle, MonotonicClock};
+use zeron_controller::events::{EventWriter, Notice, of_status};
 use zeron_controller::follow::Follower;
-use zeron_controller::projection::ObjectKey;
+use zeron_controller::projection::{ObjectKey, ObjectReport};
 use zeron_controller::status::{Observation, StatusWriter, StatusWriterOptions, patch};
 use zeron_core::FunctionId;
 use zeron_core::status::Phase;
@@ -31,6 +33,9 @@ struct Shared {
     ownership: Arc<Mutex<Ownership>>,
     follower: OnceLock<Follower>,
     writer: StatusWriter,
+    events: EventWriter,
+    /// What the status of each object said last, to tell what changed.
+    said: Mutex<HashMap<ObjectKey, Value>>,
     clock: MonotonicClock,
     /// Objects to look at.
     pending: Mutex<BTreeSet<ObjectKey>>,
@@ -38,12 +43,19 @@ struct Shared {
 }
 
 impl StatusKeeper {
-    pub(super) fn start(client: Client, parts: &Parts, ownership: Arc<Mutex<Ownership>>) -> Self {
+    pub(super) fn start(
+        client: Client,
+        parts: &Parts,
+        ownership: Arc<Mutex<Ownership>>,
+        events: EventWriter,
+    ) -> Self {
         let keeper = Self(Arc::new(Shared {
             engine: parts.engine.clone(),
             ownership,
             follower: OnceLock::new(),
             writer: StatusWriter::start(client, StatusWriterOptions::default()),
+            events,
+            said: Mutex::default(),
             clock: MonotonicClock::new(),
             pending: Mutex::default(),
             arrived: Notify::new(),
@@ -70,6 +82,7 @@ impl StatusKeeper {
         let mut pending = self.0.pending.lock();
         for object in objects {
             pending.remove(object);
+            self.0.said.lock().remove(object);
             self.0.writer.forget(object);
         }
     }
@@ -127,7 +140,9 @@ impl StatusKeeper {
                 continue;
             };
             let function = report.function.as_ref();
-            let target = function.and_then(|id| ownership.declared(id)).map(|it| Arc::clone(&it.target));
+            let target = function
+                .and_then(|id| ownership.declared(id))
+                .map(|it| Arc::clone(&it.target));
             drop(ownership);
             let Some(object) = follower.object(&key) else {
                 continue;
@@ -143,7 +158,32 @@ impl StatusKeeper {
                 is_through_service: false,
                 now: self.0.clock.now(),
             };
-            self.0.writer.publish(key, patch(&object, &seen));
+            let patch = patch(&object, &seen);
+            if let Some(patch) = &patch {
+                self.tell(&report, &object["status"], &patch["status"]);
+            }
+            self.0.writer.publish(key, patch);
+        }
+    }
+
+    /// Events of what a status says that it did not say before.
+    fn tell(&self, report: &ObjectReport, old: &Value, changed: &Value) {
+        let mut new = old.as_object().cloned().unwrap_or_default();
+        new.extend(changed.as_object().cloned().unwrap_or_default());
+        let new = Value::Object(new);
+        let said = self
+            .0
+            .said
+            .lock()
+            .insert(report.object.clone(), new.clone());
+        let old = said.as_ref().unwrap_or(old);
+        for (reason, message) in of_status(&report.object.kind, old, &new) {
+            self.0.events.publish(Notice {
+                object: report.object.clone(),
+                uid: Arc::clone(&report.uid),
+                reason,
+                message,
+            });
         }
     }
 }

@@ -54,5 +54,9 @@ fn document(format: Format, definition: &Value) -> Result<String, Failure> {
     let is_json = format == Format::Json;
     let format = if is_json { Format::Json } else { Format::Yaml };
     let text = structured(format, definition)?.unwrap_or_default();
-    Ok(if is_json { text } else { format!("---\n{text}") })
+    Ok(if is_json {
+        text
+    } else {
+        format!("---\n{text}")
+    })
 }

@@ -1,9 +1,11 @@
 //! What each command does, and with which exit code it ends.
 
 mod change;
+mod check;
 mod cluster;
 mod crds;
 mod failure;
+mod grant;
 mod handback;
 mod import;
 mod inspect;
@@ -22,8 +24,10 @@ use crate::args::{Cli, Command, CompletionArgs, GlobalArgs};
 use crate::chain::Chain;
 use crate::client::Client;
 use crate::output::{Style, print, structured};
+pub(crate) use check::CheckArgs;
 pub(crate) use crds::CrdsArgs;
 pub(crate) use failure::{Failure, USAGE};
+pub(crate) use grant::GrantArgs;
 pub(crate) use handback::HandbackArgs;
 pub(crate) use import::ImportArgs;
 
@@ -67,6 +71,8 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Validate(args) => return validate::run(&global, &args),
         Command::Simulate(args) => simulate::run(&global, &args)?,
         Command::Crds(args) => crds::run(&global, &args)?,
+        Command::Check(args) => return ask(check::run(&global, &args)),
+        Command::Grant(args) => ask(grant::run(&global, &args))?,
         Command::Import(args) => return ask(import::run(&global, &args)),
         Command::Handback(args) => return ask(handback::run(&global, &args)),
         Command::Completion(args) => complete(&args)?,

@@ -11,9 +11,9 @@ use zeron_core::{Function, FunctionId};
 
 use super::{Failure, style};
 use crate::args::{GlobalArgs, SimulateArgs};
-use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 use crate::control::Problem;
 use crate::output::{print, simulation, structured};
+use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 
 /// Largest recorded load that is read, in bytes.
 const MAX_TRACE: u64 = 256 << 20;

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{Failure, USAGE};
 use crate::args::{GlobalArgs, ValidateArgs};
-use zeron_catalog::{self as catalog, CompileOptions};
 use crate::control::{Problem, Severity};
 use crate::output::{print, structured};
+use zeron_catalog::{self as catalog, CompileOptions};
 
 /// What was found, as JSON or YAML.
 #[derive(Debug, Serialize)]

@@ -7,7 +7,7 @@ mod timeline;
 mod why;
 
 pub(crate) use rules::short_cause;
-pub(crate) use timeline::{Scope, timeline};
+pub(crate) use timeline::{Scope, reason, timeline};
 pub(crate) use why::why;
 
 /// A measured number as short as it can be without being wrong to the eye.

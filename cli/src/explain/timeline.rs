@@ -49,7 +49,7 @@ pub(crate) fn timeline(decisions: &[impl AsRef<Decision>], scope: Scope, style: 
 }
 
 /// The winner with its numbers, then the rules.
-fn reason(decision: &Decision) -> String {
+pub(crate) fn reason(decision: &Decision) -> String {
     let mut parts = Vec::new();
     if let Some(ask) = decision.winner.and_then(|winner| decision.asks.get(winner)) {
         let metric = clean(&ask.metric);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use zeron_core::{ObjectRef, ScalerRegistry};
 use zeron_manifest::{Document, Header, Problems, Sources};
 
-use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 use crate::control::{
     AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ObjectName, Problem,
 };
 use crate::requires;
 use crate::store::{Store, StoreError};
+use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 
 use super::compact::Compact;
 use super::shadow;

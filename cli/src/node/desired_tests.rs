@@ -9,9 +9,9 @@ use tempfile::TempDir;
 
 use super::desired::{Desired, FirstReadError};
 use super::services::Services;
-use zeron_catalog::CompileOptions;
 use crate::control::{ApplyAction, ApplyRequest, ChangeError, ObjectName, SourceText};
 use crate::store::Store;
+use zeron_catalog::CompileOptions;
 
 const DEPLOYMENT: &str = "
 apiVersion: apps/v1

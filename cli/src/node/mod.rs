@@ -34,12 +34,12 @@ use zeron_core::Backend;
 
 use crate::admin::{AdminParts, AdminServer};
 use crate::args::UpArgs;
+use crate::signals::Signals;
 use crate::watch::Watch;
 use desired::{Desired, FirstReadError};
 use parts::Parts;
 use ready::ReadyWatch;
 use reconcile::{Command, Reconciler};
-use crate::signals::Signals;
 use view::View;
 
 /// How long functions may take to end after the last request was answered.

@@ -9,9 +9,9 @@ use zeron_frontend_knative::{AutoscalerConfig, Service};
 
 use super::plan::Plan;
 use super::revisions::{Revision, RevisionError, Revisions};
-use zeron_catalog::Catalog;
 use crate::control::{Problem, Severity};
 use crate::store::{Store, StoreError};
+use zeron_catalog::Catalog;
 
 /// Annotations that say how many replicas a new revision begins with.
 const INITIAL_SCALE: [&str; 2] = [

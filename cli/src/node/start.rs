@@ -22,9 +22,9 @@ use super::reconcile::Command;
 use super::view::View;
 use crate::admin::Token;
 use crate::args::UpArgs;
-use zeron_catalog::CompileOptions;
 use crate::control::Problem;
 use crate::store::Store;
+use zeron_catalog::CompileOptions;
 
 /// Exit code for bad usage or configuration (`EX_USAGE`).
 const BAD_CONFIGURATION: u8 = 64;
