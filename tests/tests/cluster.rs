@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use zeron_tests::cluster::{Cluster, Namespace, Program};
+use zeron_tests::cluster::{Cluster, Namespace, Program, Roles};
 use zeron_tests::{Raw, until};
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
@@ -125,4 +125,20 @@ spec:
     assert_eq!(spec["scaleTargetRef"]["name"], "fn");
     namespace.delete("keda.sh/v1alpha1/ScaledObject", "so");
     namespace.wait_gone("keda.sh/v1alpha1/ScaledObject", "so");
+}
+
+#[test]
+fn the_roles_of_zeron_get_ready_as_host_processes() {
+    let Some(cluster) = Cluster::get("cluster::the_roles_of_zeron_get_ready_as_host_processes")
+    else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("roles");
+    let mut zeron = Roles::of(&namespace).activators(2).start();
+    assert_eq!(zeron.get("nobody.example", "/").status, 404);
+    let second = &mut zeron.activators[1];
+    second.kill();
+    second.restart();
+    assert_eq!(second.get("nobody.example", "/").status, 404);
 }
