@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use zeron_tests::cluster::{Cluster, Namespace, Program, Roles};
+use zeron_tests::cluster::{Cluster, Namespace, Pods, Program, Roles};
 use zeron_tests::{Raw, until};
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
@@ -141,4 +141,19 @@ fn the_roles_of_zeron_get_ready_as_host_processes() {
     second.kill();
     second.restart();
     assert_eq!(second.get("nobody.example", "/").status, 404);
+}
+
+#[test]
+fn the_manifests_of_deploy_get_ready_as_pods() {
+    let Some(cluster) = Cluster::get("cluster::the_manifests_of_deploy_get_ready_as_pods") else {
+        return;
+    };
+    let namespace = cluster.namespace("deployed");
+    let deployed = Pods::of(&namespace).replicas("activator", 2).deploy();
+    let address = deployed.address();
+    until("the Service to lead to an activator", || {
+        std::net::TcpStream::connect(address).ok()
+    });
+    let answer = Raw::connect(address).get("nobody.example", "/").response();
+    assert_eq!(answer.status, 404);
 }

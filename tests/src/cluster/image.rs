@@ -16,6 +16,8 @@ pub enum Program {
     Function,
     /// The example consumer: Kafka, and HTTP on `$PORT`.
     Consumer,
+    /// A function that speaks HTTP/2 without TLS on `$PORT`, as gRPC does.
+    Origin,
 }
 
 impl Program {
@@ -24,14 +26,24 @@ impl Program {
             Self::Zeron => binary::zeron(),
             Self::Function => binary::example("zeron-example-function", None),
             Self::Consumer => binary::example("zeron-example-consumer", Some("consumer")),
+            Self::Origin => binary::origin(),
         }
     }
 
     fn word(self) -> &'static str {
         match self {
             Self::Zeron => "zeron",
-            Self::Function => "function",
+            Self::Function | Self::Origin => "function",
             Self::Consumer => "consumer",
+        }
+    }
+
+    /// What `cargo xtask image` calls the image.
+    fn repository(self) -> &'static str {
+        match self {
+            Self::Zeron => "zeron",
+            Self::Function | Self::Origin => "zeron-example-function",
+            Self::Consumer => "zeron-example-consumer",
         }
     }
 }
@@ -42,7 +54,7 @@ impl Cluster {
     /// # Panics
     /// When it cannot be made, or the cluster is not one of `cargo xtask cluster up` on this machine.
     pub fn image(&self, program: Program) -> &'static str {
-        static NAMES: [OnceLock<String>; 3] = [OnceLock::new(), OnceLock::new(), OnceLock::new()];
+        static NAMES: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
         NAMES[program as usize].get_or_init(|| self.load(program))
     }
 
@@ -53,10 +65,7 @@ impl Cluster {
         let binary = program.binary();
         // Another build is another image: the tag says which, so that nothing is made or loaded twice.
         let tag = format!("test-{:x}", stamp(binary));
-        let name = format!(
-            "dev.local/{}:{tag}",
-            binary.file_name().expect("a file").display()
-        );
+        let name = format!("dev.local/{}:{tag}", program.repository());
         let loaded = state.join("images").join(&tag);
         std::fs::create_dir_all(state.join("images")).expect("the cluster's folder is ours");
         let lock = std::fs::File::create(state.join("images/lock")).expect("the folder is ours");

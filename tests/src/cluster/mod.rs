@@ -1,11 +1,12 @@
 //! A real Kubernetes for tests: found by `ZERON_TEST_KUBECONFIG`, never started here (`cargo xtask cluster up` does).
 //!
 //! A test asks for it ([`Cluster::get`]) and is skipped, loudly, where there is none. It works in a namespace of its own
-//! ([`Namespace`]), runs `zeron`'s roles as processes of this machine ([`Installation`]) or as pods ([`Namespace::deploy`]), and waits
+//! ([`Namespace`]), runs `zeron`'s roles as processes of this machine ([`Installation`]) or as pods ([`Pods`]), and waits
 //! for conditions on watches. Tests are plain functions: the client's runtime is in here.
 
 mod account;
 mod audit;
+mod deploy;
 
 mod image;
 mod kubectl;
@@ -30,6 +31,7 @@ use tokio::runtime::Runtime;
 use crate::broker;
 
 pub use audit::{Audit, Entry};
+pub use deploy::{Deployed, Pods};
 pub use image::Program;
 pub use namespace::Namespace;
 pub use role::{Installation, Role, Roles};

@@ -1,5 +1,6 @@
 //! A namespace of a test's own, and what a test does in it.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -197,6 +198,28 @@ impl Namespace {
         })
     }
 
+    /// Makes a pod that no node runs and that says it is ready at this address: how others find an activator that is a
+    /// process of this machine.
+    pub fn stand_in(&self, name: &str, address: IpAddr) {
+        self.apply(&format!(
+            "
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  labels: {{ app.kubernetes.io/name: zeron, app.kubernetes.io/component: activator }}
+spec:
+  schedulerName: nobody
+  terminationGracePeriodSeconds: 0
+  containers: [{{ name: activator, image: none }}]
+"
+        ));
+        let ready = json!([{ "type": "Ready", "status": "True" }]);
+        let ip = address.to_string();
+        let status = json!({ "phase": "Running", "podIP": ip, "podIPs": [{ "ip": ip }], "conditions": ready });
+        self.patch_part("v1/Pod", name, "status", json!({ "status": status }));
+    }
+
     /// Waits until an object is gone.
     ///
     /// # Panics
@@ -247,5 +270,7 @@ impl Drop for Namespace {
             }
         }
         self.cluster.delete_in(None, NAMESPACE, &self.name);
+        // Who would do it has ended.
+        self.cluster.let_go_in(&self.name);
     }
 }

@@ -11,7 +11,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::Scope;
 use kube::runtime::watcher::{self, Event, watch_object, watcher};
 use kube::{Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Cluster;
 
@@ -20,6 +20,12 @@ pub(super) const CRD: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
 
 /// How long a condition on the cluster may take, on a machine with much else to do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Kinds whose objects do not go before a finalizer was taken away.
+const FINALIZED: [(&str, &str, &str, &str); 2] = [
+    ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+    ("http.keda.sh", "v1alpha1", "HTTPScaledObject", "httpscaledobjects"),
+];
 
 /// Who owns fields that tests apply.
 const MANAGER: &str = "zeron-tests";
@@ -183,6 +189,25 @@ impl Cluster {
             // What its owner took with it is gone already.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => panic!("cannot delete {kind} {name}: {error}"),
+        }
+    }
+
+    /// Takes the finalizers of zeron's objects away; what cannot be done is left.
+    pub(super) fn let_go_in(&self, namespace: &str) {
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        for (group, version, kind, plural) in FINALIZED {
+            let kind = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client(), namespace, &resource);
+            self.block_on(async {
+                let Ok(objects) = api.list(&ListParams::default()).await else {
+                    return;
+                };
+                for object in objects {
+                    let name = object.name_any();
+                    drop(api.patch(&name, &PatchParams::default(), &patch).await);
+                }
+            });
         }
     }
 

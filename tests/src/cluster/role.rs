@@ -24,6 +24,7 @@ pub struct Roles<'n> {
     arguments: [Vec<String>; 3],
     address: IpAddr,
     activator_port: u16,
+    peer_port: Option<u16>,
 }
 
 /// One of the three commands.
@@ -55,6 +56,7 @@ impl<'n> Roles<'n> {
             arguments: Default::default(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             activator_port: 0,
+            peer_port: None,
         }
     }
 
@@ -130,6 +132,17 @@ impl<'n> Roles<'n> {
         self
     }
 
+    /// Activators know each other: each has a pod of its name that stands for it, at a loopback address of its own.
+    #[must_use]
+    pub fn with_peers(mut self) -> Self {
+        self.peer_port = Some(free(loopback(0)).port());
+        for number in 0..self.counts[Kind::Activator as usize] {
+            let name = format!("{}-{number}", Kind::Activator.command());
+            self.namespace.stand_in(&name, loopback(number));
+        }
+        self
+    }
+
     /// Starts them and waits until each is ready.
     ///
     /// # Panics
@@ -192,7 +205,11 @@ impl<'n> Roles<'n> {
         match kind {
             Kind::Activator => {
                 add("--listen", listen.to_string());
-                add("--peer-listen", free(self.address).to_string());
+                let peers = match self.peer_port {
+                    Some(port) => SocketAddr::new(loopback(number), port),
+                    None => free(self.address),
+                };
+                add("--peer-listen", peers.to_string());
                 let servers = installation
                     .autoscalers
                     .iter()
@@ -410,6 +427,12 @@ fn spawn(arguments: &[String], log: &Path) -> Child {
         .stderr(log)
         .spawn()
         .expect("zeron was built")
+}
+
+/// A loopback address for each process.
+fn loopback(number: usize) -> IpAddr {
+    let last = u8::try_from(number + 1).expect("a handful of processes");
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
 /// An address with a port that was free a moment ago.
