@@ -68,6 +68,15 @@ async fn an_http_scaled_object_has_a_child_from_its_creation_to_its_end() {
                 (child["spec"]["maxReplicaCount"] == 7).then_some(())
             })
             .await;
+        let cleared = json!({"spec": {"replicas": null}, "metadata": {"labels": {"team": null}}});
+        place.merge(&parent, &cleared).await;
+        place
+            .until("what the parent drops leaves the child", || async {
+                let child = place.get(&child).await?;
+                let is_gone = child["spec"].get("maxReplicaCount").is_none();
+                (is_gone && child["metadata"].get("labels").is_none()).then_some(())
+            })
+            .await;
         place.delete(&parent).await;
         place.until_gone(&parent).await;
         place.until_gone(&child).await;

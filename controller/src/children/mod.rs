@@ -81,7 +81,7 @@ pub fn step(parent: &Value, siblings: &[&Value], scaler_address: &str) -> Step {
         }
         Some(child) => {
             let wanted = desired(parent, scaler_address);
-            match contains(child, &wanted) {
+            match contains(child, &wanted) && !has_leftovers(child, &wanted) {
                 true => Step::Nothing,
                 false => Step::Apply(Box::new(wanted)),
             }
@@ -200,6 +200,26 @@ fn contains(actual: &Value, wanted: &Value) -> bool {
         }),
         (actual, wanted) => actual == wanted,
     }
+}
+
+/// Whether we once set a field that is not wanted any more: applying takes it away.
+fn has_leftovers(child: &Value, wanted: &Value) -> bool {
+    let managers = child["metadata"]["managedFields"].as_array();
+    let is_ours = |m: &&Value| {
+        m["manager"] == "zeron" && m["operation"] == "Apply" && m["subresource"].is_null()
+    };
+    let mut ours = managers.into_iter().flatten().filter(is_ours);
+    ours.any(|m| is_unwanted(&m["fieldsV1"], wanted))
+}
+
+/// Fields are named `f:NAME`; other keys select entries of lists.
+fn is_unwanted(fields: &Value, wanted: &Value) -> bool {
+    let fields = fields.as_object().into_iter().flatten();
+    let mut named = fields.filter_map(|(key, inner)| Some((key.strip_prefix("f:")?, inner)));
+    named.any(|(name, inner)| match wanted.get(name) {
+        Some(wanted) => is_unwanted(inner, wanted),
+        None => true,
+    })
 }
 
 fn text<'v>(value: &'v Value, path: &str) -> &'v str {

@@ -80,6 +80,28 @@ fn a_change_of_the_parent_reaches_the_child() {
 }
 
 #[test]
+fn what_the_parent_does_not_say_any_more_leaves_the_child() {
+    let mut child = child();
+    child["metadata"]["managedFields"] = json!([{
+        "manager": "zeron", "operation": "Apply",
+        "fieldsV1": {
+            "f:metadata": {"f:labels": {"f:team": {}}},
+            "f:spec": {"f:cooldownPeriod": {}, "f:maxReplicaCount": {}},
+        },
+    }]);
+    assert_eq!(step(&parent(), &[&child], ADDRESS), Step::Nothing);
+    let mut shorter = parent();
+    shorter["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("scaledownPeriod");
+    let Step::Apply(applied) = step(&shorter, &[&child], ADDRESS) else {
+        panic!("not applied");
+    };
+    assert!(applied["spec"].get("cooldownPeriod").is_none());
+}
+
+#[test]
 fn a_target_that_has_its_own_scaled_object_gets_none_and_a_child_makes_way() {
     let mut own = child();
     own["metadata"] = json!({"name": "mine", "uid": "o1"});

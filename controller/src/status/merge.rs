@@ -41,3 +41,24 @@ fn between(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<Strin
     }
     patch
 }
+
+/// Applies a merge patch.
+pub(super) fn apply(value: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *value = patch.clone();
+        return;
+    };
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    for (name, inner) in patch {
+        let Value::Object(map) = &mut *value else {
+            continue;
+        };
+        if inner.is_null() {
+            map.remove(name);
+        } else {
+            apply(map.entry(name.clone()).or_insert(Value::Null), inner);
+        }
+    }
+}

@@ -46,3 +46,10 @@ pub fn patch(object: &Value, seen: &Observation<'_>) -> Option<Value> {
     let old = object.get("status").cloned().unwrap_or(json!({}));
     merge::changed_fields(&old, &wanted).map(|changed| json!({ "status": changed }))
 }
+
+/// The object with its status as `patch` makes it: what its events are told from
+/// ([`of_status`](crate::events::of_status)).
+pub fn patched(mut object: Value, patch: &Value) -> Value {
+    merge::apply(&mut object, patch);
+    object
+}

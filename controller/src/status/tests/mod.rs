@@ -93,29 +93,6 @@ fn object() -> Value {
     })
 }
 
-/// The object after a patch, as the API server keeps it.
-fn patched(mut object: Value, patch: &Value) -> Value {
-    merge_into(&mut object, patch);
-    object
-}
-
-fn merge_into(value: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *value = patch.clone();
-        return;
-    };
-    if !value.is_object() {
-        *value = json!({});
-    }
-    for (name, inner) in patch {
-        if inner.is_null() {
-            value.as_object_mut().unwrap().remove(name);
-        } else {
-            merge_into(&mut value[name], inner);
-        }
-    }
-}
-
 fn seen<'a>(
     report: &'a ObjectReport,
     functions: &'a [FunctionStatus],
