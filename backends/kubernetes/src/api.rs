@@ -69,10 +69,10 @@ impl CallError {
         }
     }
 
-    /// The server is gone or silent: everybody's business, not this function's.
+    /// The server is gone: everybody's business. A timeout or an internal error may be the fault
+    /// of one object alone (a webhook of its kind, say).
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Timeout(_))
-            || matches!(self.status(), Some(500 | 502..=504))
+        matches!(self, Self::Unreachable(_)) || matches!(self.status(), Some(502..=504))
     }
 
     fn outcome(&self) -> Outcome {

@@ -1,21 +1,30 @@
 //! Replicas are pods of a Kubernetes cluster: what is watched, what is written, who may.
+//!
+//! Modules in the order in which data meets them: [`client`] connects; a caller declares each
+//! [`target`]; [`pods`] joins targets and pods and publishes endpoints; [`scale`] writes counts;
+//! [`lease`] and [`shards`] say who may; [`metrics`] reads what pods use; [`token`] says who
+//! connects to us. Knows no front end: what a cluster declares comes in as targets and functions.
 
 mod api;
 mod back_off;
 pub mod client;
 mod counters;
 pub mod lease;
+pub mod metrics;
 pub mod pods;
 mod quantity;
 pub mod scale;
 pub mod shards;
 pub mod target;
+pub mod token;
 
 pub use api::CallError;
 pub use client::{ClientError, ClientOptions};
 pub use counters::Counters;
 pub use lease::{Campaign, Leadership, Lease, LeaseConfig};
+pub use metrics::ResourceMetrics;
 pub use pods::{Pods, PodsConfig};
 pub use scale::{KubernetesBackend, ScaleConfig, ScaleEvent, WakeError, WakeOutcome, Waker};
 pub use shards::{ShardSet, Shards, ShardsConfig, shard_of};
 pub use target::{LabelSelector, ScaleTarget, SelectorError, TargetPort};
+pub use token::{Identity, TokenConfig, TokenError, TokenReviewer};

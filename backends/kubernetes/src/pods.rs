@@ -30,6 +30,9 @@ pub use pod::endpoint_id;
 pub use trouble::Patience;
 
 use follow::Followers;
+pub(crate) use interner::Interner;
+pub(crate) use pod::Pod;
+pub(crate) use shape::Shape;
 pub(crate) use table::CountChange;
 use table::{Publication, Table};
 

@@ -10,7 +10,6 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
-use zeron_core::FunctionId;
 
 use crate::counters::Counters;
 

@@ -185,11 +185,11 @@ impl Candidate {
 
     fn next_at(&self) -> Instant {
         let now = Instant::now();
-        match self.hold.held_until() {
+        match self.hold.held_until().filter(|until| *until > now) {
             Some(until) => {
                 let renewed = self.hold.renewed.unwrap_or(now);
                 let next = (renewed + self.config.renew).max(now + self.config.retry / 2);
-                next.min(until.max(now))
+                next.min(until)
             }
             // The moment it expires, if that comes first.
             None => match self.hold.expires() {

@@ -203,7 +203,7 @@ fn timed(probe: &RawProbe, check: ProbeCheck) -> ReadinessProbe {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::needless_pass_by_value, clippy::unwrap_used)]
 
     use serde_json::{Value, json};
 

@@ -289,7 +289,7 @@ impl Table {
         let pod = self.pods.get_mut(slot as usize)?.take()?;
         self.by_name.remove(&(pod.namespace, Arc::clone(&pod.name)));
         for (key, value) in &pod.labels {
-            remove_one(&mut self.by_label, (pod.namespace, *key, *value), &slot);
+            remove_one(&mut self.by_label, &(pod.namespace, *key, *value), &slot);
         }
         for id in &pod.members_of {
             if let Some(entry) = self.targets.get_mut(id) {
@@ -410,12 +410,12 @@ impl Table {
             }
         }
         for pair in &entry.pairs {
-            remove_one(&mut self.targets_by_label, *pair, id);
+            remove_one(&mut self.targets_by_label, pair, id);
             self.names.release(pair.1);
             self.names.release(pair.2);
         }
         if entry.pairs.is_empty() {
-            remove_one(&mut self.unindexed, entry.namespace, id);
+            remove_one(&mut self.unindexed, &entry.namespace, id);
         }
         if let Some(at) = entry.recheck {
             self.rechecks.remove(&(at, id.clone()));
@@ -450,15 +450,15 @@ fn join(known: Option<Count>, news: Count) -> (Count, Option<CountChange>) {
 /// Takes `item` out of the list under `key`, and the list when it is empty.
 fn remove_one<K: std::hash::Hash + Eq, T: PartialEq>(
     map: &mut HashMap<K, Vec<T>>,
-    key: K,
+    key: &K,
     item: &T,
 ) {
-    if let Some(list) = map.get_mut(&key) {
+    if let Some(list) = map.get_mut(key) {
         if let Some(at) = list.iter().position(|one| one == item) {
             list.swap_remove(at);
         }
         if list.is_empty() {
-            map.remove(&key);
+            map.remove(key);
         }
     }
 }

@@ -1,5 +1,6 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::needless_pass_by_value, clippy::unwrap_used)]
 
+use kube::client::Body;
 use serde_json::{Value, json};
 use zeron_core::EndpointSnapshot;
 
@@ -92,4 +93,127 @@ async fn our_own_pods_are_followed_by_their_labels() {
     let followed = pods.follow("ns", selector);
     assert_eq!(followed.borrow().len(), 1);
     assert_eq!(&*followed.borrow()[0].name, "a-1");
+}
+
+/// An API server that gives these answers, one after the other, then holds.
+fn scripted(answers: Vec<(u16, Value)>) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let (answers, log) = (
+        Mutex::new(answers.into_iter()),
+        Arc::new(Mutex::new(Vec::new())),
+    );
+    let (answers, noted) = (Arc::new(answers), Arc::clone(&log));
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let is_watch = request
+            .uri()
+            .query()
+            .is_some_and(|query| query.contains("watch=true"));
+        noted
+            .lock()
+            .push(if is_watch { "watch" } else { "list" }.to_owned());
+        let answer = answers.lock().next();
+        async move {
+            let Some((status, body)) = answer else {
+                return std::future::pending().await;
+            };
+            let body = Body::from(format!("{body}\n").into_bytes());
+            let mut response = http::Response::new(body);
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            Ok::<_, tower::BoxError>(response)
+        }
+    });
+    (Client::new(service, "default"), log)
+}
+
+fn list(pods: &[Value]) -> (u16, Value) {
+    (
+        200,
+        json!({"metadata": {"resourceVersion": "7"}, "items": pods}),
+    )
+}
+
+fn expired() -> Value {
+    json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410,
+           "reason": "Expired", "message": "too old resource version"}})
+}
+
+/// The endpoints of `a`, once they are so many after so many publications.
+async fn endpoints(pods: &Pods, name: &str) -> Arc<EndpointSnapshot> {
+    let notes = Arc::new(Latest::default());
+    pods.subscribe(Arc::clone(&notes) as Arc<dyn EndpointSink>);
+    for _ in 0..10_000 {
+        if let Some(snapshot) = notes.0.lock().clone()
+            && pods
+                .replicas(&target("a").id)
+                .iter()
+                .any(|one| &*one.name == name)
+        {
+            return snapshot;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{name} never came");
+}
+
+#[derive(Debug, Default)]
+struct Latest(Mutex<Option<Arc<EndpointSnapshot>>>);
+
+impl EndpointSink for Latest {
+    fn publish(&self, _: &FunctionId, snapshot: Option<Arc<EndpointSnapshot>>) {
+        *self.0.lock() = snapshot;
+    }
+}
+
+fn start(client: Client) -> Pods {
+    let pods = Pods::start(client, PodsConfig::default(), Arc::new(Counters::new()));
+    pods.declare(target("a"));
+    pods
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_expired_lists_again_and_forgets_what_is_gone() {
+    let answers = vec![
+        list(&[pod("old", "a")]),
+        (200, expired()),
+        list(&[pod("new", "a")]),
+    ];
+    let (client, log) = scripted(answers);
+    let pods = start(client);
+    let snapshot = endpoints(&pods, "new").await;
+    assert_eq!(snapshot.endpoints.len(), 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(*log.lock(), ["list", "watch", "list", "watch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_is_asked_again_after_a_pause() {
+    let refused = |status: u16| (status, json!({"kind": "Status", "code": status}));
+    let answers = vec![
+        refused(429),
+        refused(500),
+        refused(403),
+        list(&[pod("a-1", "a")]),
+    ];
+    let (client, log) = scripted(answers);
+    let started = tokio::time::Instant::now();
+    let pods = start(client);
+    pods.synced().await;
+    assert_eq!(endpoints(&pods, "a-1").await.endpoints.len(), 1);
+    assert!(
+        started.elapsed() >= Duration::from_millis(400),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(log.lock()[..4], ["list", "list", "list", "list"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_published_before_the_list_is_complete() {
+    let (client, _) = scripted(Vec::new());
+    let pods = start(client);
+    let notes = Arc::new(Notes::default());
+    pods.subscribe(Arc::clone(&notes) as Arc<dyn EndpointSink>);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(notes.take().is_empty());
+    let waited = tokio::time::timeout(Duration::from_secs(10), pods.synced()).await;
+    assert!(waited.is_err());
 }

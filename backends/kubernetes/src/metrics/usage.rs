@@ -1,0 +1,373 @@
+//! What containers use: from `metrics.k8s.io`, or from the kubelets themselves.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::time::Instant;
+use zeron_core::Timestamp;
+use zeron_core::metric::{Unknown, UnknownKind};
+
+use super::calculate::PodFacts;
+use super::exposition::Sample;
+use crate::api::{CallError, Caller};
+use crate::counters::Verb;
+use crate::quantity::quantity;
+use crate::target::parse_time;
+
+/// Namespaces or nodes that are asked at once.
+const PARALLEL: usize = 8;
+/// How long a missing metrics API is not asked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// Kubelets measure every ten seconds or so: nothing is gained by asking more often than this.
+const KUBELET_AGE: Duration = Duration::from_secs(5);
+
+/// Namespace and pod.
+type PodKey = (Arc<str>, Arc<str>);
+
+/// Usage by pod.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Usage {
+    pods: HashMap<PodKey, PodUsage>,
+}
+
+/// Usage of one pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PodUsage {
+    pub(crate) containers: Vec<ContainerUsage>,
+    /// When it was measured.
+    pub(crate) at: Timestamp,
+    /// Over how long the processor time was averaged.
+    pub(crate) window: Duration,
+}
+
+/// Usage of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ContainerUsage {
+    pub(crate) name: Box<str>,
+    /// Thousandths of a core.
+    pub(crate) cpu: Option<f64>,
+    /// Bytes.
+    pub(crate) memory: Option<f64>,
+}
+
+impl Usage {
+    pub(crate) fn of(&self, pod: &PodFacts) -> Option<&PodUsage> {
+        let key = (Arc::clone(&pod.namespace), Arc::clone(&pod.name));
+        self.pods.get(&key)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, pod: &PodFacts, usage: PodUsage) {
+        let key = (Arc::clone(&pod.namespace), Arc::clone(&pod.name));
+        self.pods.insert(key, usage);
+    }
+}
+
+/// Reads usage, and remembers what rates need.
+pub(crate) struct UsageSource {
+    caller: Caller,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// The metrics API was missing then.
+    missing_at: Option<Instant>,
+    nodes: HashMap<Arc<str>, Node>,
+}
+
+/// What a kubelet said last.
+#[derive(Default)]
+struct Node {
+    read: Option<Instant>,
+    counters: HashMap<(PodKey, Box<str>), CpuCounter>,
+    usage: HashMap<PodKey, PodUsage>,
+}
+
+/// Processor seconds at two moments.
+#[derive(Clone, Copy, Debug)]
+struct CpuCounter {
+    seconds: f64,
+    at: i64,
+    /// Thousandths of a core between this moment and the one before, and how long that was.
+    rate: Option<(f64, Duration)>,
+}
+
+impl CpuCounter {
+    fn follow(previous: Option<&Self>, seconds: f64, at: i64) -> Self {
+        let rate = match previous {
+            // The same measurement, told again.
+            Some(old) if old.at >= at => return *old,
+            // A counter that goes back belongs to a new container.
+            Some(old) if old.seconds <= seconds => {
+                let millis = u64::try_from(at - old.at).unwrap_or(1);
+                let span = Duration::from_millis(millis);
+                Some(((seconds - old.seconds) / span.as_secs_f64() * 1000.0, span))
+            }
+            _ => None,
+        };
+        Self { seconds, at, rate }
+    }
+}
+
+#[derive(Deserialize)]
+struct PodMetricsList {
+    #[serde(default)]
+    items: Vec<PodMetrics>,
+}
+
+#[derive(Deserialize)]
+struct PodMetrics {
+    metadata: Named,
+    #[serde(default)]
+    timestamp: String,
+    #[serde(default)]
+    window: String,
+    #[serde(default)]
+    containers: Vec<ContainerMetrics>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct ContainerMetrics {
+    name: String,
+    #[serde(default)]
+    usage: HashMap<String, String>,
+}
+
+impl UsageSource {
+    pub(crate) fn new(caller: Caller) -> Self {
+        Self {
+            caller,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Usage of `pods`, as far as somebody measures it.
+    pub(crate) async fn read(
+        &self,
+        pods: impl Iterator<Item = &PodFacts>,
+    ) -> Result<Usage, Unknown> {
+        let (mut namespaces, mut nodes) = (BTreeSet::new(), BTreeSet::new());
+        for pod in pods {
+            namespaces.insert(Arc::clone(&pod.namespace));
+            nodes.extend(pod.node.clone());
+        }
+        let missing_at = self.memory.lock().missing_at;
+        if missing_at.is_none_or(|at| at.elapsed() > LOOK_AGAIN) {
+            match self.read_api(&namespaces).await {
+                Ok(usage) => return Ok(usage),
+                Err(error) if matches!(error.status(), Some(404 | 503)) => {
+                    self.memory.lock().missing_at = Some(Instant::now());
+                }
+                Err(error) => return Err(unknown("metrics.k8s.io", &error)),
+            }
+        }
+        self.read_kubelets(nodes).await
+    }
+
+    async fn read_api(&self, namespaces: &BTreeSet<Arc<str>>) -> Result<Usage, CallError> {
+        let calls: Vec<_> = namespaces
+            .iter()
+            .map(|namespace| async move {
+                let path = format!("/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods");
+                let list: PodMetricsList = self.caller.get(&path).await?;
+                Ok((Arc::clone(namespace), list))
+            })
+            .collect();
+        let answers: Vec<Result<_, CallError>> = stream::iter(calls)
+            .buffer_unordered(PARALLEL)
+            .collect()
+            .await;
+        let mut usage = Usage::default();
+        for answer in answers {
+            let (namespace, list) = answer?;
+            for item in list.items {
+                let key = (Arc::clone(&namespace), item.metadata.name.as_str().into());
+                usage.pods.insert(key, from_metrics(&item));
+            }
+        }
+        Ok(usage)
+    }
+
+    async fn read_kubelets(&self, nodes: BTreeSet<Arc<str>>) -> Result<Usage, Unknown> {
+        let is_due = |node: &Arc<str>| {
+            let memory = self.memory.lock();
+            let read = memory.nodes.get(node).and_then(|node| node.read);
+            read.is_none_or(|read| read.elapsed() > KUBELET_AGE)
+        };
+        let due: Vec<Arc<str>> = nodes.iter().filter(|node| is_due(node)).cloned().collect();
+        let calls: Vec<_> = due
+            .into_iter()
+            .map(|node| async move {
+                let path = format!("/api/v1/nodes/{node}/proxy/metrics/resource");
+                let text = self.caller.call_bytes(Verb::get, &path, None).await;
+                (node, text)
+            })
+            .collect();
+        let answers: Vec<_> = stream::iter(calls)
+            .buffer_unordered(PARALLEL)
+            .collect()
+            .await;
+        let (mut usage, mut failure) = (Usage::default(), None);
+        let mut memory = self.memory.lock();
+        for (node, text) in answers {
+            match text {
+                Ok(text) => {
+                    let node = memory.nodes.entry(node).or_default();
+                    node.update(&String::from_utf8_lossy(&text));
+                }
+                // Pods of this node have no metrics; those of others do.
+                Err(error) => failure = Some(unknown(&format!("kubelet of {node}"), &error)),
+            }
+        }
+        memory.nodes.retain(|name, _| nodes.contains(name));
+        for node in memory.nodes.values() {
+            usage.pods.extend(node.usage.clone());
+        }
+        match failure.filter(|_| usage.pods.is_empty()) {
+            Some(failure) => Err(failure),
+            None => Ok(usage),
+        }
+    }
+}
+
+impl Node {
+    fn update(&mut self, text: &str) {
+        let (mut counters, mut usage) = (HashMap::new(), HashMap::new());
+        for sample in text.lines().filter_map(Sample::parse) {
+            let is_cpu = sample.name == "container_cpu_usage_seconds_total";
+            if !is_cpu && sample.name != "container_memory_working_set_bytes" {
+                continue;
+            }
+            let labels = ["namespace", "pod", "container"].map(|name| sample.label(name));
+            let [Some(namespace), Some(pod), Some(container)] = labels else {
+                continue;
+            };
+            let key: PodKey = (namespace.into(), pod.into());
+            let at = sample.at.unwrap_or_default();
+            let pod: &mut PodUsage = usage.entry(key.clone()).or_default();
+            let micros = u64::try_from(at).unwrap_or_default().saturating_mul(1000);
+            pod.at = pod.at.max(Timestamp::from_micros(micros));
+            let own = container_of(pod, container);
+            if is_cpu {
+                let key = (key, Box::from(container));
+                let old = self.counters.get(&key);
+                let counter = CpuCounter::follow(old, sample.value, at);
+                own.cpu = counter.rate.map(|(rate, _)| rate);
+                pod.window = counter.rate.map_or(pod.window, |(_, span)| span);
+                counters.insert(key, counter);
+            } else {
+                own.memory = Some(sample.value);
+            }
+        }
+        *self = Self {
+            read: Some(Instant::now()),
+            counters,
+            usage,
+        };
+    }
+}
+
+fn container_of<'a>(pod: &'a mut PodUsage, name: &str) -> &'a mut ContainerUsage {
+    let at = pod.containers.iter().position(|one| *one.name == *name);
+    let at = at.unwrap_or_else(|| {
+        pod.containers.push(ContainerUsage {
+            name: name.into(),
+            cpu: None,
+            memory: None,
+        });
+        pod.containers.len() - 1
+    });
+    &mut pod.containers[at]
+}
+
+fn from_metrics(item: &PodMetrics) -> PodUsage {
+    let container = |container: &ContainerMetrics| ContainerUsage {
+        name: container.name.as_str().into(),
+        cpu: (container.usage.get("cpu"))
+            .and_then(|text| quantity(text))
+            .map(|cores| cores * 1000.0),
+        memory: container
+            .usage
+            .get("memory")
+            .and_then(|text| quantity(text)),
+    };
+    let window: Option<f64> = item.window.trim_end_matches('s').parse().ok();
+    let window = window.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    PodUsage {
+        containers: item.containers.iter().map(container).collect(),
+        at: parse_time(&item.timestamp).unwrap_or_default(),
+        window: window.unwrap_or_default(),
+    }
+}
+
+fn unknown(source: &str, error: &CallError) -> Unknown {
+    Unknown {
+        kind: match (error, error.status()) {
+            (CallError::Timeout(_), _) => UnknownKind::Timeout,
+            (CallError::Answer(_), _) => UnknownKind::Parse,
+            (_, Some(401 | 403)) => UnknownKind::Authentication,
+            _ => UnknownKind::Transport,
+        },
+        message: format!("{source}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn scrape(seconds: f64, at: i64) -> String {
+        let labels = "{container=\"app\",namespace=\"ns\",pod=\"a\"}";
+        format!(
+            "container_cpu_usage_seconds_total{labels} {seconds} {at}\n\
+             container_memory_working_set_bytes{labels} 1000 {at}\n\
+             pod_cpu_usage_seconds_total{{namespace=\"ns\",pod=\"a\"}} 99 {at}\n"
+        )
+    }
+
+    fn app(node: &Node) -> ContainerUsage {
+        node.usage.values().next().unwrap().containers[0].clone()
+    }
+
+    #[test]
+    fn processor_time_is_a_rate_between_two_measurements() {
+        let mut node = Node::default();
+        node.update(&scrape(10.0, 100_000));
+        assert_eq!((app(&node).cpu, app(&node).memory), (None, Some(1000.0)));
+        node.update(&scrape(10.0, 100_000));
+        assert_eq!(app(&node).cpu, None, "the same measurement");
+        node.update(&scrape(12.5, 110_000));
+        assert_eq!(app(&node).cpu, Some(250.0));
+        node.update(&scrape(12.5, 110_000));
+        assert_eq!(app(&node).cpu, Some(250.0));
+        node.update(&scrape(1.0, 120_000));
+        assert_eq!(app(&node).cpu, None, "a new container");
+        node.update("");
+        assert!(node.usage.is_empty() && node.counters.is_empty());
+    }
+
+    #[test]
+    fn the_metrics_api_is_read() {
+        let item: PodMetrics = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "a"}, "timestamp": "2026-01-02T03:04:05Z", "window": "15.5s",
+            "containers": [{"name": "app", "usage": {"cpu": "150000000n", "memory": "2Ki"}}],
+        }))
+        .unwrap();
+        let usage = from_metrics(&item);
+        assert!((usage.containers[0].cpu.unwrap() - 150.0).abs() < 1e-6);
+        assert_eq!(usage.containers[0].memory, Some(2048.0));
+        assert_eq!(usage.window, Duration::from_millis(15_500));
+    }
+}
