@@ -133,13 +133,13 @@ pub(super) async fn before(reader: &Reader, zeron: &str) -> Vec<Finding> {
 /// Whether activators may wake by themselves, where there are functions.
 pub(super) async fn wake(reader: &Reader, zeron: &str, workloads: &Workloads) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for namespace in workloads.places() {
-        let (group, plural) = ("apps", "deployments/scale");
+    for (namespace, (group, plural)) in workloads.places() {
+        let resource = format!("{plural}/scale");
         let wish = Wish {
             account: Some((zeron, "zeron-activator")),
             verb: "patch",
             group,
-            resource: plural,
+            resource: &resource,
             namespace,
             name: None,
         };
@@ -186,12 +186,17 @@ async fn missing<'n>(
     Ok(missing)
 }
 
+/// One finding for all that an account may not.
 pub(super) fn refused(account: &str, missing: &[&Need], hint: &str) -> Vec<Finding> {
-    let finding = |(verb, group, resource, name): &&Need| {
+    let said = |(verb, group, resource, name): &&Need| {
         let dot = if group.is_empty() { "" } else { "." };
         let name = name.map_or(String::new(), |name| format!(" {name}"));
-        let message = format!("may not {verb} {resource}{dot}{group}{name}");
-        Finding::new(Level::Wrong, AREA, account, message).hint(hint)
+        format!("{verb} {resource}{dot}{group}{name}")
     };
-    missing.iter().map(finding).collect()
+    if missing.is_empty() {
+        return Vec::new();
+    }
+    let wishes: Vec<String> = missing.iter().map(said).collect();
+    let message = format!("may not {}", wishes.join(", "));
+    vec![Finding::new(Level::Wrong, AREA, account, message).hint(hint)]
 }

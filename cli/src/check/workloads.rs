@@ -9,14 +9,16 @@ use super::reader::{ReadError, Reader, items, named, text};
 /// Labels of an object or of a pod.
 pub(super) type Labels = Map<String, Value>;
 
+/// A group and a plural.
+pub(super) type Resource = (&'static str, &'static str);
+
 /// An object that holds replicas.
 #[derive(Clone, Debug)]
 pub(super) struct Workload {
     pub(super) namespace: String,
     /// `namespace/name`.
     pub(super) subject: String,
-    /// Its kind's plural with the subresource, and its group.
-    pub(super) resource: (&'static str, &'static str),
+    pub(super) resource: Resource,
     pub(super) labels: Labels,
     pub(super) annotations: Labels,
 }
@@ -87,9 +89,12 @@ impl Workloads {
         }
     }
 
-    /// Namespaces with functions.
-    pub(super) fn places(&self) -> BTreeSet<&str> {
-        self.all.iter().map(|w| w.namespace.as_str()).collect()
+    /// Namespaces with functions, and what holds their replicas there.
+    pub(super) fn places(&self) -> BTreeSet<(&str, Resource)> {
+        self.all
+            .iter()
+            .map(|w| (w.namespace.as_str(), w.resource))
+            .collect()
     }
 }
 

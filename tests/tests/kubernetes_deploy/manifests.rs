@@ -57,8 +57,7 @@ fn the_components_are_the_chart_with_their_values() {
 
 #[test]
 fn the_definitions_are_those_that_zeron_prints() {
-    let output = zeron_tests::command().arg("crds").output().unwrap();
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let printed = zeron_tests::command(&["crds"], |_| ()).stdout;
     let printed: Vec<&str> = printed
         .split("---\n")
         .filter(|text| !text.is_empty())
@@ -273,12 +272,7 @@ fn the_arguments_are_options_of_the_program() {
             .iter()
             .map(|a| a.as_str().unwrap())
             .collect();
-        let output = zeron_tests::command()
-            .arg(arguments[0])
-            .arg("--help")
-            .output()
-            .unwrap();
-        let help = String::from_utf8_lossy(&output.stdout).into_owned();
+        let help = zeron_tests::command(&[arguments[0], "--help"], |_| ()).stdout;
         for argument in &arguments[1..] {
             let option = argument
                 .split_once('=')

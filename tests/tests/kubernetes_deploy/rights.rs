@@ -50,7 +50,7 @@ const EVERYWHERE: [(&str, &[&str]); 3] = [
             "watch /services",
             "create discovery.k8s.io/endpointslices",
             "delete /endpoints",
-            "patch admissionregistration.k8s.io/validatingwebhookconfigurations zeron-webhook",
+            "patch admissionregistration.k8s.io/validatingwebhookconfigurations zeron",
         ],
     ),
 ];
@@ -152,14 +152,7 @@ async fn only_its_own(here: &Installed) {
             "controller may {wish}"
         );
     }
-    assert!(
-        may(
-            &controller,
-            &here.namespace,
-            "get /secrets zeron-webhook-certificate"
-        )
-        .await
-    );
+    assert!(may(&controller, &here.namespace, "get /secrets zeron-webhook").await);
     assert!(!may(&controller, &here.namespace, "get /secrets other").await);
 }
 
@@ -167,17 +160,13 @@ async fn only_its_own(here: &Installed) {
 async fn granted_secrets_are_read_by_the_autoscaler_alone_and_no_others() {
     let name = "granted_secrets_are_read_by_the_autoscaler_alone_and_no_others";
     installed(name, json!({}), |here| async move {
-        let output = zeron_tests::command()
-            .args(["grant", &here.tenant, "--secret", "kafka", "--wake"])
-            .args(["--pod-namespace", &here.namespace])
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        for object in super::chart::documents(&String::from_utf8(output.stdout).unwrap()) {
+        let tenant = here.tenant.as_str();
+        let secret = ["grant", tenant, "--secret", "kafka", "--wake"];
+        let place = ["--zeron-namespace", &here.namespace];
+        let arguments: Vec<&str> = secret.into_iter().chain(place).collect();
+        let output = zeron_tests::command(&arguments, |_| ());
+        assert_eq!(output.code, Some(0), "{}", output.stderr);
+        for object in super::chart::documents(&output.stdout) {
             // The copy's ClusterRole has another name.
             if object["roleRef"]["kind"] != "ClusterRole" {
                 here.make(object).await;
