@@ -60,3 +60,36 @@ fn document(format: Format, definition: &Value) -> Result<String, Failure> {
         format!("---\n{text}")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn yaml_says_what_the_types_say() {
+        let args = CrdsArgs { name: Vec::new() };
+        for definition in chosen(&args).unwrap() {
+            let text = document(Format::Yaml, &definition).unwrap();
+            let folder = Arc::new(PathBuf::from("."));
+            let (read, problems) = zeron_manifest::parse(&Arc::from("crds"), &folder, &text);
+            assert_eq!(problems, []);
+            assert_eq!(read[0].value, definition, "{}", name(&definition));
+        }
+    }
+
+    #[test]
+    fn one_is_chosen_by_its_name_and_an_unknown_one_refused() {
+        let named = |name: &str| CrdsArgs {
+            name: vec![name.to_owned()],
+        };
+        let one = chosen(&named("scaledjobs.keda.sh")).unwrap();
+        assert_eq!(one.len(), 1);
+        let refusal = chosen(&named("scaledjobs")).unwrap_err();
+        assert!(refusal.error().to_string().contains("scaledjobs.keda.sh"));
+    }
+}
