@@ -141,9 +141,9 @@ impl Seat {
         self.probe.as_ref().filter(|_| is_unknown)
     }
 
-    fn new(endpoint: &Endpoint, address: SocketAddr) -> Self {
+    fn new(replica: Arc<Replica>) -> Self {
         Self {
-            replica: Arc::new(Replica::new(endpoint.id, address)),
+            replica,
             is_ready: false,
             is_draining: false,
             probe: None,
@@ -166,27 +166,52 @@ impl Seat {
     }
 }
 
-/// The seats of a new snapshot, keeping what is known of replicas that stay, and how many of them
-/// are new; these stand at the end.
-pub(crate) fn seats(snapshot: &EndpointSnapshot, mut old: Vec<Seat>) -> (Vec<Seat>, usize) {
+/// The seats of a new snapshot.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    /// Those that were there before first.
+    pub(crate) seats: Vec<Seat>,
+    /// How many are new.
+    pub(crate) new: usize,
+    /// Replicas that are there no more and still have requests.
+    pub(crate) gone: Vec<Arc<Replica>>,
+}
+
+/// The seats of a new snapshot, keeping what is known of replicas that stay, or come back to what
+/// they had.
+pub(crate) fn seats(
+    snapshot: &EndpointSnapshot,
+    mut old: Vec<Seat>,
+    mut gone: Vec<Arc<Replica>>,
+) -> Seated {
     let reachable = snapshot
         .endpoints
         .iter()
         .filter_map(|endpoint| Some((endpoint, endpoint.address?)));
-    let (mut kept, mut new) = (Vec::with_capacity(old.len()), Vec::new());
+    let (mut seats, mut new) = (Vec::with_capacity(old.len()), Vec::new());
     for (endpoint, address) in reachable {
-        let same = old
-            .iter()
-            .position(|seat| seat.replica.id == endpoint.id && seat.replica.address == address);
-        let seats = if same.is_some() { &mut kept } else { &mut new };
-        let mut seat = match same {
-            Some(place) => old.swap_remove(place),
-            None => Seat::new(endpoint, address),
+        let is_same = |replica: &Replica| replica.id == endpoint.id && replica.address == address;
+        if let Some(place) = old.iter().position(|seat| is_same(&seat.replica)) {
+            let mut seat = old.swap_remove(place);
+            seat.update(endpoint);
+            seats.push(seat);
+            continue;
+        }
+        let replica = match gone.iter().position(|replica| is_same(replica)) {
+            Some(place) => gone.swap_remove(place),
+            None => Arc::new(Replica::new(endpoint.id, address)),
         };
+        let mut seat = Seat::new(replica);
         seat.update(endpoint);
-        seats.push(seat);
+        new.push(seat);
     }
+    gone.extend(old.into_iter().map(|seat| seat.replica));
+    gone.retain(|replica| replica.in_flight() > 0);
     let count = new.len();
-    kept.append(&mut new);
-    (kept, count)
+    seats.append(&mut new);
+    Seated {
+        seats,
+        new: count,
+        gone,
+    }
 }

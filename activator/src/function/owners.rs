@@ -233,7 +233,8 @@ impl State {
     fn cede(&mut self, ring: &Ring, replica: EndpointId, claimant: &str, now: Instant) -> u32 {
         let mut seats = self.seats.iter_mut();
         let Some(seat) = seats.find(|seat| seat.replica.id == replica) else {
-            return 0;
+            let gone = self.gone.iter().filter(|gone| gone.id == replica);
+            return gone.map(|gone| gone.in_flight()).sum();
         };
         // Two claim it at once: all decide alike who yields.
         if matches!(seat.tenure, Tenure::Claimed) && *ring.name() < *claimant {

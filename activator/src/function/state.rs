@@ -17,7 +17,7 @@ use crate::balance::{self, Random};
 use crate::cause::Cause;
 use crate::load::{Load, Meter, Report};
 use crate::refusal::Refusal;
-use crate::replica::{self, Replica, Seat};
+use crate::replica::{self, Replica, Seat, Seated};
 use crate::wake::WakeGate;
 
 /// What `Retry-After` says when nothing better is known.
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) is_wake_allowed: bool,
     pub(super) is_retired: bool,
     pub(super) seats: Vec<Seat>,
+    /// Replicas that have no seat any more and still have requests.
+    pub(super) gone: Vec<Arc<Replica>>,
     /// Those of `seats` that may be given work by this activator.
     pub(super) usable: Vec<Arc<Replica>>,
     /// Activators that the others belong to.
@@ -79,6 +81,7 @@ impl State {
             is_wake_allowed: true,
             is_retired: false,
             seats: Vec::new(),
+            gone: Vec::new(),
             usable: Vec::new(),
             owners: Vec::new(),
             hops: 0,
@@ -279,8 +282,10 @@ impl State {
         effects: &mut Effects,
     ) {
         let had_usable = self.has_usable();
-        let (seats, new) = replica::seats(snapshot, std::mem::take(&mut self.seats));
-        self.seats = seats;
+        let seats = std::mem::take(&mut self.seats);
+        let Seated { seats, new, gone } =
+            replica::seats(snapshot, seats, std::mem::take(&mut self.gone));
+        (self.seats, self.gone) = (seats, gone);
         self.pending = snapshot.pending;
         self.settle(function, new, now, effects);
         self.drain_newcomers(new);

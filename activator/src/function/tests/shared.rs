@@ -109,8 +109,8 @@ proptest! {
             .unwrap();
         runtime.block_on(async {
             let mut sides = [Side::new(limit), Side::new(limit)];
-            for me in 0..2 {
-                sides[me].hears(me, true);
+            for (me, side) in sides.iter().enumerate() {
+                side.hears(me, true);
             }
             for (me, step) in steps {
                 match step {
