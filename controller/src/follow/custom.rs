@@ -2,13 +2,14 @@
 //! wanted.
 
 use kube::Client;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::core::GroupVersionKind;
 use kube::{Api, discovery};
 use serde_json::Value;
 use tracing::warn;
 
 use super::driver::{Context, Message};
+use super::raw::Raw;
 use super::resource::Resource;
 use crate::projection::TargetKind;
 
@@ -66,10 +67,10 @@ async fn scale_paths(client: &Client, resource: &ApiResource) -> (Option<String>
         kind: "CustomResourceDefinition".to_owned(),
         plural: "customresourcedefinitions".to_owned(),
     };
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), &definitions);
+    let api: Api<Raw> = Api::all_with(client.clone(), &definitions);
     let name = format!("{}.{}", resource.plural, resource.group);
     match api.get_opt(&name).await {
-        Ok(Some(definition)) => paths_of(&definition.data, &resource.version),
+        Ok(Some(definition)) => paths_of(&definition.value, &resource.version),
         Ok(None) => (None, None),
         Err(error) => {
             warn!(definition = name, error = %error, "not read: the usual fields are assumed");

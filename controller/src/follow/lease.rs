@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use serde_json::Value;
 use tracing::debug;
 
 use super::driver::{Context, Message};
+use super::raw::Raw;
 
 /// The name of KEDA's lease.
 const NAME: &str = "operator.keda.sh";
@@ -120,7 +121,7 @@ async fn watch(context: &Context, is_everywhere: bool) -> bool {
     while let Some(event) = stream.next().await {
         let message = match event {
             Ok(Event::Apply(lease) | Event::InitApply(lease)) => {
-                Message::Lease(Record::read(&lease.data))
+                Message::Lease(Record::read(&lease.value))
             }
             Ok(Event::Delete(_)) => Message::Lease(None),
             Ok(Event::Init) => continue,
@@ -145,7 +146,7 @@ async fn watch(context: &Context, is_everywhere: bool) -> bool {
     is_everywhere
 }
 
-fn api(client: &Client, is_everywhere: bool) -> Api<DynamicObject> {
+fn api(client: &Client, is_everywhere: bool) -> Api<Raw> {
     let resource = ApiResource {
         group: "coordination.k8s.io".to_owned(),
         version: "v1".to_owned(),

@@ -3,6 +3,7 @@
 mod custom;
 mod driver;
 mod lease;
+mod raw;
 mod references;
 mod resource;
 #[cfg(test)]

@@ -11,7 +11,6 @@ use tracing::debug;
 
 use super::driver::{Context, Message};
 use super::resource;
-use super::watch::value;
 use crate::projection::{ObjectKey, ObjectKind};
 
 /// Reads under way at once.
@@ -70,7 +69,7 @@ async fn fetch(context: &Context, keys: Vec<ObjectKey>) -> bool {
 async fn get(context: &Context, key: ObjectKey) -> Option<Message> {
     let api = resource::by_name(&key.kind).of(&context.client, Some(&key.namespace));
     match api.get_opt(&key.name).await {
-        Ok(Some(object)) => Some(Message::Upsert(key.kind, value(object))),
+        Ok(Some(object)) => Some(Message::Upsert(key.kind, object.value)),
         Ok(None) => Some(Message::Delete(key)),
         Err(kube::Error::Api(status)) if status.code == 403 && key.kind == ObjectKind::Secret => {
             let hint = format!("zeron grant {} --secret {}", key.namespace, key.name);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::{Api, Client};
 
+use super::raw::Raw;
 use crate::projection::{ObjectKind, TargetKind};
 
 /// A kind, and whether a data plane follows it.
@@ -33,7 +34,7 @@ impl Resource {
     }
 
     /// The API of one namespace, or of all.
-    pub(super) fn of(&self, client: &Client, namespace: Option<&str>) -> Api<DynamicObject> {
+    pub(super) fn of(&self, client: &Client, namespace: Option<&str>) -> Api<Raw> {
         match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, &self.api),
             None => Api::all_with(client.clone(), &self.api),

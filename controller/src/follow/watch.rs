@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::api::DynamicObject;
+use kube::Resource as _;
 use kube::runtime::watcher::{self, Event};
-use serde_json::Value;
 use tracing::{debug, warn};
 
 use super::driver::{Context, Message};
+use super::raw::Raw;
 use super::resource::Resource;
 use crate::projection::ObjectKey;
 
@@ -78,7 +78,7 @@ struct Listing<'r> {
 }
 
 impl Listing<'_> {
-    fn message(&mut self, event: Event<DynamicObject>) -> Option<Message> {
+    fn message(&mut self, event: Event<Raw>) -> Option<Message> {
         let kind = &self.resource.kind;
         match event {
             Event::Init => {
@@ -87,21 +87,21 @@ impl Listing<'_> {
             }
             Event::InitApply(object) => {
                 self.seen.insert(self.key(&object)?);
-                Some(Message::Upsert(kind.clone(), value(object)))
+                Some(Message::Upsert(kind.clone(), object.value))
             }
             Event::InitDone => Some(Message::Listed {
                 kind: kind.clone(),
                 namespace: self.namespace.clone(),
                 seen: std::mem::take(&mut self.seen),
             }),
-            Event::Apply(object) => Some(Message::Upsert(kind.clone(), value(object))),
+            Event::Apply(object) => Some(Message::Upsert(kind.clone(), object.value)),
             Event::Delete(object) => Some(Message::Delete(self.key(&object)?)),
         }
     }
 
-    fn key(&self, object: &DynamicObject) -> Option<ObjectKey> {
-        let namespace = object.metadata.namespace.as_deref();
-        let name = object.metadata.name.as_deref()?;
+    fn key(&self, object: &Raw) -> Option<ObjectKey> {
+        let namespace = object.meta().namespace.as_deref();
+        let name = object.meta().name.as_deref()?;
         Some(ObjectKey::new(
             self.resource.kind.clone(),
             namespace.unwrap_or_default(),
@@ -168,15 +168,4 @@ fn of_code(code: u16) -> Failure {
         410 => Failure::Expired,
         _ => Failure::Other,
     }
-}
-
-/// The object as one value, without `managedFields`.
-pub(super) fn value(mut object: DynamicObject) -> Value {
-    object.metadata.managed_fields = None;
-    let metadata = serde_json::to_value(&object.metadata).unwrap_or_default();
-    let mut value = object.data;
-    if let Some(map) = value.as_object_mut() {
-        map.insert("metadata".to_owned(), metadata);
-    }
-    value
 }

@@ -346,10 +346,9 @@ impl Projection {
             function,
             objects,
         };
-        if let Some(old) = &old {
-            if old.declared.target.uid != declared.target.uid {
-                changes.removed.push(id.clone());
-            }
+        let is_other = |old: &State| old.declared.target.uid != declared.target.uid;
+        if old.as_ref().is_some_and(is_other) {
+            changes.removed.push(id.clone());
         }
         let is_rerouted = old.as_ref().is_none_or(|old| old.routes != routes);
         if is_rerouted {

@@ -115,8 +115,10 @@ fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistr
         let TriggerSource::Scaler(spec) = &trigger.source else {
             continue;
         };
-        // What is not there cannot be checked.
-        if spec.metadata.contains_key(UNRESOLVED) {
+        // What is not there cannot be checked; and a data plane has no source of cpu and memory.
+        let is_resource = matches!(spec.kind.as_str(), "cpu" | "memory");
+        let is_elsewhere = is_resource && !scalers.is_built_in(&spec.kind);
+        if is_elsewhere || spec.metadata.contains_key(UNRESOLVED) {
             continue;
         }
         let path = format!("spec.triggers[{}]", spec.index);

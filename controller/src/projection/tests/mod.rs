@@ -1,5 +1,6 @@
 //! What objects mean together.
-#![allow(clippy::unwrap_used)]
+// Objects are handed on as `json!` makes them.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod annotations;
 mod conflicts;
