@@ -23,6 +23,11 @@ pub(crate) fn example(name: &'static str, feature: Option<&str>) -> &'static Pat
     other("zeron-example-function", name, feature)
 }
 
+/// The function that speaks HTTP/2.
+pub(crate) fn origin() -> &'static Path {
+    other("zeron-tests", "h2c-origin", None)
+}
+
 /// The repository's tasks.
 pub(crate) fn xtask() -> &'static Path {
     other("xtask", "xtask", None)

@@ -1,9 +1,10 @@
 //! A topic in a real broker, as a producer sees it.
 
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::wait::PATIENCE;
 
@@ -12,6 +13,7 @@ use crate::wait::PATIENCE;
 pub struct Topic {
     broker: String,
     name: String,
+    partitions: i32,
 }
 
 impl Topic {
@@ -34,6 +36,7 @@ impl Topic {
         Self {
             broker: broker.to_owned(),
             name: name.to_owned(),
+            partitions,
         }
     }
 
@@ -54,6 +57,29 @@ impl Topic {
                 .expect("there is room");
         }
         producer.flush(PATIENCE).expect("the broker takes them");
+    }
+
+    /// Commits for `group` all messages that there are, but the last `left` of the first partition.
+    ///
+    /// # Panics
+    /// When the broker refuses.
+    pub fn consume_but(&self, group: &str, left: i64) {
+        let consumer: BaseConsumer = config(&self.broker)
+            .set("group.id", group)
+            .create()
+            .expect("the settings are valid");
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            let marks = consumer.fetch_watermarks(&self.name, partition, PATIENCE);
+            let (_, end) = marks.expect("the broker answers");
+            let left = if partition == 0 { left } else { 0 };
+            offsets
+                .add_partition_offset(&self.name, partition, Offset::Offset(end - left))
+                .expect("a valid offset");
+        }
+        consumer
+            .commit(&offsets, CommitMode::Sync)
+            .expect("the broker takes it");
     }
 }
 

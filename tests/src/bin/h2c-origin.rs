@@ -1,7 +1,7 @@
-//! A function that speaks HTTP/2 without TLS on `$PORT`: sends bodies back as they come, then trailers as gRPC has them.
+//! A function that speaks HTTP/2 without TLS on `$LISTEN_ADDRESS:$PORT` (127.0.0.1 and 8080 if unset): sends bodies back as they come, then trailers as gRPC has them.
 
 use std::convert::Infallible;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,8 +14,10 @@ use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let port = std::env::var("PORT")?.parse()?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    let port = std::env::var("PORT").map_or(Ok(8080), |port| port.parse())?;
+    let address = std::env::var("LISTEN_ADDRESS");
+    let address = address.map_or(Ok(Ipv4Addr::LOCALHOST.into()), |ip| ip.parse::<IpAddr>())?;
+    let listener = TcpListener::bind((address, port)).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
