@@ -7,6 +7,8 @@ mod chart;
 mod cluster;
 #[path = "kubernetes_deploy/manifests.rs"]
 mod manifests;
+#[path = "kubernetes_deploy/pods.rs"]
+mod pods;
 #[path = "kubernetes_deploy/policies.rs"]
 mod policies;
 #[path = "kubernetes_deploy/rights.rs"]

@@ -1,0 +1,110 @@
+//! The manifests at work: our processes as pods, with no more rights than they have there.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use zeron_tests::cluster::{Cluster, Namespace, Pods, Program};
+use zeron_tests::wait::within;
+use zeron_tests::{Raw, until};
+
+const DEPLOYMENT: &str = "apps/v1/Deployment";
+const SERVICE: &str = "v1/Service";
+const COLD: Duration = Duration::from_secs(60);
+
+fn function(namespace: &Namespace) {
+    let image = namespace.cluster().image(Program::Function);
+    namespace.apply(&format!(
+        "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{ name: web }}
+spec:
+  replicas: 0
+  selector: {{ matchLabels: {{ app: web }} }}
+  template:
+    metadata: {{ labels: {{ app: web }} }}
+    spec:
+      containers:
+        - name: web
+          image: {image}
+          imagePullPolicy: Never
+          ports: [{{ containerPort: 8080 }}]
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+  annotations: {{ zeron.dev/activator: \"true\" }}
+spec:
+  selector: {{ app: web }}
+  ports: [{{ port: 80, targetPort: 8080 }}]
+---
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: {{ name: web }}
+spec:
+  hosts: [web.example.com]
+  scaleTargetRef: {{ name: web, service: web, port: 80 }}
+  replicas: {{ min: 0, max: 3 }}
+"
+    ));
+}
+
+/// One request to the Service's own address.
+fn status(namespace: &Namespace) -> Option<u16> {
+    let service = namespace.get(SERVICE, "web").unwrap();
+    let ip = service["spec"]["clusterIP"].as_str().unwrap();
+    let address = format!("{ip}:80").parse().unwrap();
+    std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    Some(Raw::connect(address).get("web", "/").response().status)
+}
+
+fn annotation<'s>(service: &'s Value, key: &str) -> Option<&'s str> {
+    service["metadata"]["annotations"][key].as_str()
+}
+
+#[test]
+fn in_pods_an_opted_in_service_wakes_its_function_and_goes_back() {
+    let test = "kubernetes_deploy::in_pods_an_opted_in_service_wakes_its_function_and_goes_back";
+    let Some(cluster) = Cluster::get(test) else {
+        return;
+    };
+    let namespace = cluster.namespace("deploy");
+    let deployed = Pods::of(&namespace).replicas("activator", 2).deploy();
+    function(&namespace);
+    namespace.wait(SERVICE, "web", "to lead to the activators", |service| {
+        let is_active = annotation(service, "zeron.dev/activator-status") == Some("Active");
+        (is_active && service["spec"]["selector"].is_null()).then_some(())
+    });
+    assert_eq!(namespace.replicas(DEPLOYMENT, "web"), 0);
+    within(COLD, "its own name wakes the function", || {
+        status(&namespace).filter(|status| *status == 200)
+    });
+    assert!(namespace.replicas(DEPLOYMENT, "web") >= 1);
+
+    let away = json!({ "metadata": { "annotations": { "zeron.dev/activator": null } } });
+    namespace.patch(SERVICE, "web", away);
+    namespace.wait(SERVICE, "web", "to lead to its pods again", |service| {
+        let is_marked = annotation(service, "zeron.dev/activator-ports").is_some();
+        (!is_marked && service["spec"]["selector"]["app"] == "web").then_some(())
+    });
+    until("the pods to answer", || {
+        status(&namespace).filter(|status| *status == 200)
+    });
+    nothing_is_forbidden(&namespace);
+    drop(deployed);
+}
+
+/// What the manifests forgot to allow is in the logs.
+fn nothing_is_forbidden(namespace: &Namespace) {
+    for role in ["activator", "autoscaler", "controller"] {
+        let labels = format!("--selector=app.kubernetes.io/component={role}");
+        let log = namespace.kubectl(&["logs", &labels, "--tail=-1", "--prefix"]);
+        let forbidden = log.lines().find(|line| {
+            let line = line.to_lowercase();
+            line.contains("forbidden") || line.contains(" cannot ")
+        });
+        // The definitions' owner may not have installed all kinds; rights are all there.
+        assert_eq!(forbidden, None, "{role}");
+    }
+}
