@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
+use zeron_backend_kubernetes::metrics::ResourceMetrics;
+use zeron_backend_kubernetes::token::{TokenConfig, TokenReviewer};
 use zeron_backend_kubernetes::{Counters, Pods};
 use zeron_controller::events::EventWriter;
 use zeron_controller::follow::Follower;
@@ -24,12 +26,16 @@ use super::args::AutoscalerArgs;
 use super::control::ClusterControl;
 use super::health::Gate;
 use super::ownership::Ownership;
-use super::reports::Anybody;
+use super::reports::{Anybody, BoundTokens};
 use super::share::Share;
 use super::status::StatusKeeper;
 use super::{Component, discover, news, start};
 use crate::admin::{AdminParts, AdminServer, HealthServer};
 use crate::signals::Signals;
+
+/// What activators' tokens are for, and whose they are, as our manifests have them.
+const AUDIENCE: &str = "zeron-autoscaler";
+const ACTIVATOR_ACCOUNT: &str = "zeron-activator";
 
 /// Decides until a signal ends it.
 ///
@@ -135,7 +141,7 @@ async fn parts(
     pods.subscribe(Arc::new(hub.clone()));
     let server = Server::bind(
         ServerConfig::new(args.listen),
-        authenticate(args, &client),
+        authenticate(args, &client, &counters)?,
         hub,
     )
     .await
@@ -144,9 +150,9 @@ async fn parts(
         client.clone(),
         pods.clone(),
         ScaleConfig::default(),
-        counters,
+        Arc::clone(&counters),
     );
-    let scalers = scalers(client, &pods);
+    let scalers = scalers(client, &pods, counters);
     let platform: Arc<dyn Backend> = backend.clone();
     let engine = Engine::start(
         EngineConfig {
@@ -167,8 +173,11 @@ async fn parts(
     Ok((parts, server))
 }
 
-fn scalers(_client: Client, _pods: &Pods) -> Arc<dyn ScalerRegistry> {
-    Arc::new(ResolvedOnly(Arc::new(zeron_scalers::Registry::builtin())))
+/// What is built in, and cpu and memory from the cluster.
+fn scalers(client: Client, pods: &Pods, counters: Arc<Counters>) -> Arc<dyn ScalerRegistry> {
+    let builtin = Arc::new(zeron_scalers::Registry::builtin());
+    let resources = ResourceMetrics::new(client, pods.clone(), builtin, counters);
+    Arc::new(ResolvedOnly(Arc::new(resources)))
 }
 
 /// Which shards there are, and how they are held.
@@ -176,8 +185,30 @@ fn shards(args: &AutoscalerArgs, name: &str) -> ShardsConfig {
     ShardsConfig::new(&args.cluster.pod_namespace, args.shards, name)
 }
 
-fn authenticate(_args: &AutoscalerArgs, _client: &Client) -> Arc<dyn Authenticate> {
-    Arc::new(Anybody)
+fn authenticate(
+    args: &AutoscalerArgs,
+    client: &Client,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<Arc<dyn Authenticate>> {
+    if args.insecure_reports {
+        return Ok(Arc::new(Anybody));
+    }
+    let own = format!("{}/{ACTIVATOR_ACCOUNT}", args.cluster.pod_namespace);
+    let accounts = match args.activator_account.as_slice() {
+        [] => std::slice::from_ref(&own),
+        given => given,
+    };
+    let split = |account: &String| -> anyhow::Result<(String, String)> {
+        let (namespace, name) = account
+            .split_once('/')
+            .with_context(|| format!("--activator-account {account:?}: not NAMESPACE/NAME"))?;
+        Ok((namespace.to_owned(), name.to_owned()))
+    };
+    let accounts = accounts.iter().map(split).collect::<Result<Vec<_>, _>>()?;
+    let accounts = accounts.iter().map(|(ns, name)| (ns.as_str(), name.as_str()));
+    let config = TokenConfig::new(AUDIENCE, accounts);
+    let reviewer = TokenReviewer::new(client.clone(), config, Arc::clone(counters));
+    Ok(Arc::new(BoundTokens(reviewer)))
 }
 
 fn metrics(parts: &Parts, counters: &Counters) -> Registry {

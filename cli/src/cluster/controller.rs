@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use zeron_controller::reconcile::{self, ReconcileOptions};
 use zeron_controller::services::{
     self, LINGER, ServicesOptions, TcpAccepts, Workloads, follow_activators,
 };
+use zeron_controller::webhook::{self, WebhookOptions};
 
 use super::args::ControllerArgs;
 use super::health::Gate;
@@ -64,19 +66,39 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         },
         Arc::new(Nobody),
     );
+    let webhook = args.webhook_listen.map(|listen| {
+        let options = WebhookOptions::new(listen, &args.cluster.pod_namespace);
+        webhook::run(client.clone(), options, stopped.clone())
+    });
     let work = Work {
         args,
         name,
         client,
         follower: Arc::new(follower),
     };
+    // Every controller answers the API server's questions; the leader alone writes.
+    let until = stopped.clone();
+    let mut answering = tokio::spawn(async move {
+        match webhook {
+            Some(webhook) => webhook.await,
+            None => {
+                until.cancelled().await;
+                Ok(())
+            }
+        }
+    });
     tokio::select! {
         () = work.while_leading(campaign.leadership()) => {}
         () = signals.next() => gate.close("it is ending"),
+        answered = &mut answering => {
+            answered?.context("--webhook-listen chooses the address")?;
+            return Ok(ExitCode::SUCCESS);
+        }
     }
     campaign.resign().await;
     stopped.cancel();
     probes.await?;
+    answering.await??;
     Ok(ExitCode::SUCCESS)
 }
 
