@@ -36,8 +36,11 @@ pub(crate) const PATH: &str = "/claims";
 /// An activator that cannot be asked for so long is taken for dead, and its requests with it.
 pub(crate) const GIVE_UP_AFTER: Duration = Duration::from_secs(2);
 
-/// How often those who still have something are asked again.
+/// How often those who still have something are asked again, at first.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// The same once it has lasted: streams may stay for hours.
+const ASK_AT_LEAST_EVERY: Duration = Duration::from_millis(500);
 
 /// How often replicas that were left to others are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -93,6 +96,7 @@ pub(crate) async fn run(house: Arc<House>) {
     let mut listed: HashMap<FunctionId, Arc<FunctionState>> = HashMap::new();
     let mut silent: HashMap<u64, Instant> = HashMap::new();
     let mut pause = None;
+    let mut asking_since = None;
     loop {
         let again = async {
             match pause {
@@ -121,10 +125,14 @@ pub(crate) async fn run(house: Arc<House>) {
         for claims in claims.chunks(MAX_LINES) {
             settle(&ring, claims, &mut silent).await;
         }
-        pause = match (claims.is_empty(), listed.is_empty()) {
-            (false, _) => Some(ASK_EVERY),
-            (true, false) => Some(LOOK_EVERY),
-            (true, true) => None,
+        silent.retain(|key, _| ring.others().any(|other| other.way.key == *key));
+        pause = if !claims.is_empty() {
+            let since = *asking_since.get_or_insert(now);
+            let asked_for = now.saturating_duration_since(since);
+            Some((asked_for / 16).clamp(ASK_EVERY, ASK_AT_LEAST_EVERY))
+        } else {
+            asking_since = None;
+            (!listed.is_empty()).then_some(LOOK_EVERY)
         };
     }
 }
