@@ -22,8 +22,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     steps.done("the test cluster");
     let mut command = vec!["test", "--workspace", "--no-fail-fast"];
     command.extend(arguments.iter().map(String::as_str));
-    let (name, value) = cluster.variable();
-    let variables = [(VARIABLE, report.file().as_os_str()), (name, value)];
+    let mut variables = vec![(VARIABLE, report.file().as_os_str())];
+    variables.extend(cluster.variables());
     let result = cargo::run_with(&command, &variables);
     steps.done("tests");
     let ended = cluster.end();

@@ -48,16 +48,12 @@ pub(crate) fn start_api(state: &State, programs: &Programs, mode: Mode) -> anyho
     certificates(state, programs, &address)?;
     users(state, &format!("https://{address}:{port}"))?;
     let mut arguments = api_arguments(state, &etcd, &address, port)?;
-    match mode {
-        Mode::Full => arguments.push(format!("--advertise-address={address}")),
+    // In both modes: without it a machine without a default route has no address to tell.
+    arguments.push(format!("--advertise-address={NODE_ADDRESS}"));
+    if mode == Mode::ApiOnly {
         // No controllers: nobody makes service accounts, and no pod reaches an address on loopback.
-        Mode::ApiOnly => arguments.extend(
-            [
-                "--endpoint-reconciler-type=none",
-                "--disable-admission-plugins=ServiceAccount",
-            ]
-            .map(str::to_owned),
-        ),
+        arguments.push("--endpoint-reconciler-type=none".to_owned());
+        arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());
     }
     let program = programs.find("kube-apiserver")?;
     let server = daemon::start(state, "kube-apiserver", &program, &arguments)?;

@@ -64,6 +64,22 @@ pub(crate) const DNS: Module = Module {
     cold: "1 minute",
 };
 
+/// KEDA's operator, for tests of taking over from it.
+pub(crate) const KEDA: Module = Module {
+    name: "keda",
+    packages: &["github.com/kedacore/keda/v2/cmd/operator"],
+    flags: "-s -w",
+    cold: "8 minutes",
+};
+
+/// KEDA's metrics adapter, for measurements beside it.
+pub(crate) const KEDA_ADAPTER: Module = Module {
+    name: "keda",
+    packages: &["github.com/kedacore/keda/v2/cmd/adapter"],
+    flags: "-s -w",
+    cold: "2 minutes after the operator",
+};
+
 /// Small programs of our own.
 pub(crate) const TOOLS: Module = Module {
     name: "tools",

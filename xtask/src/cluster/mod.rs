@@ -7,6 +7,7 @@ mod daemon;
 mod dns;
 mod go;
 mod iptables;
+mod keda;
 mod kubectl;
 mod machine;
 mod node;
@@ -92,6 +93,12 @@ pub(crate) enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Builds KEDA, for tests and measurements that need it, and prints where it is.
+    Keda {
+        /// Its metrics adapter, too.
+        #[arg(long)]
+        adapter: bool,
+    },
     /// Builds and installs what a cluster needs, and starts nothing.
     Build {
         /// Only for etcd and kube-apiserver.
@@ -103,7 +110,7 @@ pub(crate) enum Action {
 /// Which cluster.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Place {
-    /// The cluster's folder [default: that of the running cluster, or target/cluster].
+    /// The cluster's folder [default: that of the running cluster, else target/cluster].
     #[arg(long = "state", value_name = "DIR")]
     folder: Option<PathBuf>,
 }
@@ -114,10 +121,19 @@ impl Place {
             Some(folder) => State::open(folder),
             None => match state::claimed() {
                 Some(state) => Ok(state),
-                None => State::open(&cargo::target().join("cluster")),
+                None => State::open(&default_folder()),
             },
         }
     }
+}
+
+/// The folder of a cluster that nobody gave one.
+fn default_folder() -> PathBuf {
+    let folder = cargo::target().join("cluster");
+    if folder.as_os_str().len() <= state::LONGEST {
+        return folder;
+    }
+    go::cache().join("state")
 }
 
 /// Does what was asked for.
@@ -166,6 +182,7 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             println!("{}", file.display());
             Ok(())
         }
+        Action::Keda { adapter } => keda::run(adapter),
         Action::Build { api_only } => {
             let mode = if api_only { Mode::ApiOnly } else { possible() };
             Programs::prepare(mode).map(drop)

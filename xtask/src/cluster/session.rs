@@ -1,21 +1,27 @@
 //! The cluster of a test run: given, found running, or brought up for the run and taken down after it.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::programs::{self, Programs};
 use super::state::{self, State};
-use super::{KUBECONFIG, Mode};
+use super::{KUBECONFIG, Mode, keda};
+use crate::apt;
 use crate::skipped::Report;
-use crate::{apt, cargo};
 
 /// Tells tests why there is no cluster.
 const MISSING: &str = "ZERON_TEST_NO_CLUSTER";
 
-/// Programs of a cluster in the making, while cargo builds ours.
+/// What Go builds in the background, while cargo builds ours.
 #[derive(Debug)]
-pub(crate) enum Preparation {
+pub(crate) struct Preparation {
+    cluster: Source,
+    keda: Option<JoinHandle<anyhow::Result<PathBuf>>>,
+}
+
+#[derive(Debug)]
+enum Source {
     /// A cluster is there already.
     Found(PathBuf),
     /// Go builds in the background.
@@ -23,8 +29,29 @@ pub(crate) enum Preparation {
 }
 
 impl Preparation {
-    /// Looks for a cluster, and begins to build one when there is none.
+    /// Looks for a cluster, and begins to build one when there is none; KEDA after it.
     pub(crate) fn begin() -> Self {
+        let cluster = Source::find();
+        // Its tests need a node. The lock of the cache lets one build work at a time.
+        let has_node = !matches!(cluster, Source::Building(Mode::ApiOnly, _));
+        let keda = has_node.then(|| std::thread::spawn(keda::operator));
+        Self { cluster, keda }
+    }
+
+    /// Brings the cluster up. What cannot be had here is entered into the report of skips.
+    pub(crate) fn up(self, report: &Report) -> anyhow::Result<Session> {
+        let mut session = self.cluster.up(report)?;
+        match self.keda.map(joined) {
+            Some(Ok(operator)) => session.variables.push((keda::OPERATOR, operator.into())),
+            Some(Err(error)) => report.add("KEDA's operator", &in_short(&error))?,
+            None => {}
+        }
+        Ok(session)
+    }
+}
+
+impl Source {
+    fn find() -> Self {
         if let Some(given) = std::env::var_os(KUBECONFIG) {
             println!("== the cluster of {} is used", Path::new(&given).display());
             return Self::Found(given.into());
@@ -45,8 +72,7 @@ impl Preparation {
         Self::Building(mode, std::thread::spawn(move || Programs::build(mode)))
     }
 
-    /// Brings the cluster up. What cannot be had here is entered into the report of skips.
-    pub(crate) fn up(self, report: &Report) -> anyhow::Result<Session> {
+    fn up(self, report: &Report) -> anyhow::Result<Session> {
         let (mode, building) = match self {
             Self::Found(kubeconfig) => return Ok(Session::of(kubeconfig, None)),
             Self::Building(mode, building) => (mode, building),
@@ -54,17 +80,16 @@ impl Preparation {
         if mode == Mode::ApiOnly {
             report.add("the node of the test cluster", "not root")?;
         }
-        let built = building.join();
-        if let Err(error) = built.unwrap_or_else(|_| Err(anyhow::anyhow!("a build panicked"))) {
+        if let Err(error) = joined(building) {
             return Session::missing(report, &error);
         }
-        let state = State::open(&cargo::target().join("cluster"))?;
+        let state = State::open(&super::default_folder())?;
         match super::up(&state, mode, false) {
             Ok(kubeconfig) => Ok(Session::of(kubeconfig, Some(state))),
             Err(error) if mode == Mode::Full => {
                 println!("== no node can be had here: {error:#}");
                 crate::interrupt::check()?;
-                report.add("the node of the test cluster", &first_line(&error))?;
+                report.add("the node of the test cluster", &in_short(&error))?;
                 match super::up(&state, Mode::ApiOnly, false) {
                     Ok(kubeconfig) => Ok(Session::of(kubeconfig, Some(state))),
                     Err(error) => Session::missing(report, &error),
@@ -79,30 +104,32 @@ impl Preparation {
 #[derive(Debug)]
 pub(crate) struct Session {
     own: Option<State>,
-    variable: (&'static str, OsString),
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Session {
     fn of(kubeconfig: PathBuf, own: Option<State>) -> Self {
         Self {
             own,
-            variable: (KUBECONFIG, kubeconfig.into()),
+            variables: vec![(KUBECONFIG, kubeconfig.into())],
         }
     }
 
     fn missing(report: &Report, error: &anyhow::Error) -> anyhow::Result<Self> {
         println!("== no test cluster: {error:#}");
-        let reason = first_line(error);
+        let reason = in_short(error);
         report.add("the test cluster", &reason)?;
         Ok(Self {
             own: None,
-            variable: (MISSING, reason.into()),
+            variables: vec![(MISSING, reason.into())],
         })
     }
 
     /// What tests find it by.
-    pub(crate) fn variable(&self) -> (&str, &OsString) {
-        (self.variable.0, &self.variable.1)
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&str, &OsStr)> {
+        self.variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_os_str()))
     }
 
     /// Takes it down, when it was brought up for this run.
@@ -119,7 +146,20 @@ impl Session {
     }
 }
 
-fn first_line(error: &anyhow::Error) -> String {
+/// What a build came to.
+fn joined<T>(build: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
+    build
+        .join()
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("a build panicked")))
+}
+
+/// What failed and, where the end of a log follows, the last that was said there.
+fn in_short(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
-    text.lines().next().unwrap_or_default().to_owned()
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.next_back() {
+        Some(last) => format!("{first} {last}"),
+        None => first.to_owned(),
+    }
 }

@@ -14,7 +14,7 @@ const CLAIM: &str = "/run/zeron-test-cluster";
 const MARK: &str = "zeron-test-cluster";
 
 /// Sockets lie below the folder, and the kernel takes at most 108 bytes for the name of one.
-const LONGEST: usize = 60;
+pub(super) const LONGEST: usize = 70;
 
 /// A cluster's folder, by its absolute path.
 #[derive(Clone, Debug)]
