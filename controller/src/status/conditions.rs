@@ -81,7 +81,8 @@ pub(super) fn standard(old: &Value, states: &[State], generation: i64, now: Time
             "lastTransitionTime": since.map_or_else(|| rfc3339(now), str::to_owned),
         })
     });
-    let others = others(old, states, &[]);
+    // Old add-ons wrote conditions without a time, which the schema refuses by now.
+    let others = others(old, states, &[]).filter(|c| c["lastTransitionTime"].is_string());
     Value::Array(own.chain(others).collect())
 }
 

@@ -47,11 +47,7 @@ pub(crate) async fn in_cluster<F: Future<Output = ()>>(name: &str, test: impl Fn
     made.await.unwrap();
     let outcome = std::panic::AssertUnwindSafe(test(place.clone()));
     let outcome = outcome.catch_unwind().await;
-    let path = format!("/api/v1/namespaces/{}", place.namespace);
-    place
-        .send(Method::DELETE, &path, "json", &json!({}))
-        .await
-        .ok();
+    place.clear().await;
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
@@ -85,6 +81,30 @@ impl Place {
                         .any(|c| c["type"] == kind && c["status"] == "True")
                 };
                 is("Established").then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// Deletes the namespace, and ends what no reconciler ends any more.
+    async fn clear(&self) {
+        let namespace = format!("/api/v1/namespaces/{}", self.namespace);
+        let none = json!({});
+        let deleted = self.send(Method::DELETE, &namespace, "json", &none);
+        deleted.await.ok();
+        let freed = json!({ "metadata": { "finalizers": null } });
+        for kind in [self.http_scaled_objects(), self.scaled_objects()] {
+            self.until(&format!("{kind} are gone"), || async {
+                let all = self.get(&kind).await?["items"].as_array()?.clone();
+                for object in &all {
+                    let name = object["metadata"]["name"].as_str()?;
+                    let path = format!("{kind}/{name}");
+                    // It may be gone by now.
+                    self.send(Method::PATCH, &path, "merge-patch+json", &freed)
+                        .await
+                        .ok();
+                }
+                all.is_empty().then_some(())
             })
             .await;
         }

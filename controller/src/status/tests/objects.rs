@@ -441,3 +441,20 @@ fn long_messages_are_cut_and_odd_reasons_made_words() {
     assert_eq!(ready["reason"], "exitcode1");
     assert!(ready["message"].as_str().unwrap().len() <= 1_024);
 }
+
+#[test]
+fn conditions_that_old_add_ons_wrote_without_a_time_are_dropped() {
+    let mut object = json!({"metadata": {}, "spec": {"scaleTargetRef": {"name": "a"}}});
+    object["status"] = json!({"conditions": [
+        {"type": "Old", "status": "True", "timestamp": "2024-01-15T08:00:00Z"},
+        {"type": "Audited", "status": "True", "reason": "a", "message": "", "lastTransitionTime": "2024-01-15T08:00:00Z"},
+    ]});
+    let report = report(ObjectKind::HttpScaledObject, Outcome::Ok);
+    let after = patched(
+        object.clone(),
+        &patch(&object, &seen(&report, &[], 0)).unwrap(),
+    );
+    let all = after["status"]["conditions"].as_array().unwrap();
+    let types: Vec<&str> = all.iter().map(|c| c["type"].as_str().unwrap()).collect();
+    assert_eq!(types, ["Ready", "Audited"]);
+}
