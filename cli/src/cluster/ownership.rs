@@ -107,3 +107,7 @@ fn concerns(report: &ObjectReport) -> FunctionId {
         FunctionId::new(&report.object.namespace, kind, &report.object.name)
     })
 }
+
+#[cfg(test)]
+#[path = "ownership_tests.rs"]
+mod tests;
