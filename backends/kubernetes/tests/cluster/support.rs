@@ -37,9 +37,7 @@ where
     T: Future<Output = ()> + Send + 'static,
 {
     let Some(file) = std::env::var_os("ZERON_TEST_KUBECONFIG") else {
-        let line = format!("SKIPPED: {name}: ZERON_TEST_KUBECONFIG names no cluster\n");
-        // Past the capture of the test harness.
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skip(name, "ZERON_TEST_KUBECONFIG names no cluster");
         return;
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -66,6 +64,17 @@ where
             std::panic::resume_unwind(error.into_panic());
         }
     });
+}
+
+/// Past the capture of the test harness, and into the report that is counted.
+fn skip(name: &str, why: &str) {
+    let line = format!("SKIPPED: {name}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(report) = std::env::var_os("ZERON_SKIP_REPORT") {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.create(true).append(true).open(report).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
 
 impl Cluster {
