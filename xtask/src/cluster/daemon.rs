@@ -135,13 +135,15 @@ pub(crate) fn kill(pid: u32) {
 /// When a process began, in ticks since boot; `None` when it does not run (any more).
 fn began(pid: u32) -> Option<u64> {
     let fields = stat(pid)?;
-    let mut fields = fields.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
+    // The state is the third field of the line.
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3).copied();
+    let threads: u32 = field(20)?.parse().ok()?;
+    // Of an ended one other threads may still be about to give its ports back.
+    if matches!(field(3)?, "Z" | "X") && threads <= 1 {
         return None;
     }
-    // The 22nd field of the line; the state is the third.
-    fields.nth(18)?.parse().ok()
+    field(22)?.parse().ok()
 }
 
 /// The process that a process was started by.
