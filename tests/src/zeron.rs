@@ -357,12 +357,17 @@ impl Drop for Zeron {
     }
 }
 
+/// The program under test, to be given arguments and started.
+pub fn program() -> Command {
+    Command::new(binary::zeron())
+}
+
 /// Runs a command that needs no running zeron.
 ///
 /// # Panics
 /// When it cannot be started.
 pub fn command(args: &[&str], prepare: impl FnOnce(&mut Command)) -> Output {
-    let mut command = Command::new(binary::zeron());
+    let mut command = program();
     command.args(args).stdin(Stdio::null()).env("NO_COLOR", "1");
     prepare(&mut command);
     let output = command.output().expect("zeron was built");

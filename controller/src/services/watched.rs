@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::Deserialize;
 
-use super::annotations::{ACTIVATOR, HANDED_BACK, PORTS, SELECTOR, STATUS};
+use super::annotations::{ACTIVATOR, ADOPTED_FROM, HANDED_BACK, PORTS, SELECTOR, STATUS};
 
 const KEPT: [&str; 5] = [ACTIVATOR, HANDED_BACK, PORTS, SELECTOR, STATUS];
 
@@ -25,8 +25,10 @@ impl From<Service> for WatchedService {
     fn from(service: Service) -> Self {
         let Service { metadata, spec, .. } = service;
         let mut annotations = metadata.annotations.unwrap_or_default();
+        // What an import took over is led by `alias`, whose selector this annotation keeps, too.
+        let is_taken_over = annotations.contains_key(ADOPTED_FROM);
         annotations.retain(|key, _| KEPT.contains(&key.as_str()));
-        let is_marked = annotations.keys().any(|key| key != HANDED_BACK);
+        let is_marked = !is_taken_over && annotations.keys().any(|key| key != HANDED_BACK);
         let meta = ObjectMeta {
             name: metadata.name,
             namespace: metadata.namespace,

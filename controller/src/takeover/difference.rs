@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::finding::{Finding, Level};
 use super::object::{Kind, Object, ObjectName};
-use super::plan::{IsBuiltIn, Request, scales_interceptors};
+use super::plan::{IsBuiltIn, Request, may_switch_back, scales_interceptors};
 use super::survey::{Part, Survey};
 
 /// Sources of a TriggerAuthentication that are not read here.
@@ -18,6 +18,10 @@ const UNREAD_SOURCES: [&str; 8] = [
     "oauth2",
     "podIdentity",
 ];
+
+/// Why objects of requests stay with KEDA.
+pub(super) const SHARED_SERVICE: &str = "the interceptors' Service serves all namespaces, and beside \
+    a live KEDA zeron routes only what it took over: take the HTTP objects of all namespaces at once";
 
 /// A trigger that means requests which we count ourselves: one of the HTTP add-on's scaler.
 pub(super) fn is_http(scaled: &Object) -> bool {
@@ -124,7 +128,7 @@ pub(super) fn handback(survey: &Survey, request: &Request) -> Vec<Finding> {
              only when it has ready pods",
         ));
     }
-    if request.namespace.is_some() && !survey.proxies.is_empty() {
+    if !may_switch_back(survey, request) && !survey.proxies.is_empty() {
         findings.push(Finding::general(
             Level::Warning,
             "services",

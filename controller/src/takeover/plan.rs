@@ -46,7 +46,12 @@ pub fn import(survey: &Survey, request: &Request, is_built_in: IsBuiltIn<'_>) ->
     let scope = Scope::new(survey, request);
     let mut unscaled = Vec::new();
     let mut ours = Vec::new();
+    let takes_requests = may_switch(survey, request);
     for object in scope.objects() {
+        if is_of_requests(object) && !takes_requests {
+            unscaled.push((object.id(), difference::SHARED_SERVICE.to_owned()));
+            continue;
+        }
         match difference::unscaled(object, is_built_in) {
             Some(why) => unscaled.push((object.id(), why)),
             None => ours.push(object),
@@ -158,6 +163,33 @@ fn origin(object: &Object) -> Origin {
     }
 }
 
+/// An object of the HTTP add-on, or one that its requests scale.
+fn is_of_requests(object: &Object) -> bool {
+    matches!(object.kind, Kind::HttpScaledObject | Kind::InterceptorRoute)
+        || object.kind == Kind::ScaledObject && difference::is_http(object)
+}
+
+/// Whether the interceptors' Service may be led to us: it serves all namespaces, and beside a live
+/// KEDA we route for what we took over alone.
+pub(super) fn may_switch(survey: &Survey, request: &Request) -> bool {
+    let is_left = |object: &Object| {
+        is_of_requests(object)
+            && !is_adopted(object)
+            && request.namespace.as_deref().is_some_and(|namespace| object.namespace() != namespace)
+    };
+    !request.is_beside || !survey.objects.iter().any(is_left)
+}
+
+/// Whether it may be given back: nothing that we took over and keep is behind it.
+pub(super) fn may_switch_back(survey: &Survey, request: &Request) -> bool {
+    let is_kept = |object: &Object| {
+        is_of_requests(object)
+            && is_adopted(object)
+            && request.namespace.as_deref().is_some_and(|namespace| object.namespace() != namespace)
+    };
+    !survey.objects.iter().any(is_kept)
+}
+
 struct Import<'a> {
     survey: &'a Survey,
     request: &'a Request,
@@ -179,7 +211,7 @@ impl Import<'_> {
         steps.extend(scaled.map(|object| Step::AwaitManaged {
             object: object.id(),
         }));
-        if self.scope.has_http {
+        if self.scope.has_http && may_switch(self.survey, self.request) {
             steps.extend(self.switches());
         }
         steps
@@ -272,7 +304,7 @@ impl Handback<'_> {
             .collect();
         let held = objects.iter().map(|o| Step::Hold { object: o.id() });
         let mut steps: Vec<Step> = held.collect();
-        if self.scope.has_http && self.request.namespace.is_none() {
+        if self.scope.has_http && may_switch_back(self.survey, self.request) {
             for part in [Part::Interceptor, Part::HttpScaler, Part::HttpOperator] {
                 steps.extend(self.start(part));
             }

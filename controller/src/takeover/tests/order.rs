@@ -291,6 +291,45 @@ fn beside_a_live_keda_objects_are_labelled_and_keda_must_exclude_them() {
 }
 
 #[test]
+fn beside_keda_the_proxy_is_led_to_us_only_with_all_that_is_behind_it() {
+    let mut cluster = survey();
+    let mut other = object(Kind::HttpScaledObject, "bank", "other", json!({}));
+    other.value["metadata"]["namespace"] = json!("bank");
+    cluster.objects.push(other);
+    let request = Request {
+        is_beside: true,
+        namespace: Some("shop".to_owned()),
+        ..request()
+    };
+    let plan = import(&cluster, &request);
+    let names = |plan: &Plan| -> Vec<String> {
+        let adopted = plan.steps.iter().filter(|s| matches!(s, Step::Adopt { .. }));
+        adopted.filter_map(|s| s.object().map(|o| o.name.clone())).collect()
+    };
+    assert_eq!(names(&plan), ["orders"]);
+    assert!(!plan.steps.iter().any(|s| matches!(s, Step::Switch { .. })));
+    let all = Request { namespace: None, ..request };
+    let plan = import(&cluster, &all);
+    assert_eq!(names(&plan), ["orders", "web", "web", "other"]);
+    position(&plan, |s| matches!(s, Step::Switch { .. }));
+}
+
+#[test]
+fn the_proxy_stays_ours_while_another_namespace_needs_it() {
+    let mut cluster = survey();
+    cluster.objects.push(object(Kind::HttpScaledObject, "bank", "other", json!({})));
+    let there = import(&cluster, &request());
+    run(&mut cluster, &there);
+    let one = Request {
+        namespace: Some("shop".to_owned()),
+        ..request()
+    };
+    let plan = handback(&cluster, &one);
+    assert!(!plan.steps.iter().any(|s| matches!(s, Step::SwitchBack { .. })));
+    assert!(plan.findings.iter().any(|f| f.topic == "services"));
+}
+
+#[test]
 fn one_namespace_alone_is_possible_and_says_what_it_means_for_others() {
     let mut cluster = survey();
     let mut other = kafka("elsewhere");
