@@ -13,8 +13,8 @@ use super::{DNS_ADDRESS, NODE_ADDRESS, POD_RANGE, SERVICE_RANGE, iptables};
 /// A bridge without ports: packets to pods and Services that do not exist (yet) end there, on this machine.
 const SINK: &str = "zeron0";
 
-/// The first of two routing rules' priorities.
-const RULE: u32 = 10_244;
+/// Priorities of our routing rules.
+const RULES: [&str; 3] = ["10244", "10245", "10246"];
 
 /// Settings of the kernel that the kubelet, kube-proxy and the network need or change.
 const KERNEL: [&str; 7] = [
@@ -64,21 +64,16 @@ pub(crate) fn prepare(state: &State) -> anyhow::Result<()> {
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch forwarding on")
 }
 
-/// What pods send goes to this machine's own addresses or nowhere: never out by the default route.
+/// What pods send goes to pods, Services and this machine's own addresses (which come first), or nowhere: never out by
+/// another route of this machine.
 fn keep_pods_here() -> anyhow::Result<()> {
-    let (first, second) = (RULE.to_string(), (RULE + 1).to_string());
-    let mut local = vec!["rule", "add", "priority", &first, "from", POD_RANGE];
-    local.extend(["lookup", "main", "suppress_prefixlength", "0"]);
-    ip(&local)?;
-    ip(&[
-        "rule",
-        "add",
-        "priority",
-        &second,
-        "from",
-        POD_RANGE,
-        "unreachable",
-    ])
+    let rule = |priority, rest: &[&str]| {
+        let all = ["rule", "add", "priority", priority, "from", POD_RANGE];
+        ip(&[&all[..], rest].concat())
+    };
+    rule(RULES[0], &["to", POD_RANGE, "lookup", "main"])?;
+    rule(RULES[1], &["to", SERVICE_RANGE, "lookup", "main"])?;
+    rule(RULES[2], &["unreachable"])
 }
 
 /// Two kubelets or kube-proxies on one machine would destroy each other's work.
@@ -129,10 +124,9 @@ fn undo(line: &str) -> anyhow::Result<()> {
 }
 
 fn remove_network() -> anyhow::Result<()> {
-    for priority in [RULE, RULE + 1] {
-        let priority = priority.to_string();
-        if output("ip", &["rule", "list", "priority", &priority])?.contains(POD_RANGE) {
-            ip(&["rule", "del", "priority", &priority])?;
+    for priority in RULES {
+        if output("ip", &["rule", "list", "priority", priority])?.contains(POD_RANGE) {
+            ip(&["rule", "del", "priority", priority])?;
         }
     }
     let addresses = output("ip", &["address", "show", "dev", "lo"])?;
