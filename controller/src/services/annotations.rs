@@ -18,6 +18,9 @@ pub const STATUS: &str = "zeron.dev/activator-status";
 /// `"true"`: the Service was given back; the opt-in has no effect any more.
 pub const HANDED_BACK: &str = "zeron.dev/handed-back";
 
+/// On Services of the HTTP add-on that were taken over: [`crate::alias`] leads those.
+pub const ADOPTED_FROM: &str = "zeron.dev/adopted-from";
+
 /// Allotted ports by Service port.
 pub type Ports = BTreeMap<u16, NonZeroU16>;
 

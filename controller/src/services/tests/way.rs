@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::{Value, json};
 
-use crate::services::annotations::{ACTIVATOR, HANDED_BACK, PORTS, SELECTOR, STATUS};
+use crate::services::annotations::{ACTIVATOR, ADOPTED_FROM, HANDED_BACK, PORTS, SELECTOR, STATUS};
 use crate::services::observed::{Observed, Refusal};
 use crate::services::plan::{Next, Step, World, next};
 use crate::services::watched::WatchedService;
@@ -388,4 +388,16 @@ fn a_watched_service_without_marks_keeps_next_to_nothing() {
     let watched = WatchedService::from(service);
     assert!(!watched.is_marked());
     assert!(watched.annotations().is_empty());
+}
+
+#[test]
+fn a_service_that_a_take_over_leads_is_left_to_the_aliases() {
+    let service: Service = serde_json::from_value(json!({
+        "metadata": { "name": "proxy", "annotations": {
+            SELECTOR: r#"{"app":"interceptor"}"#, ADOPTED_FROM: "http-add-on",
+        } },
+        "spec": { "ports": [{ "port": 8080 }] },
+    }))
+    .unwrap();
+    assert!(!WatchedService::from(service).is_marked());
 }
