@@ -28,6 +28,13 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// are not ready, then the newest. Idempotent. Unknown functions are ignored with a warning.
     fn scale(&self, function: &FunctionId, replicas: u32, victims: &[EndpointId]);
 
+    /// The replicas that go on the way down to `replicas`, where the platform chooses them by
+    /// itself, as it does for StatefulSets; `None`: whoever scales in chooses.
+    fn predicted_victims(&self, function: &FunctionId, replicas: u32) -> Option<Vec<EndpointId>> {
+        let _ = (function, replicas);
+        None
+    }
+
     /// Sends every change of every function's endpoints to `sink`, beginning with the state now.
     fn subscribe(&self, sink: Arc<dyn EndpointSink>);
 }

@@ -346,12 +346,16 @@ impl Task {
         match step {
             Step::Scale { count, victims } => self.backend.scale(function, count, &victims),
             Step::Cancel(id) => self.outbox.send(ToActivator::Cancel(id)),
-            Step::Drain { id, count } => self.outbox.send(ToActivator::Drain(Drain {
-                id,
-                function: function.clone(),
-                count,
-                victims: None,
-            })),
+            Step::Drain { id, count } => {
+                let left = self.entries.get(function).map(|it| it.replicas.current());
+                let victims = left.and_then(|it| self.backend.predicted_victims(function, it));
+                self.outbox.send(ToActivator::Drain(Drain {
+                    id,
+                    function: function.clone(),
+                    count,
+                    victims,
+                }));
+            }
         }
     }
 

@@ -90,6 +90,19 @@ async fn an_idle_function_is_drained_then_stopped_and_rests_without_a_timer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn replicas_that_the_platform_chooses_are_the_ones_that_are_drained() {
+    let mut rig = Rig::start();
+    rig.backend.order("set");
+    rig.apply(function("set", vec![group(from_zero(), None)]));
+    settle().await;
+    rig.wake("set", 0, 1).await;
+    rig.report("set", 1.0, 1, 1, 0).await;
+    rig.silence().await;
+    let drain = rig.drain(Duration::from_secs(200)).await;
+    assert_eq!(drain.victims.map(|it| it.len()), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wake_during_the_last_drain_takes_it_back() {
     let mut rig = Rig::start();
     rig.apply(function("hello", vec![group(from_zero(), None)]));

@@ -1,7 +1,7 @@
 //! A back end whose replicas are ready at once, sources that answer what they are told, and a rig
 //! that plays the activator.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,10 +72,17 @@ struct BackendState {
     sink: Option<Arc<dyn EndpointSink>>,
     asked: HashMap<FunctionId, Vec<u32>>,
     replicas: HashMap<FunctionId, Vec<EndpointId>>,
+    /// Functions whose newest replicas go first, as the platform chooses.
+    ordered: HashSet<FunctionId>,
     next: u64,
 }
 
 impl FakeBackend {
+    /// The platform chooses the replicas of `name` that go.
+    pub(super) fn order(&self, name: &str) {
+        self.state.lock().ordered.insert(id(name));
+    }
+
     /// Every count that was asked for.
     pub(super) fn asked(&self, name: &str) -> Vec<u32> {
         let state = self.state.lock();
@@ -171,6 +178,14 @@ impl Backend for FakeBackend {
             .push(replicas);
         state.resize(function, replicas, victims);
         self.changed.notify_all();
+    }
+
+    fn predicted_victims(&self, function: &FunctionId, replicas: u32) -> Option<Vec<EndpointId>> {
+        let state = self.state.lock();
+        let all = state.replicas.get(function)?;
+        let left = usize::try_from(replicas).unwrap();
+        let is_ordered = state.ordered.contains(function);
+        is_ordered.then(|| all.get(left..).unwrap_or_default().to_vec())
     }
 
     fn subscribe(&self, sink: Arc<dyn EndpointSink>) {

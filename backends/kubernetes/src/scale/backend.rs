@@ -108,15 +108,6 @@ impl KubernetesBackend {
         self.inner.writer.events.subscribe()
     }
 
-    /// The replicas that go on the way to `count`, where the platform chooses them by itself
-    /// (StatefulSets); `None`: whoever scales in chooses.
-    pub fn predicted_victims(&self, id: &FunctionId, count: u32) -> Option<Vec<EndpointId>> {
-        let target = self.pods.target(id)?;
-        target
-            .removes_highest_ordinal()
-            .then(|| victims::predicted(&self.pods.replicas(id), count))
-    }
-
     /// Functions whose write waits or is under way.
     pub fn waiting(&self) -> usize {
         self.inner.queue.lock().len()
@@ -138,6 +129,13 @@ impl Backend for KubernetesBackend {
                 functions.insert(id, known);
             }
         }
+    }
+
+    fn predicted_victims(&self, id: &FunctionId, count: u32) -> Option<Vec<EndpointId>> {
+        let target = self.pods.target(id)?;
+        target
+            .removes_highest_ordinal()
+            .then(|| victims::predicted(&self.pods.replicas(id), count))
     }
 
     /// Only forgets: the replicas stay as they are.
