@@ -134,12 +134,6 @@ fn static_route(node: &Node<'_>, namespace: &str, config: &ConfigSet) -> Option<
             &[("WhenUnavailable", false), ("Always", true)],
         )
         .unwrap_or(false);
-    if !is_always {
-        fields.warn(
-            "responseMode",
-            "WhenUnavailable: a request that is answered so wakes the function here",
-        );
-    }
     if !fields.has("response") {
         fields.error("response", "is missing");
     }
