@@ -72,7 +72,7 @@ pub struct Declared {
 }
 
 /// How one object fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectReport {
     /// Which object.
     pub object: ObjectKey,
@@ -93,7 +93,7 @@ pub struct ObjectReport {
 }
 
 /// Whether an object is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It is, but for what `partial` says.
     Ok,
@@ -123,7 +123,7 @@ pub enum Outcome {
 }
 
 /// Who has what an object wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Conflict {
     /// A host belongs to an older object, or one of another namespace. Its other hosts work.
     Host {
@@ -162,7 +162,7 @@ pub enum Conflict {
 }
 
 /// A Secret that may not be read.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeniedSecret {
     /// Its namespace.
     pub namespace: Arc<str>,

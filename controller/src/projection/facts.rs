@@ -8,8 +8,12 @@ use zeron_backend_kubernetes::LabelSelector;
 use zeron_backend_kubernetes::target::failure_of_status;
 use zeron_core::{FunctionId, StartFailure};
 
+use super::few::Few;
 use super::json::{annotation, at, at_json_path, items, labels, text};
 use super::key::{ObjectKey, ObjectKind, TargetKind};
+
+/// Labels, sorted.
+pub(super) type Labels = Few<(Box<str>, Box<str>)>;
 
 /// What an object says about others.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +72,7 @@ pub(super) struct AuthenticationFacts {
 /// Of a Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ServiceFacts {
-    pub(super) selector: BTreeMap<String, String>,
+    pub(super) selector: Labels,
     pub(super) is_opted: bool,
 }
 
@@ -86,7 +90,7 @@ pub(super) struct AutoscalerFacts {
 pub(super) struct TargetFacts {
     pub(super) id: FunctionId,
     pub(super) kind: Arc<TargetKind>,
-    pub(super) labels: BTreeMap<String, String>,
+    pub(super) labels: Labels,
     pub(super) selector: Arc<LabelSelector>,
     pub(super) replicas: Option<u32>,
     pub(super) resource_version: Option<Arc<str>>,
@@ -263,7 +267,7 @@ fn authentication(object: &Value) -> AuthenticationFacts {
 
 fn service(object: &Value) -> ServiceFacts {
     ServiceFacts {
-        selector: labels(object, &["spec", "selector"]),
+        selector: few(labels(object, &["spec", "selector"])),
         // On its way back it keeps its ports until nobody dials them any more.
         is_opted: annotation(object, "zeron.dev/activator") == Some("true")
             || (annotation(object, "zeron.dev/selector").is_some()
@@ -303,10 +307,10 @@ fn target(key: &ObjectKey, kind: &Arc<TargetKind>, object: &Value) -> TargetFact
         .any(|o| at(o, &["controller"]) == Some(&Value::Bool(true)));
     TargetFacts {
         id: kind.function(&key.namespace, &key.name),
-        labels: match template.is_empty() {
+        labels: few(match template.is_empty() {
             true => labels(object, &["spec", "selector", "matchLabels"]),
             false => template,
-        },
+        }),
         selector: Arc::new(selector.unwrap_or_default()),
         replicas: replicas.and_then(|n| u32::try_from(n).ok()),
         resource_version: text(object, &["metadata", "resourceVersion"]).map(Arc::from),
@@ -314,4 +318,9 @@ fn target(key: &ObjectKey, kind: &Arc<TargetKind>, object: &Value) -> TargetFact
         is_part: &*kind.kind == "ReplicaSet" && is_owned,
         kind: kind.clone(),
     }
+}
+
+fn few(labels: BTreeMap<String, String>) -> Labels {
+    let pair = |(key, value): (String, String)| (key.into_boxed_str(), value.into_boxed_str());
+    labels.into_iter().map(pair).collect()
 }

@@ -13,6 +13,7 @@ use super::Projection;
 use super::changes::{Changes, Conflict, Declared, DeniedSecret, Outcome};
 use super::compile::{Compiled, Verdict, compile};
 use super::facts::{Facts, TargetFacts};
+use super::few::Few;
 use super::key::{ObjectKey, ObjectKind};
 use super::members::{Gathered, Members};
 use super::report::Finding;
@@ -23,17 +24,17 @@ use super::snapshot::{is_wake_allowed, wake_count};
 pub(super) struct State {
     pub(super) declared: Declared,
     /// Its routes, with the objects that declare them; hosts of others among them.
-    pub(super) routes: Vec<(ObjectKey, Route)>,
+    pub(super) routes: Vec<(ObjectKey, Arc<Route>)>,
     /// Its routes with the hosts that are its own.
-    pub(super) own: Vec<Route>,
-    wanted: BTreeSet<ObjectKey>,
-    fallbacks: BTreeSet<FunctionId>,
+    pub(super) own: Vec<Arc<Route>>,
+    wanted: Few<ObjectKey>,
+    fallbacks: Few<FunctionId>,
 }
 
 impl Projection {
     /// Compiles a function again.
     pub(super) fn compile(&mut self, id: &FunctionId, changes: &mut Changes) {
-        let no_users = BTreeSet::new();
+        let no_users = Few::default();
         let users = self.fallback_users.get(id).unwrap_or(&no_users);
         let mut members = Members::find(&self.index, id, users, |key| self.is_ours(key));
         for key in members.foreign.iter().chain(&members.ours) {
@@ -58,7 +59,8 @@ impl Projection {
             scalers.as_ref(),
             &namespace,
         );
-        let (wanted, fallbacks) = (gathered.wanted.clone(), gathered.fallbacks.clone());
+        let wanted = gathered.wanted.iter().cloned().collect();
+        let fallbacks = gathered.fallbacks.iter().cloned().collect();
         let references = gathered.references.clone();
         self.judge(&members, &compiled);
         let Compiled {
@@ -173,7 +175,7 @@ impl Projection {
 
     /// Routes of the function's own objects, but for those of which an InterceptorRoute of the same
     /// name takes the place.
-    fn routes(&self, members: &Members, component: &Component) -> Vec<(ObjectKey, Route)> {
+    fn routes(&self, members: &Members, component: &Component) -> Vec<(ObjectKey, Arc<Route>)> {
         let own: Vec<_> = members
             .ours
             .iter()
@@ -183,7 +185,7 @@ impl Projection {
             .collect();
         let owned = |route: &Route| {
             let (key, _) = own.iter().find(|(_, object)| *object == route.source)?;
-            Some(((*key).clone(), route.clone()))
+            Some(((*key).clone(), Arc::new(route.clone())))
         };
         component.routes.iter().filter_map(owned).collect()
     }
@@ -272,7 +274,12 @@ impl Projection {
         }
     }
 
-    fn claim_hosts(&mut self, id: &FunctionId, members: &Members, routes: &[(ObjectKey, Route)]) {
+    fn claim_hosts(
+        &mut self,
+        id: &FunctionId,
+        members: &Members,
+        routes: &[(ObjectKey, Arc<Route>)],
+    ) {
         let before: Vec<ObjectKey> = match self.functions.get(id) {
             Some(state) => state.declared.objects.clone(),
             None => Vec::new(),
@@ -286,8 +293,13 @@ impl Projection {
             let own = routes
                 .iter()
                 .filter(|(source, _)| source == key)
-                .map(|(_, route)| route);
-            let touched = self.hosts.claim(key, created.unwrap_or_default(), own);
+                .map(|(_, route)| route.as_ref());
+            let touched = self.hosts.claim(
+                key,
+                created.unwrap_or_default(),
+                own,
+                &self.options.catch_all,
+            );
             self.rehost(&touched);
             self.routed.insert(key.clone(), id.clone());
         }
@@ -307,9 +319,12 @@ impl Projection {
             return;
         }
         self.routed.remove(key);
-        let touched = self
-            .hosts
-            .claim(key, zeron_core::Timestamp::EPOCH, std::iter::empty());
+        let touched = self.hosts.claim(
+            key,
+            zeron_core::Timestamp::EPOCH,
+            std::iter::empty(),
+            &self.options.catch_all,
+        );
         self.rehost(&touched);
     }
 
@@ -381,26 +396,26 @@ impl Projection {
         &mut self,
         id: &FunctionId,
         old: Option<&State>,
-        wanted: &BTreeSet<ObjectKey>,
-        fallbacks: &BTreeSet<FunctionId>,
+        wanted: &Few<ObjectKey>,
+        fallbacks: &Few<FunctionId>,
     ) {
-        let (nothing, nobody) = (BTreeSet::new(), BTreeSet::new());
+        let (nothing, nobody) = (Few::default(), Few::default());
         let (old_wanted, old_fallbacks) =
             old.map_or((&nothing, &nobody), |old| (&old.wanted, &old.fallbacks));
-        for key in old_wanted.difference(wanted) {
+        for key in old_wanted.iter().filter(|key| !wanted.contains(key)) {
             drop_from(&mut self.users, key, id);
         }
-        for key in wanted.difference(old_wanted) {
+        for key in wanted.iter().filter(|key| !old_wanted.contains(key)) {
             self.users
                 .entry(key.clone())
                 .or_default()
                 .insert(id.clone());
         }
-        for function in old_fallbacks.difference(fallbacks) {
+        for function in old_fallbacks.iter().filter(|id| !fallbacks.contains(id)) {
             drop_from(&mut self.fallback_users, function, id);
             self.dirty.insert(function.clone());
         }
-        for function in fallbacks.difference(old_fallbacks) {
+        for function in fallbacks.iter().filter(|id| !old_fallbacks.contains(id)) {
             let users = self.fallback_users.entry(function.clone()).or_default();
             users.insert(id.clone());
             self.dirty.insert(function.clone());
@@ -411,7 +426,7 @@ impl Projection {
         let Some(old) = self.functions.remove(id) else {
             return;
         };
-        self.relink(id, Some(&old), &BTreeSet::new(), &BTreeSet::new());
+        self.relink(id, Some(&old), &Few::default(), &Few::default());
         for key in &old.declared.objects {
             self.unclaim(id, key);
             self.reports.touch([key]);
@@ -480,9 +495,9 @@ struct Product {
     function: Function,
     port: TargetPort,
     objects: Vec<ObjectKey>,
-    routes: Vec<(ObjectKey, Route)>,
-    wanted: BTreeSet<ObjectKey>,
-    fallbacks: BTreeSet<FunctionId>,
+    routes: Vec<(ObjectKey, Arc<Route>)>,
+    wanted: Few<ObjectKey>,
+    fallbacks: Few<FunctionId>,
 }
 
 /// Whether nothing changed that callers could notice: how it scales is nothing to a data plane.
@@ -494,7 +509,7 @@ fn is_same_to_callers(old: &Declared, new: &Declared) -> bool {
         && old.function.workload == new.function.workload
 }
 
-fn drop_from<K: Eq + Hash>(users: &mut HashMap<K, BTreeSet<FunctionId>>, key: &K, id: &FunctionId) {
+fn drop_from<K: Eq + Hash>(users: &mut HashMap<K, Few<FunctionId>>, key: &K, id: &FunctionId) {
     if let Some(of_key) = users.get_mut(key) {
         of_key.remove(id);
         if of_key.is_empty() {

@@ -1,11 +1,13 @@
 //! Who owns a host: its oldest claim's namespace; and of two equal rules the older one counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use zeron_core::route::HostPattern;
 use zeron_core::{Route, Timestamp};
 
 use super::changes::Conflict;
+use super::few::Few;
 use super::key::ObjectKey;
 use super::options::CatchAll;
 
@@ -16,9 +18,16 @@ pub(super) type Rank = (Timestamp, ObjectKey);
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
     /// By host: who claims it, with which rules.
-    claims: HashMap<HostPattern, BTreeMap<Rank, BTreeSet<Rule>>>,
+    claims: HashMap<HostPattern, Few<Claim>>,
     /// By object: its rank and hosts.
-    hosts_of: HashMap<ObjectKey, (Timestamp, BTreeSet<HostPattern>)>,
+    hosts_of: HashMap<ObjectKey, (Timestamp, Few<HostPattern>)>,
+}
+
+/// Who claims a host, with which rules; the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    rank: Rank,
+    rules: Few<Rule>,
 }
 
 /// What a route matches besides its host.
@@ -50,8 +59,9 @@ impl Hosts {
         object: &ObjectKey,
         created: Timestamp,
         routes: impl Iterator<Item = &'r Route>,
+        catch_all: &CatchAll,
     ) -> BTreeSet<ObjectKey> {
-        let mut wanted: BTreeMap<HostPattern, BTreeSet<Rule>> = BTreeMap::new();
+        let mut wanted: BTreeMap<HostPattern, Few<Rule>> = BTreeMap::new();
         for route in routes.filter(|route| route.port.is_none()) {
             for host in &route.hosts {
                 let rules = wanted.entry(host.clone()).or_default();
@@ -62,18 +72,26 @@ impl Hosts {
         let old = self.hosts_of.remove(object);
         if let Some((rank, hosts)) = &old {
             for host in hosts {
-                let is_kept = *rank == created && wanted.contains_key(host);
+                let claim = self.claim_of(host, &(*rank, object.clone()));
+                let is_kept = *rank == created && wanted.get(host) == claim.map(|c| &c.rules);
                 if !is_kept {
                     self.withdraw(object, *rank, host, &mut touched);
                 }
             }
         }
         for (host, rules) in &wanted {
+            // What is not allowed stands in nobody's way.
+            if *host == HostPattern::Any && !catch_all.allows(&object.namespace) {
+                continue;
+            }
             let claims = self.claims.entry(host.clone()).or_default();
-            let key = (created, object.clone());
-            if claims.get(&key) != Some(rules) {
-                claims.insert(key, rules.clone());
-                touched.extend(claims.keys().map(|(_, object)| object.clone()));
+            let claim = Claim {
+                rank: (created, object.clone()),
+                rules: rules.clone(),
+            };
+            let owner = owning_namespace(claims);
+            if claims.insert(claim.clone()) {
+                affected(claims, owner.as_ref(), &claim, &mut touched);
             }
         }
         if !wanted.is_empty() {
@@ -94,8 +112,13 @@ impl Hosts {
         let Some(claims) = self.claims.get_mut(host) else {
             return;
         };
-        claims.remove(&(rank, object.clone()));
-        touched.extend(claims.keys().map(|(_, object)| object.clone()));
+        let owner = owning_namespace(claims);
+        let is_its = |claim: &&Claim| claim.rank.0 == rank && claim.rank.1 == *object;
+        let Some(claim) = claims.iter().find(is_its).cloned() else {
+            return;
+        };
+        claims.remove(&claim);
+        affected(claims, owner.as_ref(), &claim, touched);
         if claims.is_empty() {
             self.claims.remove(host);
         }
@@ -127,8 +150,9 @@ impl Hosts {
             if *host == HostPattern::Any && !catch_all.allows(&object.namespace) {
                 return Some(Conflict::CatchAll);
             }
-            let rules = self.claims.get(host)?.get(&rank)?;
-            let owner = rules
+            let claim = self.claim_of(host, &rank)?;
+            let owner = claim
+                .rules
                 .iter()
                 .find_map(|rule| self.owner(object, host, rule))?;
             Some(Conflict::Host {
@@ -138,20 +162,51 @@ impl Hosts {
         })
     }
 
+    fn claim_of(&self, host: &HostPattern, rank: &Rank) -> Option<&Claim> {
+        let claims = self.claims.get(host)?;
+        claims.iter().find(|claim| claim.rank == *rank)
+    }
+
     /// Who has a host, or that rule of it, rather than `object`.
     fn owner(&self, object: &ObjectKey, host: &HostPattern, rule: &Rule) -> Option<&ObjectKey> {
         let claims = self.claims.get(host)?;
-        let (_, first) = claims.keys().next()?;
+        let first = &claims.iter().next()?.rank.1;
         if first.namespace != object.namespace {
             return Some(first);
         }
         // Of the owner's namespace: the oldest object with that rule.
-        let same = |(key, rules): &(&Rank, &BTreeSet<Rule>)| {
-            key.1.namespace == object.namespace && rules.contains(rule)
+        let same = |claim: &&Claim| {
+            claim.rank.1.namespace == object.namespace && claim.rules.contains(rule)
         };
-        let (_, oldest) = claims.iter().find(same)?.0;
+        let oldest = &claims.iter().find(same)?.rank.1;
         Some(oldest).filter(|oldest| *oldest != object)
     }
+}
+
+/// The namespace of the oldest claim.
+fn owning_namespace(claims: &Few<Claim>) -> Option<Arc<str>> {
+    let first = claims.iter().next()?;
+    Some(Arc::clone(&first.rank.1.namespace))
+}
+
+/// Whoever fares differently because `claim` came or went: all, where the host has another owner;
+/// else the younger ones of the namespace that have one of its rules.
+fn affected(
+    claims: &Few<Claim>,
+    owner_before: Option<&Arc<str>>,
+    claim: &Claim,
+    touched: &mut BTreeSet<ObjectKey>,
+) {
+    let is_other_owner = owning_namespace(claims).as_ref() != owner_before;
+    let is_rival = |other: &&Claim| {
+        other.rank > claim.rank
+            && other.rank.1.namespace == claim.rank.1.namespace
+            && other.rules.iter().any(|rule| claim.rules.contains(rule))
+    };
+    let found = claims
+        .iter()
+        .filter(|other| is_other_owner || is_rival(other));
+    touched.extend(found.map(|other| other.rank.1.clone()));
 }
 
 fn shown(host: &HostPattern) -> String {

@@ -1,12 +1,13 @@
 //! All objects, and who concerns whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use zeron_core::FunctionId;
 
 use super::entry::Entry;
-use super::facts::{Facts, ServiceFacts};
+use super::facts::{Facts, Labels, ServiceFacts};
+use super::few::Few;
 use super::key::{ObjectKey, ObjectKind};
 
 /// Namespace, and a label as `key=value`.
@@ -15,19 +16,19 @@ type Label = (Arc<str>, Box<str>);
 /// All objects by what they concern.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    pub(super) objects: HashMap<ObjectKey, Entry>,
+    pub(super) objects: HashMap<ObjectKey, Box<Entry>>,
     /// What holds the replicas of a function.
     holders: HashMap<FunctionId, ObjectKey>,
     /// ScaledObjects, HTTPScaledObjects and autoscalers by the function that they name.
-    claimants: HashMap<FunctionId, BTreeSet<ObjectKey>>,
+    claimants: HashMap<FunctionId, Few<ObjectKey>>,
     /// What holds replicas, by each label of its pods.
-    by_label: HashMap<Label, BTreeSet<FunctionId>>,
+    by_label: HashMap<Label, Few<FunctionId>>,
     /// Services by the first label of their selector.
-    by_selector: HashMap<Label, BTreeSet<ObjectKey>>,
+    by_selector: HashMap<Label, Few<ObjectKey>>,
     /// InterceptorRoutes by the Service that they lead to.
-    routes: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    routes: HashMap<ObjectKey, Few<ObjectKey>>,
     /// ScaledObjects by the HTTP objects that their triggers name.
-    namers: HashMap<ObjectKey, BTreeSet<ObjectKey>>,
+    namers: HashMap<ObjectKey, Few<ObjectKey>>,
 }
 
 /// Where an InterceptorRoute's or a fallback's Service leads.
@@ -43,7 +44,7 @@ pub(super) enum Lead {
 
 impl Index {
     pub(super) fn get(&self, key: &ObjectKey) -> Option<&Entry> {
-        self.objects.get(key)
+        self.objects.get(key).map(Box::as_ref)
     }
 
     pub(super) fn facts(&self, key: &ObjectKey) -> Option<&Facts> {
@@ -54,7 +55,7 @@ impl Index {
     pub(super) fn insert(&mut self, key: &ObjectKey, entry: Entry) -> Option<Entry> {
         let old = self.remove(key);
         self.link(key, &entry.facts, true);
-        self.objects.insert(key.clone(), entry);
+        self.objects.insert(key.clone(), Box::new(entry));
         old
     }
 
@@ -62,7 +63,7 @@ impl Index {
     pub(super) fn remove(&mut self, key: &ObjectKey) -> Option<Entry> {
         let old = self.objects.remove(key)?;
         self.link(key, &old.facts, false);
-        Some(old)
+        Some(*old)
     }
 
     fn link(&mut self, key: &ObjectKey, facts: &Facts, is_added: bool) {
@@ -135,11 +136,7 @@ impl Index {
     }
 
     /// Services whose pods have these labels.
-    pub(super) fn services_of(
-        &self,
-        namespace: &Arc<str>,
-        labels: &BTreeMap<String, String>,
-    ) -> Vec<ObjectKey> {
+    pub(super) fn services_of(&self, namespace: &Arc<str>, labels: &Labels) -> Vec<ObjectKey> {
         let at = |pair| self.by_selector.get(&(namespace.clone(), pair));
         let found = pairs(labels).filter_map(at).flatten();
         let selects = |key: &&ObjectKey| match self.facts(key) {
@@ -153,7 +150,7 @@ impl Index {
     pub(super) fn selected(&self, namespace: &Arc<str>, service: &ServiceFacts) -> Vec<FunctionId> {
         let sets =
             pairs(&service.selector).map(|pair| self.by_label.get(&(namespace.clone(), pair)));
-        let mut smallest: Option<&BTreeSet<FunctionId>> = None;
+        let mut smallest: Option<&Few<FunctionId>> = None;
         for set in sets {
             let Some(set) = set else { return Vec::new() };
             if smallest.is_none_or(|s| set.len() < s.len()) {
@@ -207,7 +204,7 @@ impl Index {
 
     /// How many bytes of objects are kept.
     pub(super) fn bytes(&self) -> usize {
-        let size = |entry: &Entry| entry.bytes.len() + entry.previous().map_or(0, <[u8]>::len);
+        let size = |entry: &Box<Entry>| entry.bytes.len() + entry.previous().map_or(0, <[u8]>::len);
         self.objects.values().map(size).sum()
     }
 }
@@ -221,22 +218,20 @@ pub(super) fn service_key(namespace: &Arc<str>, name: &Arc<str>) -> ObjectKey {
     }
 }
 
-fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = Box<str>> {
+fn pairs(labels: &Labels) -> impl Iterator<Item = Box<str>> {
     labels
         .iter()
         .map(|(key, value)| format!("{key}={value}").into_boxed_str())
 }
 
-fn selects(service: &ServiceFacts, labels: &BTreeMap<String, String>) -> bool {
-    !service.selector.is_empty()
-        && service
-            .selector
-            .iter()
-            .all(|(key, value)| labels.get(key) == Some(value))
+/// Both are sorted and small.
+fn selects(service: &ServiceFacts, labels: &Labels) -> bool {
+    let selector = &service.selector;
+    !selector.is_empty() && selector.iter().all(|label| labels.contains(label))
 }
 
 fn set<K: Eq + std::hash::Hash, V: Ord + Clone>(
-    map: &mut HashMap<K, BTreeSet<V>>,
+    map: &mut HashMap<K, Few<V>>,
     key: K,
     value: &V,
     is_added: bool,

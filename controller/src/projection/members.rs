@@ -8,6 +8,7 @@ use serde_json::Value;
 use zeron_core::FunctionId;
 
 use super::facts::{AuthenticationFacts, Facts, ScaledFacts};
+use super::few::Few;
 use super::index::{Index, Lead, service_key};
 use super::json::{items, text};
 use super::key::{ObjectKey, ObjectKind};
@@ -33,7 +34,7 @@ impl Members {
     pub(super) fn find(
         index: &Index,
         function: &FunctionId,
-        fallback_users: &BTreeSet<FunctionId>,
+        fallback_users: &Few<FunctionId>,
         is_ours: impl Fn(&ObjectKey) -> bool,
     ) -> Self {
         let mut members = Self::default();

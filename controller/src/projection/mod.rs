@@ -8,6 +8,7 @@ mod changes;
 mod compile;
 mod entry;
 mod facts;
+mod few;
 mod function;
 mod hosts;
 mod index;
@@ -34,6 +35,7 @@ pub use unresolved::ResolvedOnly;
 
 use entry::{Entry, Quality};
 use facts::Facts;
+use few::Few;
 use function::State;
 use hosts::Hosts;
 use index::{Index, service_key};
@@ -47,9 +49,9 @@ pub struct Projection {
     /// Functions that are declared.
     functions: BTreeMap<FunctionId, State>,
     /// Functions by the objects that were looked for when they were compiled.
-    users: HashMap<ObjectKey, BTreeSet<FunctionId>>,
+    users: HashMap<ObjectKey, Few<FunctionId>>,
     /// By function: others whose requests come to it when they do not get ready.
-    fallback_users: HashMap<FunctionId, BTreeSet<FunctionId>>,
+    fallback_users: HashMap<FunctionId, Few<FunctionId>>,
     hosts: Hosts,
     /// By object with routes: the function that they lead to.
     routed: HashMap<ObjectKey, FunctionId>,
@@ -265,7 +267,7 @@ impl Projection {
             self.reports.touch([key]);
         }
         entry.quality = std::mem::replace(&mut old.quality, Quality::Good);
-        *old = entry;
+        **old = entry;
     }
 
     fn replace(&mut self, key: &ObjectKey, mut entry: Entry) {

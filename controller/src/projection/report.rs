@@ -1,6 +1,7 @@
 //! How each object fares, said once and again only when it changes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use zeron_core::FunctionId;
@@ -14,8 +15,9 @@ use super::key::{ObjectKey, ObjectKind};
 /// What was found about objects, and what was said.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    findings: HashMap<ObjectKey, Finding>,
-    said: HashMap<ObjectKey, ObjectReport>,
+    findings: HashMap<ObjectKey, Box<Finding>>,
+    /// A digest of what was said of each.
+    said: HashMap<ObjectKey, u64>,
     dirty: BTreeSet<ObjectKey>,
 }
 
@@ -49,9 +51,7 @@ impl Reports {
     }
 
     pub(super) fn find(&mut self, key: &ObjectKey, finding: Finding) {
-        if self.findings.get(key) != Some(&finding) {
-            self.findings.insert(key.clone(), finding);
-        }
+        self.findings.insert(key.clone(), Box::new(finding));
         self.dirty.insert(key.clone());
     }
 }
@@ -68,13 +68,13 @@ impl Projection {
                 continue;
             }
             if let Some(finding) = self.alone(&key) {
-                self.reports.findings.insert(key.clone(), finding);
+                self.reports.findings.insert(key.clone(), Box::new(finding));
             }
             let Some(report) = self.report_on(&key) else {
                 continue;
             };
-            if self.reports.said.get(&key) != Some(&report) {
-                self.reports.said.insert(key, report.clone());
+            let digest = digest(&report);
+            if self.reports.said.insert(key, digest) != Some(digest) {
                 changes.reports.push(report);
             }
         }
@@ -141,6 +141,12 @@ impl Projection {
             | Facts::None => None,
         }
     }
+}
+
+fn digest(report: &ObjectReport) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    report.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn invalid(problem: &str) -> Finding {

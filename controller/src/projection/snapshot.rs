@@ -16,19 +16,23 @@ impl Projection {
             let Some(state) = self.functions.get_mut(&function) else {
                 continue;
             };
-            let own = |(object, route): &(ObjectKey, Route)| {
+            let own = |(object, route): &(ObjectKey, Arc<Route>)| {
                 let hosts = self.hosts.own(object, route, &self.options.catch_all);
-                let route = Route {
+                if hosts == route.hosts {
+                    return Some(Arc::clone(route));
+                }
+                let rest = Route {
                     hosts,
-                    ..route.clone()
+                    ..Route::clone(route)
                 };
-                Some(route).filter(|route| !route.hosts.is_empty())
+                Some(Arc::new(rest)).filter(|route| !route.hosts.is_empty())
             };
             state.own = state.routes.iter().filter_map(own).collect();
         }
         let mut snapshot = RouteSnapshot::default();
         for state in self.functions.values() {
-            snapshot.routes.extend(state.own.iter().cloned());
+            let own = state.own.iter().map(|route| Route::clone(route));
+            snapshot.routes.extend(own);
             let declared = &state.declared;
             snapshot.functions.push(RoutedFunction {
                 function: Arc::clone(&declared.function),

@@ -89,6 +89,7 @@ fn settle(function: &mut Function, routed: Option<&Routed>) {
         let group = opted::group(service, &scale.groups, concurrency);
         scale.groups.extend(group);
     }
+    scale.groups.shrink_to_fit();
     if scale.groups.is_empty() {
         scale.writer = Writer::External;
     }
