@@ -16,6 +16,9 @@ const MAX_FILES: usize = 10_000;
 /// Folders are followed so deep.
 const MAX_FOLDER_DEPTH: usize = 8;
 
+/// Makes a folder one of kustomize's: its files are parts, which mean nothing without it.
+const KUSTOMIZATION: &str = "kustomization.yaml";
+
 /// What a set of paths holds.
 #[derive(Debug, Default)]
 pub struct Sources {
@@ -27,8 +30,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads files, folders (`*.yaml`, `*.yml`, `*.json`, with their subfolders; hidden ones and
-/// `target` and `node_modules` are left out) and `-` for standard input.
+/// Reads files, folders (`*.yaml`, `*.yml`, `*.json`, with their subfolders; hidden ones, `target`,
+/// `node_modules` and those with a `kustomization.yaml` are left out) and `-` for standard input.
 pub fn read_paths(paths: &[PathBuf]) -> Sources {
     let mut sources = Sources::default();
     for path in paths {
@@ -58,8 +61,10 @@ impl Sources {
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if path.is_dir() {
-                let is_left_out =
-                    name.starts_with('.') || name == "target" || name == "node_modules";
+                let is_left_out = name.starts_with('.')
+                    || name == "target"
+                    || name == "node_modules"
+                    || path.join(KUSTOMIZATION).exists();
                 if !is_left_out {
                     self.read_folder(&path, depth + 1);
                 }

@@ -424,13 +424,17 @@ fn ports_are_assigned_fixed_or_none() {
 #[test]
 fn folders_are_read_in_order_and_files_keep_their_names() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("b")).unwrap();
+    for name in ["b", "kustomized"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
     for (name, text) in [
         ("a.yaml", "x: 1"),
         ("b/c.yml", "x: 2"),
         ("d.json", "{\"x\": 3}"),
         ("e.txt", "x: 4"),
         (".f.yaml", "x: 5"),
+        ("kustomized/g.yaml", "x: 6"),
+        ("kustomized/kustomization.yaml", "x: 7"),
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }

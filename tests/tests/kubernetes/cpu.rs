@@ -1,0 +1,85 @@
+//! A cpu trigger, from the kubelet's own figures: the cluster has no metrics API.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::json;
+use zeron_tests::Raw;
+
+use super::declare::function;
+use super::site::{DEPLOYMENT, SCALED, Site};
+
+/// Asks for as many bytes as come, until it is dropped.
+struct Load(Arc<AtomicBool>);
+
+impl Load {
+    fn on(address: SocketAddr) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&is_over);
+        thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while !end.load(Ordering::Relaxed) {
+                let Ok(mut client) = Raw::try_connect(address) else {
+                    return;
+                };
+                client.get("busy", "/bytes?n=100000000");
+                while !end.load(Ordering::Relaxed)
+                    && client.read(&mut buffer).is_ok_and(|read| read > 0)
+                {}
+            }
+        });
+        Self(is_over)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn busy_pods_are_joined_by_others() {
+    let Some(site) = Site::get("busy_pods_are_joined_by_others") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "busy", 1);
+    let requests = json!([{ "name": "function", "resources": { "requests": { "cpu": "10m" } } }]);
+    let template = json!({ "spec": { "template": { "spec": { "containers": requests } } } });
+    let patch = template.to_string();
+    namespace.kubectl(&[
+        "patch",
+        "deployment",
+        "busy",
+        "--type=strategic",
+        "-p",
+        &patch,
+    ]);
+    namespace.apply(
+        "
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: { name: busy }
+spec:
+  scaleTargetRef: { name: busy }
+  pollingInterval: 1
+  minReplicaCount: 1
+  maxReplicaCount: 3
+  triggers:
+    - { type: cpu, metricType: Utilization, metadata: { value: '50' } }
+",
+    );
+    let ready = namespace.wait_condition(SCALED, "busy", "Ready", "True");
+    assert_eq!(ready["reason"], "ScaledObjectReady");
+    let pods = namespace.wait_pods("app=busy", 1);
+    let ip = pods[0]["status"]["podIP"].as_str().unwrap();
+    let load = Load::on(format!("{ip}:8080").parse().unwrap());
+    namespace.wait_replicas(DEPLOYMENT, "busy", 3);
+    drop(load);
+    let status = namespace.get(SCALED, "busy").unwrap()["status"].clone();
+    assert_eq!(status["resourceMetricNames"], json!(["cpu"]));
+}

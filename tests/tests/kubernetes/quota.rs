@@ -1,0 +1,35 @@
+//! A ResourceQuota makes fewer pods than were asked for: that is said, and what there is serves.
+
+use zeron_tests::cluster::{Cluster, Roles};
+
+use super::declare::{Scaled, function};
+use super::site::{DEPLOYMENT, SCALED, kafka, topic};
+
+#[test]
+fn seven_of_ten_under_a_quota_are_said() {
+    const TEST: &str = "seven_of_ten_under_a_quota_are_said";
+    let Some(broker) = kafka(TEST) else { return };
+    let Some(cluster) = Cluster::get(&format!("kubernetes::{TEST}")) else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("kubernetes-quota");
+    let _roles = Roles::of(&namespace).activators(0).start();
+    namespace.apply("{ apiVersion: v1, kind: ResourceQuota, metadata: { name: seven }, spec: { hard: { pods: 7 } } }");
+    namespace.wait("v1/ResourceQuota", "seven", "to be in force", |quota| {
+        (quota["status"]["hard"]["pods"] == "7").then_some(())
+    });
+    topic(broker, "many", 1).produce(100);
+    function(&namespace, "many", 0);
+    namespace.apply(&Scaled::new("many", broker).yaml());
+    namespace.wait_replicas(DEPLOYMENT, "many", 10);
+    namespace.wait_pods("app=many", 7);
+    let blocked = namespace.wait_condition(SCALED, "many", "WritesBlocked", "True");
+    assert_eq!(blocked["reason"], "QuotaExceeded");
+    namespace.wait(SCALED, "many", "to say seven of ten", |object| {
+        let conditions = object["status"]["conditions"].as_array()?;
+        let blocked = conditions.iter().find(|c| c["type"] == "WritesBlocked")?;
+        let message = blocked["message"].as_str()?;
+        (message.contains("7 of 10") && message.contains("exceeded quota")).then_some(())
+    });
+}

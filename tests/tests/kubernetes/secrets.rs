@@ -1,0 +1,143 @@
+//! Credentials: of a Secret that may not be read, and of one that is replaced.
+
+use serde_json::{Value, json};
+use zeron_tests::broker::{Broker, PASSWORD, USER};
+use zeron_tests::cluster::{Cluster, Namespace, Roles};
+
+use super::declare::function;
+use super::site::{DEPLOYMENT, SCALED, Site, kafka, topic};
+
+const SECRET: &str = "v1/Secret";
+
+/// A ScaledObject whose broker wants the credentials of a Secret, all of one name.
+fn declare(namespace: &Namespace, broker: &Broker, name: &str, password: &str) {
+    let address = broker.ports().sasl;
+    function(namespace, name, 0);
+    namespace.apply(&format!(
+        "
+apiVersion: v1
+kind: Secret
+metadata: {{ name: {name} }}
+stringData: {{ username: {USER}, password: {password}, sasl: plaintext }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: TriggerAuthentication
+metadata: {{ name: {name} }}
+spec:
+  secretTargetRef:
+    - {{ parameter: username, name: {name}, key: username }}
+    - {{ parameter: password, name: {name}, key: password }}
+    - {{ parameter: sasl, name: {name}, key: sasl }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {{ name: {name} }}
+spec:
+  scaleTargetRef: {{ name: {name} }}
+  pollingInterval: 1
+  cooldownPeriod: 3
+  triggers:
+    - type: kafka
+      metadata: {{ bootstrapServers: '{address}', consumerGroup: {name}, topic: {name}, lagThreshold: '10', offsetResetPolicy: earliest, allowIdleConsumers: 'true' }}
+      authenticationRef: {{ name: {name} }}
+"
+    ));
+}
+
+#[test]
+fn a_secret_that_was_replaced_is_used_without_a_restart() {
+    let Some((site, broker)) = Site::with_kafka("a_secret_that_was_replaced_is_used") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    topic(broker, "rotated", 1).produce(20);
+    declare(namespace, broker, "rotated", "queen-of-hearts");
+    let ready = namespace.wait_condition(SCALED, "rotated", "Ready", "False");
+    assert_eq!(ready["reason"], "TriggerError");
+    assert!(!ready.to_string().contains("queen-of-hearts"));
+    assert_eq!(namespace.replicas(DEPLOYMENT, "rotated"), 0);
+    namespace.patch(
+        SECRET,
+        "rotated",
+        json!({ "stringData": { "password": PASSWORD } }),
+    );
+    namespace.wait_replicas(DEPLOYMENT, "rotated", 2);
+    namespace.wait_condition(SCALED, "rotated", "Ready", "True");
+}
+
+/// Rights to all that is needed but Secrets. Deleted when this is dropped.
+struct Rights<'n>(&'n Namespace);
+
+impl<'n> Rights<'n> {
+    fn grant(namespace: &'n Namespace) -> Self {
+        let name = namespace.name();
+        let cluster = namespace.cluster();
+        cluster.apply(&format!(
+            "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{ name: {name} }}
+rules:
+  - {{ apiGroups: [keda.sh, http.keda.sh, apps, apiextensions.k8s.io, autoscaling, coordination.k8s.io, discovery.k8s.io, events.k8s.io], resources: ['*'], verbs: ['*'] }}
+  - {{ apiGroups: [''], resources: [pods, services, configmaps, events, limitranges, namespaces], verbs: ['*'] }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{ name: {name} }}
+roleRef: {{ apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {name} }}
+subjects: [{{ kind: ServiceAccount, name: default, namespace: {name} }}]
+"
+        ));
+        Self(namespace)
+    }
+}
+
+impl Drop for Rights<'_> {
+    fn drop(&mut self) {
+        for kind in ["clusterrolebinding", "clusterrole"] {
+            drop(
+                self.0
+                    .cluster()
+                    .try_kubectl(&["delete", kind, self.0.name()]),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_may_not_be_read_is_named_and_stops_nobody_else() {
+    const TEST: &str = "a_secret_that_may_not_be_read_is_named";
+    let Some(broker) = kafka(TEST) else { return };
+    let Some(cluster) = Cluster::get(&format!("kubernetes::{TEST}")) else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("kubernetes-secret");
+    let _rights = Rights::grant(&namespace);
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = namespace.account("default", folder.path());
+    let _roles = Roles::of(&namespace)
+        .kubeconfig(&kubeconfig)
+        .activators(0)
+        .start();
+    topic(broker, "hidden", 1).produce(20);
+    topic(broker, "open", 1).produce(20);
+    declare(&namespace, broker, "hidden", PASSWORD);
+    function(&namespace, "open", 0);
+    namespace.apply(&super::declare::Scaled::new("open", broker).yaml());
+    let access = namespace.wait_condition(SCALED, "hidden", "SecretAccess", "False");
+    assert_eq!(access["reason"], "Forbidden");
+    let message = access["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("Secret {}/hidden", namespace.name())),
+        "{message}"
+    );
+    let is_unready = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array()?;
+        let ready = conditions.iter().find(|c| c["type"] == "Ready")?;
+        (ready["status"] != "True").then_some(())
+    };
+    namespace.wait(SCALED, "hidden", "not to be ready", is_unready);
+    namespace.wait_replicas(DEPLOYMENT, "open", 2);
+    assert_eq!(namespace.replicas(DEPLOYMENT, "hidden"), 0);
+}

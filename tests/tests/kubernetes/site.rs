@@ -1,0 +1,112 @@
+//! One set of roles, in one namespace, for all tests that run at the same time.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use zeron_tests::broker::{self, Broker, Unavailable};
+use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Roles};
+use zeron_tests::topic::Topic;
+
+pub(crate) const DEPLOYMENT: &str = "apps/v1/Deployment";
+pub(crate) const STATEFUL_SET: &str = "apps/v1/StatefulSet";
+pub(crate) const SCALED: &str = "keda.sh/v1alpha1/ScaledObject";
+pub(crate) const HTTP_SCALED: &str = "http.keda.sh/v1alpha1/HTTPScaledObject";
+pub(crate) const SERVICE: &str = "v1/Service";
+
+/// Lines of a role's log that a failing test shows.
+const SHOWN: usize = 30;
+
+/// The roles, and where they work.
+pub(crate) struct Site {
+    // Dropped in this order: whoever writes ends before what it writes on.
+    pub(crate) roles: Installation,
+    pub(crate) namespace: Namespace,
+}
+
+/// A test that uses a site; a failure shows what the site says of it.
+pub(crate) struct Guest(Arc<Site>);
+
+impl Site {
+    /// The site, and the cluster it is on; `None` where there is no cluster.
+    pub(crate) fn get(test: &str) -> Option<Guest> {
+        static SITE: Mutex<Weak<Site>> = Mutex::new(Weak::new());
+        let cluster = Cluster::get(&format!("kubernetes::{test}"))?;
+        let mut known = SITE.lock().unwrap_or_else(PoisonError::into_inner);
+        let site = known
+            .upgrade()
+            .unwrap_or_else(|| Arc::new(Self::start(cluster)));
+        *known = Arc::downgrade(&site);
+        Some(Guest(site))
+    }
+
+    /// The same with a broker.
+    pub(crate) fn with_kafka(test: &str) -> Option<(Guest, &'static Broker)> {
+        let kafka = kafka(test)?;
+        Some((Self::get(test)?, kafka))
+    }
+
+    fn start(cluster: &'static Cluster) -> Self {
+        cluster.install_crds();
+        let namespace = cluster.namespace("kubernetes");
+        // The controller leads callers of opted-in Services there.
+        namespace.stand_in("activator-0", cluster.host_address());
+        let roles = Roles::of(&namespace).for_pods().start();
+        Self { roles, namespace }
+    }
+}
+
+impl Deref for Guest {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.0
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let name = self.namespace.name();
+        let what = "so,httpso,interceptorroutes,deploy,sts,pods,svc";
+        let shown = self
+            .namespace
+            .cluster()
+            .try_kubectl(&["-n", name, "get", "-o", "wide", what]);
+        eprintln!("--- {name}\n{}", shown.unwrap_or_default());
+        let roles = [
+            &self.roles.activators,
+            &self.roles.autoscalers,
+            &self.roles.controllers,
+        ];
+        for role in roles.into_iter().flatten() {
+            let log = role.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(SHOWN)..];
+            eprintln!("--- {}\n{}", role.pid(), last.join("\n"));
+        }
+    }
+}
+
+/// The broker of this file's tests, which only processes of this machine can reach.
+pub(crate) fn kafka(test: &str) -> Option<&'static Broker> {
+    match broker::shared() {
+        Ok(broker) => Some(broker),
+        Err(Unavailable::Skip(reason)) => {
+            broker::skip(&format!("kubernetes::{test}"), reason);
+            None
+        }
+        Err(Unavailable::Failed(error)) => panic!("{error:#}"),
+    }
+}
+
+/// A topic of a name that no other test uses.
+pub(crate) fn topic(broker: &Broker, name: &str, partitions: i32) -> Topic {
+    Topic::create(&broker.address(), name, partitions)
+}
+
+/// The image of the function in examples.
+pub(crate) fn image(namespace: &Namespace) -> &'static str {
+    namespace.cluster().image(Program::Function)
+}
