@@ -3,6 +3,8 @@
 
 #[path = "kubernetes_deploy/chart.rs"]
 mod chart;
+#[path = "kubernetes_deploy/check.rs"]
+mod check;
 #[path = "kubernetes_deploy/cluster.rs"]
 mod cluster;
 #[path = "kubernetes_deploy/manifests.rs"]

@@ -1,5 +1,8 @@
 //! The manifests at work: our processes as pods, with no more rights than they have there.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -93,6 +96,74 @@ fn in_pods_an_opted_in_service_wakes_its_function_and_goes_back() {
     });
     nothing_is_forbidden(&namespace);
     drop(deployed);
+}
+
+#[test]
+fn activators_are_replaced_without_a_lost_request() {
+    let test = "kubernetes_deploy::activators_are_replaced_without_a_lost_request";
+    let Some(cluster) = Cluster::get(test) else {
+        return;
+    };
+    let namespace = cluster.namespace("roll");
+    let deployed = Pods::of(&namespace).replicas("activator", 2).deploy();
+    function(&namespace);
+    namespace.wait(SERVICE, "web", "to lead to the activators", |service| {
+        (annotation(service, "zeron.dev/activator-status") == Some("Active")).then_some(())
+    });
+    within(COLD, "its own name wakes the function", || {
+        status(&namespace).filter(|status| *status == 200)
+    });
+    let is_over = AtomicBool::new(false);
+    let (answers, lost) = std::thread::scope(|scope| {
+        let load = scope.spawn(|| ask_until(&namespace, &is_over));
+        namespace.kubectl(&["rollout", "restart", "deployment/zeron-activator"]);
+        let place = [
+            "rollout",
+            "status",
+            "deployment/zeron-activator",
+            "--timeout=120s",
+        ];
+        namespace.kubectl(&place);
+        // The old pods are still ending: their callers are asked on.
+        namespace.wait_pods("app.kubernetes.io/component=activator", 2);
+        is_over.store(true, Ordering::Relaxed);
+        load.join().unwrap()
+    });
+    assert!(answers > 100, "only {answers} requests were answered");
+    assert_eq!(lost, Vec::<String>::new(), "of {answers}");
+    drop(deployed);
+}
+
+/// One connection per request, a hundred of them a second at most. How many were answered, and
+/// what happened to the others.
+fn ask_until(namespace: &Namespace, is_over: &AtomicBool) -> (usize, Vec<String>) {
+    let service = namespace.get(SERVICE, "web").unwrap();
+    let ip = service["spec"]["clusterIP"].as_str().unwrap();
+    let address: SocketAddr = format!("{ip}:80").parse().unwrap();
+    let (mut answers, mut lost) = (0, Vec::new());
+    while !is_over.load(Ordering::Relaxed) {
+        match ask(address) {
+            Ok(200) => answers += 1,
+            Ok(status) => lost.push(format!("answered {status}")),
+            Err(error) => lost.push(error.to_string()),
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    (answers, lost)
+}
+
+fn ask(address: SocketAddr) -> std::io::Result<u16> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let head = String::from_utf8_lossy(&answer);
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    status.ok_or_else(|| std::io::Error::other(format!("no answer: {head:?}")))
 }
 
 /// What the manifests forgot to allow is in the logs.
