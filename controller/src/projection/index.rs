@@ -204,8 +204,8 @@ impl Index {
 
     /// How many bytes of objects are kept.
     pub(super) fn bytes(&self) -> usize {
-        let size = |entry: &Box<Entry>| entry.bytes.len() + entry.previous().map_or(0, <[u8]>::len);
-        self.objects.values().map(size).sum()
+        let size = |entry: &Entry| entry.bytes.len() + entry.previous().map_or(0, <[u8]>::len);
+        self.objects.values().map(|entry| size(entry)).sum()
     }
 }
 
