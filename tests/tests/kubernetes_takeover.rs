@@ -187,11 +187,10 @@ fn the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request()
         || scene.answers_as(proxy, "web").then_some(()),
     );
 
-    Import::start(
-        &scene,
-        &["handback", "http-add-on", "--apply", "--timeout", "60s"],
-    )
-    .output();
+    // Here is no KEDA that would come: all that is ours is done before it waits for one.
+    let mut handback = Import::start(&scene, &["handback", "http-add-on", "--apply"]);
+    handback.wait_for("wait until KEDA holds its lease: ");
+    handback.kill();
     let service = namespace.get(SERVICE, scene::PROXY).unwrap();
     assert_eq!(service["spec"]["selector"], json!({ "app": "interceptor" }));
     assert!(service["metadata"]["annotations"]["zeron.dev/selector"].is_null());

@@ -175,7 +175,10 @@ pub(super) fn may_switch(survey: &Survey, request: &Request) -> bool {
     let is_left = |object: &Object| {
         is_of_requests(object)
             && !is_adopted(object)
-            && request.namespace.as_deref().is_some_and(|namespace| object.namespace() != namespace)
+            && request
+                .namespace
+                .as_deref()
+                .is_some_and(|namespace| object.namespace() != namespace)
     };
     !request.is_beside || !survey.objects.iter().any(is_left)
 }
@@ -185,7 +188,10 @@ pub(super) fn may_switch_back(survey: &Survey, request: &Request) -> bool {
     let is_kept = |object: &Object| {
         is_of_requests(object)
             && is_adopted(object)
-            && request.namespace.as_deref().is_some_and(|namespace| object.namespace() != namespace)
+            && request
+                .namespace
+                .as_deref()
+                .is_some_and(|namespace| object.namespace() != namespace)
     };
     !survey.objects.iter().any(is_kept)
 }

@@ -2,13 +2,16 @@
 //!
 //! Callers reach somebody at every moment. There: the selector goes and is kept, the slices stay; the
 //! controller, which sees the kept selector, writes ours beside them; then the old ones go. Back: the
-//! selector comes, its own slices follow, then the mark and ours go.
+//! selector comes, its own slices follow, then the mark and ours go; routes stay until kube-proxy and
+//! other readers of slices have followed.
 
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::parts::{is_ready, selector};
 use super::{Listener, Performer, Progress, State, is_missing};
+use crate::services::LINGER;
 use crate::takeover::error::TakeoverError;
 use crate::takeover::marks::{ADOPTED_FROM, SELECTOR_BEFORE};
 use crate::takeover::object::{Kind, Object, ObjectName};
@@ -63,7 +66,13 @@ impl Performer {
         let annotations = json!({ ADOPTED_FROM: null, SELECTOR_BEFORE: null });
         self.patch(name, json!({ "metadata": { "annotations": annotations } }))
             .await?;
-        self.drop_slices(name, true).await
+        self.drop_slices(name, true).await?;
+        listener(Progress::Waits(format!(
+            "{step}: callers may be led to activators for {} s more",
+            LINGER.as_secs()
+        )));
+        sleep(LINGER).await;
+        Ok(())
     }
 
     /// Keeps the selector and takes it away in one write, of the very version that was read. The

@@ -21,6 +21,8 @@ use super::parts::is_ready;
 const ADMIN_PORT: u64 = 9090;
 /// So long interceptors must have had nothing, for connections that are between two requests.
 const QUIET: Duration = Duration::from_secs(3);
+/// After so long, new requests come on connections that callers keep open.
+const KEPT_OPEN: Duration = Duration::from_secs(30);
 
 /// What an interceptor says of one route.
 #[derive(Debug, Deserialize)]
@@ -28,6 +30,18 @@ const QUIET: Duration = Duration::from_secs(3);
 struct Count {
     #[serde(default)]
     concurrency: u64,
+    /// All that it ever had.
+    #[serde(default)]
+    request_count: u64,
+}
+
+/// What interceptors have, and had.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    in_flight: BTreeMap<String, u64>,
+    ever: u64,
+    /// An interceptor that did not say, and may have any: which, and why.
+    silent: Option<String>,
 }
 
 /// A scale target: API version, kind, namespace, name.
@@ -35,14 +49,14 @@ type Target = (String, String, String, String);
 
 impl Performer {
     /// Wakes what is at zero and has requests waiting at an interceptor: KEDA does not any more,
-    /// and we do not see them. Returns how many requests interceptors have.
+    /// and we do not see them. Returns what interceptors have.
     pub(super) async fn wake_held(
         &self,
         interceptor: &ObjectName,
         listener: Listener<'_>,
-    ) -> Result<u64, TakeoverError> {
-        let counts = self.counts(interceptor, listener).await?;
-        for (route, count) in counts.iter().filter(|(_, count)| **count > 0) {
+    ) -> Result<Held, TakeoverError> {
+        let held = self.held(interceptor).await?;
+        for (route, count) in held.in_flight.iter().filter(|(_, count)| **count > 0) {
             let Some(target) = self.target_of(route).await? else {
                 continue;
             };
@@ -52,7 +66,7 @@ impl Performer {
                 listener(Progress::Notes(text));
             }
         }
-        Ok(counts.values().sum())
+        Ok(held)
     }
 
     pub(super) async fn await_drained(
@@ -62,50 +76,51 @@ impl Performer {
         listener: Listener<'_>,
     ) -> Result<(), TakeoverError> {
         let mut patience = Patience::new(self.options.timeout);
-        let mut quiet_since = None;
+        let began = Instant::now();
+        let mut last: Option<(u64, Instant)> = None;
         loop {
-            let left = self.wake_held(interceptor, listener).await?;
-            let since = (left == 0).then(|| quiet_since.unwrap_or_else(Instant::now));
-            quiet_since = since;
-            if since.is_some_and(|since| since.elapsed() >= QUIET) {
+            let held = self.wake_held(interceptor, listener).await?;
+            let in_flight: u64 = held.in_flight.values().sum();
+            let is_calm = |(ever, _): &(u64, Instant)| {
+                *ever == held.ever && in_flight == 0 && held.silent.is_none()
+            };
+            let (_, since) =
+                *last.insert(last.filter(is_calm).unwrap_or((held.ever, Instant::now())));
+            let is_quiet = since.elapsed() >= QUIET;
+            // Connections that callers keep open end gracefully with their interceptor.
+            if in_flight == 0 && (is_quiet || began.elapsed() >= KEPT_OPEN) {
                 return Ok(());
             }
-            patience
-                .wait(step, format!("{left} in flight"), listener)
-                .await?;
+            let state = held
+                .silent
+                .unwrap_or_else(|| format!("{in_flight} in flight"));
+            patience.wait(step, state, listener).await?;
         }
     }
 
     /// Requests in flight by route (`namespace/name`), over all interceptor pods.
-    async fn counts(
-        &self,
-        interceptor: &ObjectName,
-        listener: Listener<'_>,
-    ) -> Result<BTreeMap<String, u64>, TakeoverError> {
-        let mut sum = BTreeMap::new();
+    async fn held(&self, interceptor: &ObjectName) -> Result<Held, TakeoverError> {
+        let mut held = Held::default();
         let Some(deployment) = self.cluster.get(interceptor).await? else {
-            return Ok(sum);
+            return Ok(held);
         };
-        for pod in self
-            .pods_of(&deployment)
-            .await?
-            .iter()
-            .filter(|pod| is_ready(pod))
-        {
+        let pods = self.pods_of(&deployment).await?;
+        for pod in pods.iter().filter(|pod| is_ready(pod)) {
             match self.counts_of(pod).await {
                 Ok(counts) => {
                     for (route, count) in counts {
-                        *sum.entry(route).or_default() += count.concurrency;
+                        *held.in_flight.entry(route).or_default() += count.concurrency;
+                        held.ever += count.request_count;
                     }
                 }
                 // An interceptor that does not answer must not stop the take-over.
-                Err(error) => listener(Progress::Notes(format!(
-                    "{} does not say what it holds: {error}",
-                    pod.id()
-                ))),
+                Err(error) => {
+                    let text = format!("{} does not say what it holds: {error}", pod.id());
+                    held.silent = Some(text);
+                }
             }
         }
-        Ok(sum)
+        Ok(held)
     }
 
     async fn counts_of(&self, pod: &Object) -> Result<BTreeMap<String, Count>, kube::Error> {

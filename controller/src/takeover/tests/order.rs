@@ -303,12 +303,20 @@ fn beside_keda_the_proxy_is_led_to_us_only_with_all_that_is_behind_it() {
     };
     let plan = import(&cluster, &request);
     let names = |plan: &Plan| -> Vec<String> {
-        let adopted = plan.steps.iter().filter(|s| matches!(s, Step::Adopt { .. }));
-        adopted.filter_map(|s| s.object().map(|o| o.name.clone())).collect()
+        let adopted = plan
+            .steps
+            .iter()
+            .filter(|s| matches!(s, Step::Adopt { .. }));
+        adopted
+            .filter_map(|s| s.object().map(|o| o.name.clone()))
+            .collect()
     };
     assert_eq!(names(&plan), ["orders"]);
     assert!(!plan.steps.iter().any(|s| matches!(s, Step::Switch { .. })));
-    let all = Request { namespace: None, ..request };
+    let all = Request {
+        namespace: None,
+        ..request
+    };
     let plan = import(&cluster, &all);
     assert_eq!(names(&plan), ["orders", "web", "web", "other"]);
     position(&plan, |s| matches!(s, Step::Switch { .. }));
@@ -317,7 +325,9 @@ fn beside_keda_the_proxy_is_led_to_us_only_with_all_that_is_behind_it() {
 #[test]
 fn the_proxy_stays_ours_while_another_namespace_needs_it() {
     let mut cluster = survey();
-    cluster.objects.push(object(Kind::HttpScaledObject, "bank", "other", json!({})));
+    cluster
+        .objects
+        .push(object(Kind::HttpScaledObject, "bank", "other", json!({})));
     let there = import(&cluster, &request());
     run(&mut cluster, &there);
     let one = Request {
@@ -325,7 +335,12 @@ fn the_proxy_stays_ours_while_another_namespace_needs_it() {
         ..request()
     };
     let plan = handback(&cluster, &one);
-    assert!(!plan.steps.iter().any(|s| matches!(s, Step::SwitchBack { .. })));
+    assert!(
+        !plan
+            .steps
+            .iter()
+            .any(|s| matches!(s, Step::SwitchBack { .. }))
+    );
     assert!(plan.findings.iter().any(|f| f.topic == "services"));
 }
 
