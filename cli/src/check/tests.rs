@@ -183,7 +183,7 @@ fn definitions_say_whose_they_are_and_what_is_missing() {
 fn keda_and_foreign_hpas_are_named() {
     let operator =
         json!({ "metadata": { "namespace": "keda", "name": "keda-operator" }, "spec": {} });
-    let findings = neighbours::operators(&[operator.clone()]);
+    let findings = neighbours::operators(std::slice::from_ref(&operator));
     assert_eq!(findings[0].subject, "keda/keda-operator");
     let mut stopped = operator;
     stopped["spec"]["replicas"] = json!(0);
