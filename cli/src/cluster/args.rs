@@ -12,7 +12,7 @@ use crate::args::LogFormat;
 /// Options that every process in a cluster has.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// Kubeconfig file [default: the pod's own account, else $KUBECONFIG or ~/.kube/config]
+    /// Kubeconfig file [default: $KUBECONFIG, else the pod's own account, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig
