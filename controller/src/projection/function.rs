@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 
-use zeron_backend_kubernetes::{ScaleTarget, TargetPort};
+use zeron_backend_kubernetes::TargetPort;
 use zeron_catalog::{Component, PodPort};
 use zeron_core::policy::Writer;
 use zeron_core::{Function, FunctionId, Route};
@@ -12,7 +12,7 @@ use zeron_core::{Function, FunctionId, Route};
 use super::Projection;
 use super::changes::{Changes, Conflict, Declared, DeniedSecret, Outcome};
 use super::compile::{Compiled, Verdict, compile};
-use super::facts::{Facts, TargetFacts};
+use super::facts::Facts;
 use super::few::Few;
 use super::key::{ObjectKey, ObjectKind};
 use super::members::{Gathered, Members};
@@ -433,60 +433,6 @@ impl Projection {
         }
         self.is_routing_dirty = true;
         changes.removed.push(id.clone());
-    }
-
-    /// Takes over what changed of an object with replicas when nothing must be compiled.
-    pub(super) fn retarget(&mut self, id: &FunctionId, changes: &mut Changes) {
-        let Some(state) = self.functions.get(id) else {
-            return;
-        };
-        let port = state.declared.target.port.clone();
-        let Some(target) = self
-            .index
-            .holder(id)
-            .cloned()
-            .and_then(|key| self.target(&key, port))
-        else {
-            return;
-        };
-        if let Some(state) = self.functions.get_mut(id)
-            && *state.declared.target != target
-        {
-            state.declared.target = Arc::new(target);
-            changes.applied.push(state.declared.clone());
-        }
-    }
-
-    fn target(&self, holder: &ObjectKey, port: TargetPort) -> Option<ScaleTarget> {
-        let entry = self.index.get(holder)?;
-        let Facts::Target(facts) = &entry.facts else {
-            return None;
-        };
-        let TargetFacts {
-            id,
-            kind,
-            selector,
-            replicas,
-            resource_version,
-            failure,
-            labels: _,
-            is_part: _,
-        } = facts.as_ref();
-        Some(ScaleTarget {
-            id: id.clone(),
-            api_version: Arc::clone(&kind.api_version),
-            kind: Arc::clone(&kind.kind),
-            plural: Arc::clone(&kind.plural),
-            name: Arc::clone(&holder.name),
-            namespace: Arc::clone(&holder.namespace),
-            uid: Some(Arc::clone(&entry.uid)).filter(|uid| !uid.is_empty()),
-            resource_version: resource_version.clone(),
-            selector: Arc::clone(selector),
-            replicas: *replicas,
-            port,
-            failure: failure.clone(),
-            is_deleting: entry.is_deleting,
-        })
     }
 }
 

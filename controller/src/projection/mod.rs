@@ -18,6 +18,7 @@ mod members;
 mod options;
 mod report;
 mod snapshot;
+mod target;
 #[cfg(test)]
 mod tests;
 mod unresolved;
