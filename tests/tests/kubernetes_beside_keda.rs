@@ -15,7 +15,7 @@ use keda::Keda;
 use scene::{AUTOSCALER, DEPLOYMENT, Import, SCALED, Scene};
 
 /// What KEDA's operator leaves alone.
-const EXCLUDED: [(&str, &str); 1] = [("WATCH_LABEL_SELECTOR", "zeron.dev/manage!=true")];
+const EXCLUDED: [(&str, &str); 1] = [("WATCH_LABEL_SELECTOR", "zeron.dev/manage notin (true)")];
 
 fn conditions(object: &Value) -> String {
     object["status"]["conditions"].to_string()

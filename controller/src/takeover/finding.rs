@@ -99,7 +99,7 @@ impl fmt::Display for Refusal {
             Self::NotExcluded(deployment) => write!(
                 f,
                 "KEDA would go on acting on the labelled objects: kubectl -n {} set env \
-                 deployment/{} WATCH_LABEL_SELECTOR='zeron.dev/manage!=true'",
+                 deployment/{} WATCH_LABEL_SELECTOR='zeron.dev/manage notin (true)'",
                 deployment.namespace, deployment.name
             ),
             Self::SelectorLost(service) => write!(

@@ -407,18 +407,14 @@ fn environment<'a>(deployment: &'a Object, name: &str) -> Option<&'a str> {
         .and_then(|variable| variable["value"].as_str())
 }
 
-/// Whether a label selector cannot match an object with our label.
+/// Whether a label selector cannot match an object with our label. KEDA does not parse `!=`.
 fn excludes_ours(selector: Option<&str>) -> bool {
     let text: String = selector
         .unwrap_or_default()
         .chars()
         .filter(|c| !c.is_whitespace())
         .collect();
-    [
-        "zeron.dev/manage!=true",
-        "!zeron.dev/manage",
-        "zeron.dev/managenotin(true)",
-    ]
-    .iter()
-    .any(|excluding| text.contains(excluding))
+    ["!zeron.dev/manage", "zeron.dev/managenotin(true)"]
+        .iter()
+        .any(|excluding| text.contains(excluding))
 }

@@ -262,7 +262,7 @@ fn beside_a_live_keda_objects_are_labelled_and_keda_must_exclude_them() {
         import(&cluster, &beside).refusals,
         [Refusal::NotExcluded(operator)]
     );
-    let env = json!([{ "name": "WATCH_LABEL_SELECTOR", "value": "zeron.dev/manage != true" }]);
+    let env = json!([{ "name": "WATCH_LABEL_SELECTOR", "value": "zeron.dev/manage notin (true)" }]);
     cluster.parts[0].value["spec"]["template"] =
         json!({ "spec": { "containers": [{ "env": env }] } });
     let plan = import(&cluster, &beside);
