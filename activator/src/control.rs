@@ -63,8 +63,13 @@ impl Drains {
                     function.cancel_drain(id, Instant::now());
                 }
             }
+            ToActivator::Settled(id) => {
+                if let Some(function) = self.0.get(&id) {
+                    function.settle_drain(id, Instant::now());
+                }
+            }
             // One process: the order was heard when it was sent.
-            ToActivator::Woken(_) | ToActivator::Settled(_) => {}
+            ToActivator::Woken(_) => {}
         }
     }
 

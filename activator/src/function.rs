@@ -162,9 +162,17 @@ impl FunctionState {
         });
     }
 
-    /// Whether this drain still has replicas; an answer that got lost is repeated.
+    /// The replicas of a drain were told to stop.
+    pub(crate) fn settle_drain(&self, id: DrainId, now: Instant) {
+        self.state.lock().settle_drain(id, now);
+    }
+
+    /// Whether this drain still has replicas; an answer that got lost is repeated, and what was
+    /// spared goes back into rotation.
     pub(crate) fn check_drain(self: &Arc<Self>, id: DrainId, now: Instant) -> bool {
         self.change(|state, effects| {
+            state.put_back_spared(self, now);
+            state.dispatch(self, now, effects);
             state.finished_drains(self, now, effects);
             state.prune_drains(now);
             state.has_drain(id)

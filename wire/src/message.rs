@@ -52,7 +52,8 @@ pub enum ToActivator {
     Cancel(DrainId),
     /// A [`Wake`] of this function arrived at its owner, which has asked for replicas.
     Woken(FunctionId),
-    /// The replicas of this drain were told to stop: it will not be cancelled any more.
+    /// The replicas of this drain were told to stop: it will not be cancelled any more. Those that
+    /// do not go after all serve again.
     Settled(DrainId),
 }
 

@@ -14,6 +14,11 @@ use crate::replica::Replica;
 
 /// How long a replica that was named before it was known is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+/// How long replicas may take to go once they were told to stop. One that is there after that was
+/// spared, and serves again: its count was raised meanwhile, or could not be written.
+const GOES_WITHIN: Duration = Duration::from_secs(30);
+/// The same once the platform took another replica instead.
+const SPARED_WITHIN: Duration = Duration::from_secs(1);
 
 /// One drain that is under way, or finished and not yet followed by the end of its replicas.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Order {
     unknown: Vec<EndpointId>,
     since: Instant,
     is_reported: bool,
+    /// Its replicas were told to stop; those that are there by then were spared.
+    spared_at: Option<Instant>,
 }
 
 impl State {
@@ -60,6 +67,7 @@ impl State {
             unknown,
             since: now,
             is_reported: false,
+            spared_at: None,
         });
     }
 
@@ -108,6 +116,55 @@ impl State {
             }
         }
         self.refresh_usable();
+    }
+
+    /// Its replicas were told to stop: the platform takes them now, or others.
+    pub(super) fn settle_drain(&mut self, id: DrainId, now: Instant) {
+        for order in self.drains.iter_mut().filter(|order| order.id == id) {
+            order.spared_at = Some(now + GOES_WITHIN);
+        }
+    }
+
+    /// Replicas that nobody told to stop, while others were and are still there.
+    pub(super) fn staying(&self) -> Vec<u64> {
+        if self.drains.iter().all(|order| order.spared_at.is_none()) {
+            return Vec::new();
+        }
+        let staying = self.seats.iter().filter(|seat| seat.is_live());
+        staying.map(|seat| seat.replica.key).collect()
+    }
+
+    /// When one of those is on its way out, the platform took it instead of one that was drained.
+    pub(super) fn notice_exchange(&mut self, staying: &[u64], now: Instant) {
+        let stays = |key: &u64| {
+            let mut seats = self.seats.iter();
+            seats.any(|seat| seat.replica.key == *key && seat.is_live())
+        };
+        if staying.iter().all(stays) {
+            return;
+        }
+        for at in self.drains.iter_mut().filter_map(|it| it.spared_at.as_mut()) {
+            *at = (*at).min(now + SPARED_WITHIN);
+        }
+    }
+
+    /// Puts back what was to stop and did not. Nobody else would: its drain is over.
+    pub(super) fn put_back_spared(&mut self, function: &FunctionState, now: Instant) {
+        let is_over = |order: &&Order| order.spared_at.is_some_and(|at| at <= now);
+        let over: Vec<DrainId> = (self.drains.iter().filter(is_over))
+            .map(|order| order.id)
+            .collect();
+        let mut spared = 0;
+        for seat in &mut self.seats {
+            if !seat.is_draining && seat.drain.is_some_and(|id| over.contains(&id)) {
+                seat.drain = None;
+                spared += 1;
+            }
+        }
+        if spared > 0 {
+            tracing::info!(function = %function.id, spared, "replicas that were to stop serve again");
+            self.refresh_usable();
+        }
     }
 
     pub(super) fn has_drain(&self, id: DrainId) -> bool {

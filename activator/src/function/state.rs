@@ -282,6 +282,7 @@ impl State {
         effects: &mut Effects,
     ) {
         let had_usable = self.has_usable();
+        let staying = self.staying();
         let seats = std::mem::take(&mut self.seats);
         let Seated { seats, new, gone } =
             replica::seats(snapshot, seats, std::mem::take(&mut self.gone));
@@ -289,6 +290,7 @@ impl State {
         self.pending = snapshot.pending;
         self.settle(function, new, now, effects);
         self.drain_newcomers(new);
+        self.notice_exchange(&staying, now);
         self.refresh_usable();
         self.send_back(function, now, effects);
         self.prune_drains(now);

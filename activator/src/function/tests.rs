@@ -406,6 +406,55 @@ async fn exactly_the_victims_are_taken_and_unknown_ones_count_as_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_was_to_stop_and_stays_serves_again() {
+    let scene = Scene::new(1);
+    scene.replicas(&[1]);
+    scene.drain(1, Some(&[1]));
+    scene.function.report(Instant::now());
+    let told = Instant::now();
+    scene.function.settle_drain(DrainId(1), told);
+    let ticket = scene.waits();
+    let soon = told + Duration::from_secs(29);
+    assert!(scene.function.check_drain(DrainId(1), soon), "it may go");
+    let later = told + Duration::from_secs(30);
+    assert!(!scene.function.check_drain(DrainId(1), later));
+    assert!(now(ticket).await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_serves_again_soon_after_the_platform_took_another_instead() {
+    let scene = Scene::new(1);
+    scene.replicas(&[1, 2]);
+    scene.drain(1, Some(&[1]));
+    scene.function.settle_drain(DrainId(1), Instant::now());
+    scene.replicas(&[1]);
+    let ticket = scene.waits();
+    let soon = Instant::now() + Duration::from_secs(1);
+    assert!(!scene.function.check_drain(DrainId(1), soon));
+    let permit = now(ticket).await.unwrap().unwrap();
+    assert_eq!(permit.replica.id, EndpointId(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_goes_as_told_gets_nothing_until_it_is_gone() {
+    let scene = Scene::new(1);
+    scene.replicas(&[1, 2]);
+    scene.drain(1, Some(&[1]));
+    scene.function.settle_drain(DrainId(1), Instant::now());
+    let leaving = Endpoint {
+        is_draining: true,
+        ..endpoint(1)
+    };
+    scene.observe(vec![leaving, endpoint(2)], None);
+    let later = Instant::now() + Duration::from_secs(60);
+    scene.function.check_drain(DrainId(1), later);
+    let _busy = scene.granted();
+    scene.waits();
+    scene.replicas(&[2]);
+    assert!(!scene.function.check_drain(DrainId(1), later));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_final_failure_refuses_while_replicas_exist_and_none_is_usable() {
     let scene = Scene::new(1);
     let ticket = scene.waits();
