@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeron_core::decision::Cause;
 use zeron_core::function::Protocol;
-use zeron_core::metric::Unknown;
+use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::{Scaling, Writer};
 use zeron_core::roles::BoundTrigger;
 use zeron_core::status::TriggerStatus;
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) queued: u32,
     /// Found, with a count that is not known yet: nothing is decided.
     pub(crate) uncounted: Option<Found>,
+    /// Whether a report has come since it is ours: before that its load is not known.
+    pub(crate) is_heard: bool,
     /// When fewer replicas were last asked for.
     pub(crate) lowered_at: Option<Timestamp>,
     pub(crate) bindings: Vec<Binding>,
@@ -94,6 +96,7 @@ impl Entry {
             in_flight: 0,
             queued: 0,
             uncounted: None,
+            is_heard: matches!(start, Start::Created),
             lowered_at: None,
             bindings: Vec::new(),
             view: Arc::new(View::new(facts)),
@@ -159,6 +162,15 @@ impl Entry {
                 queued: self.queued,
                 reason: reason.clone(),
                 since: *since,
+            },
+            (None, None) if self.has_requests() && !self.is_heard => Load::Partial {
+                in_flight: self.in_flight,
+                queued: self.queued,
+                reason: Unknown {
+                    kind: UnknownKind::Transport,
+                    message: "no report has come since it was taken over".to_owned(),
+                },
+                since: self.since,
             },
             _ => Load::Known {
                 in_flight: self.in_flight,

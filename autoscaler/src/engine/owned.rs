@@ -158,6 +158,10 @@ impl Task {
             self.show(&entry);
             self.bind(&mut entry, now);
         }
+        if !entry.is_heard {
+            // The next report says how much it has, be it by saying nothing.
+            self.loaded.insert(id.clone());
+        }
         self.entries.insert(id, entry);
     }
 

@@ -215,6 +215,7 @@ impl Task {
             let Some(entry) = self.entries.get_mut(&stat.function) else {
                 continue;
             };
+            entry.is_heard = true;
             entry.in_flight = stat.in_flight;
             entry.queued = stat.queued;
             let sample = LoadSample {
@@ -237,6 +238,7 @@ impl Task {
         }
         for function in silent {
             if let Some(entry) = self.entries.get_mut(&function) {
+                entry.is_heard = true;
                 entry.in_flight = 0;
                 entry.queued = 0;
                 let cause = entry.report_cause();

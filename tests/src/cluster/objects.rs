@@ -255,7 +255,11 @@ impl Cluster {
             let mut events = pin!(watcher(api, watcher::Config::default().labels(labels)));
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(Event::Init) => known.clear(),
+                    Ok(Event::Init) => {
+                        // Nothing is known before all that is there was told.
+                        known.clear();
+                        continue;
+                    }
                     Ok(Event::InitApply(object)) => {
                         known.insert(object.name_any(), value(&object));
                         continue;

@@ -221,6 +221,29 @@ async fn what_was_written_down_counts_as_evidence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_taken_over_goes_down_on_a_report_only() {
+    let mut rig = Rig::start();
+    rig.send(complete()).await;
+    let found = Found {
+        last_active: None,
+        replicas: Some(3),
+    };
+    let mut eager = http(1.0);
+    eager.behavior.scale_down.stabilization = Duration::ZERO;
+    let group = group(Scaling::Http(eager), None);
+    let hello = function("hello", vec![group]);
+    rig.handle.apply_found(hello.into(), found);
+    tokio::time::sleep(second() * 5).await;
+    settle().await;
+    assert_eq!(rig.drains(), [], "nobody has said what its load is");
+    assert!(rig.backend.asked("hello").is_empty());
+    rig.report("hello", 2.0, 0, 2, 0).await;
+    settle().await;
+    assert_eq!(rig.drains().len(), 1, "two are enough");
+    assert_eq!(rig.handle.status(&id("hello")).unwrap().desired, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_count_that_is_not_known_is_neither_zero_nor_decided_on() {
     let mut rig = Rig::start();
     rig.registry.answer("t0", Ok(20.0));
