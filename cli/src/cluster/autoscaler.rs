@@ -67,11 +67,9 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     ));
     let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership), events);
     let share = Share::new(&parts, Arc::clone(&ownership), status.clone());
-    let follower = Follower::start(
-        &client,
-        start::follow(&args.cluster, Arc::clone(&parts.scalers)),
-        Arc::new(share.clone()),
-    );
+    let mut options = start::follow(&args.cluster, Arc::clone(&parts.scalers));
+    options.projection.keeps_status = true;
+    let follower = Follower::start(&client, options, Arc::new(share.clone()));
     let follower = status.read_from(follower);
     let gate = Gate::new(&["the pods", "the declared objects"]);
     let probes = tokio::spawn(health.run(

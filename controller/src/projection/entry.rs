@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) facts: Facts,
     /// What it says, as JSON.
     pub(super) bytes: Box<[u8]>,
+    /// `status` of an object that is reported on, as JSON; empty where nobody asks for it.
+    pub(super) status: Box<[u8]>,
     pub(super) quality: Quality,
 }
 
@@ -62,12 +64,14 @@ impl fmt::Debug for Entry {
 
 impl Entry {
     /// Reads an object as the API gives it, and keeps what is needed.
-    pub(super) fn read(key: &ObjectKey, mut object: Value) -> Self {
+    pub(super) fn read(key: &ObjectKey, mut object: Value, keeps_status: bool) -> Self {
         if key.kind == ObjectKind::Service {
             restore_selector(&mut object);
         }
         let uid = text(&object, &["metadata", "uid"]).unwrap_or_default();
         let label = ["metadata", "labels", MANAGE];
+        let status = at(&object, &["status"]).filter(|_| keeps_status && key.kind.is_declaration());
+        let status = status.map_or_else(Vec::new, |it| it.to_string().into_bytes());
         let given_back = annotation(&object, marks::GIVEN_BACK);
         Self {
             uid: uid.into(),
@@ -83,6 +87,7 @@ impl Entry {
             last_active: time(&object, &["status", "lastActiveTime"]),
             facts: Facts::read(key, &object),
             bytes: trimmed(key, object).to_string().into_bytes().into(),
+            status: status.into(),
             quality: Quality::Untested(None),
         }
     }
@@ -157,7 +162,12 @@ fn trimmed(key: &ObjectKey, mut object: Value) -> Value {
             kept.insert("spec".to_owned(), service_spec(&mut object));
             &[]
         }
-        ObjectKind::ScaledJob => &[],
+        ObjectKind::ScaledJob => {
+            if let Some(triggers) = at(&object, &["spec", "triggers"]) {
+                kept.insert("spec".to_owned(), json!({ "triggers": triggers }));
+            }
+            &[]
+        }
         ObjectKind::ScaledObject
         | ObjectKind::TriggerAuthentication
         | ObjectKind::ClusterTriggerAuthentication

@@ -120,7 +120,7 @@ impl Projection {
         ) {
             self.wanted_kinds.extend(facts::wanted_kind(&object));
         }
-        let entry = Entry::read(&key, object);
+        let entry = Entry::read(&key, object, self.options.keeps_status);
         match self.index.get(&key) {
             Some(old) if old.says_the_same(&entry) => self.refresh(&key, entry),
             Some(_) | None => self.replace(&key, entry),
@@ -186,9 +186,18 @@ impl Projection {
         &self.wanted_kinds
     }
 
-    /// What an object says, without what nobody reads.
+    /// What an object says, without what nobody reads; with its status where that is kept
+    /// ([`ProjectionOptions::keeps_status`]).
     pub fn object(&self, key: &ObjectKey) -> Option<Value> {
-        serde_json::from_slice(&self.index.get(key)?.bytes).ok()
+        let entry = self.index.get(key)?;
+        let mut object: Value = serde_json::from_slice(&entry.bytes).ok()?;
+        if let (Some(fields), Ok(status)) = (
+            object.as_object_mut(),
+            serde_json::from_slice(&entry.status),
+        ) {
+            fields.insert("status".to_owned(), status);
+        }
+        Some(object)
     }
 
     /// All objects of a kind.

@@ -38,6 +38,8 @@ pub struct ProjectionOptions {
     pub cluster_namespace: String,
     /// Who may take every request.
     pub catch_all: CatchAll,
+    /// Whether the statuses of declarations are kept, for who writes them. Default: not.
+    pub keeps_status: bool,
     /// Checks the parameters of triggers.
     pub scalers: Arc<dyn ScalerRegistry>,
 }
@@ -49,6 +51,7 @@ impl ProjectionOptions {
             manage: Manage::default(),
             cluster_namespace: "keda".to_owned(),
             catch_all: CatchAll::default(),
+            keeps_status: false,
             scalers,
         }
     }

@@ -395,6 +395,19 @@ fn an_interceptor_route_alone_routes_and_does_not_scale() {
 }
 
 #[test]
+fn a_status_is_kept_for_its_writer_and_changes_nothing_else() {
+    let mut world = World::with(|options| options.keeps_status = true);
+    world.put([deployment("w"), scaled("so", "w")]);
+    let mut written = scaled("so", "w");
+    written["status"] = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
+    world.put([written.clone()]);
+    assert_eq!(world.applied(), Vec::<String>::new(), "nothing to do again");
+    let key = ObjectKey::new(ObjectKind::ScaledObject, "default", "so");
+    let kept = world.projection.object(&key).unwrap();
+    assert_eq!(kept["status"], written["status"]);
+}
+
+#[test]
 fn jobs_are_stored_only() {
     let mut world = World::new();
     world.put([job("j")]);
