@@ -108,7 +108,8 @@ impl Bench {
         Zeron::start(&options, documents, &self.cores)
     }
 
-    fn zeron_program(&self) -> Result<PathBuf> {
+    /// The zeron binary.
+    pub(crate) fn zeron_program(&self) -> Result<PathBuf> {
         existing(self.options.zeron.as_deref(), "zeron")
     }
 

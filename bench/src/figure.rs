@@ -18,11 +18,15 @@ pub(crate) enum Aim {
     AtLeast(f64),
     /// Value over floor, at most.
     RatioAtMost(f64),
+    /// The 95 % interval of the ratio holds a value of at most this: where the spread of both sides is far wider than
+    /// what could be told apart.
+    RatioReaches(f64),
 }
 
 impl Aim {
-    fn is_met(self, value: f64, ratio: Option<f64>) -> bool {
+    fn is_met(self, value: f64, ratio: Option<f64>, spread: Option<Interval>) -> bool {
         match self {
+            Self::RatioReaches(most) => spread.is_some_and(|spread| spread.low <= most),
             Self::AtMost(most) => value <= most,
             Self::AtLeast(least) => value >= least,
             Self::RatioAtMost(most) => ratio.is_some_and(|ratio| ratio <= most),
@@ -36,6 +40,7 @@ impl fmt::Display for Aim {
             Self::AtMost(most) => write!(f, "<= {most}"),
             Self::AtLeast(least) => write!(f, ">= {least}"),
             Self::RatioAtMost(most) => write!(f, "<= {most}x"),
+            Self::RatioReaches(most) => write!(f, "interval reaches {most}x"),
         }
     }
 }
@@ -114,7 +119,7 @@ impl Figure {
 
     /// Sets the aim and judges it; comes last.
     pub(crate) fn with_aim(mut self, aim: Aim) -> Self {
-        self.met = Some(aim.is_met(self.value, self.ratio));
+        self.met = Some(aim.is_met(self.value, self.ratio, self.spread));
         self.aim = Some(aim);
         self
     }
@@ -129,8 +134,11 @@ impl Figure {
                 let sides = (spread.low <= most, spread.high <= most);
                 (self.ratio.unwrap_or(f64::NAN), sides.0 == sides.1)
             }
+            // Wide intervals reach more than narrow ones: they never count.
+            Some(Aim::RatioReaches(_)) => (self.ratio.unwrap_or(f64::NAN), false),
             Some(aim) => {
-                let sides = (aim.is_met(spread.low, None), aim.is_met(spread.high, None));
+                let is_met = |value| aim.is_met(value, None, None);
+                let sides = (is_met(spread.low), is_met(spread.high));
                 (self.value, sides.0 == sides.1)
             }
             None => (self.value, false),
@@ -198,6 +206,20 @@ mod tests {
                 Some(false)
             );
         }
+    }
+
+    #[test]
+    fn an_interval_that_reaches_the_ratio_meets_its_aim() {
+        let figure = |low| {
+            Figure::new("m", "ms", 105.0, 100)
+                .with_floor(100.0)
+                .with_spread(Some(Interval { low, high: 1.1 }))
+                .with_aim(Aim::RatioReaches(1.03))
+        };
+        assert_eq!(
+            (figure(1.0).met, figure(1.04).met),
+            (Some(true), Some(false))
+        );
     }
 
     #[test]

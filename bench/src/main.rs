@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         | Role::ZeroRace
         | Role::Kafka
         | Role::Overload
+        | Role::Kubernetes(_)
         | Role::All
         | Role::Calibrate => measure(options),
     };

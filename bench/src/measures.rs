@@ -4,6 +4,7 @@ mod burst;
 mod cold_rate;
 mod cold_start;
 mod kafka;
+pub(crate) mod kubernetes;
 mod memory;
 mod overload;
 mod rhythm;
@@ -45,6 +46,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::ZeroRace => zero_race::run(bench),
         Role::Kafka => kafka::run(bench),
         Role::Overload => overload::run(bench),
+        Role::Kubernetes(options) => kubernetes::run(bench, &options),
         Role::All => all(bench),
         Role::Calibrate | Role::Origin(_) | Role::Floor(_) => Ok(()),
     }?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::measures::kubernetes;
 use crate::subject::{floor, origin};
 
 /// Measures zeron against floors and peers of the same run.
@@ -63,7 +64,9 @@ pub(crate) enum Role {
     Kafka,
     /// A function that gets far more than it can serve.
     Overload,
-    /// All of them.
+    /// Cold starts, many at once, Kafka, rest and start-up on a Kubernetes cluster.
+    Kubernetes(kubernetes::Options),
+    /// All of them but `kubernetes`.
     All,
     /// The generator's own ceiling and the machine's calibration.
     Calibrate,

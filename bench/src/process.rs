@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::affinity::{Cores, Place};
 
-pub(crate) use usage::{cpu_time, resident_bytes};
+pub(crate) use usage::{CpuTime, cpu_time, resident_bytes};
 
 /// How long a child may take to end after SIGTERM.
 const TERM_GRACE: Duration = Duration::from_secs(10);

@@ -68,6 +68,30 @@ pub(crate) fn bootstrap(values: &[f64], q: f64) -> Option<Interval> {
     })
 }
 
+/// The 95 % percentile-bootstrap interval of the ratio of two medians, each side resampled by itself.
+///
+/// `None` for fewer than three values of either side.
+pub(crate) fn bootstrap_ratio(values: &[f64], floors: &[f64]) -> Option<Interval> {
+    if values.len().min(floors.len()) < 3 {
+        return None;
+    }
+    let mut random = Random::new((values.len() + floors.len()) as u64);
+    let mut resampled_median = |values: &[f64]| {
+        let resample: Vec<f64> = values
+            .iter()
+            .map(|_| values[random.below(values.len())])
+            .collect();
+        median(&resample)
+    };
+    let ratios: Vec<f64> = (0..RESAMPLES)
+        .map(|_| resampled_median(values) / resampled_median(floors))
+        .collect();
+    Some(Interval {
+        low: quantile(&ratios, 0.025),
+        high: quantile(&ratios, 0.975),
+    })
+}
+
 /// The least-squares slope of `y` over `x`; not a number for fewer than two different `x`.
 pub(crate) fn slope(points: &[(f64, f64)]) -> f64 {
     let count = points.len() as f64;
@@ -139,6 +163,14 @@ mod tests {
     fn equal_values_have_no_spread() {
         let interval = bootstrap(&[7.0; 5], 0.5).unwrap();
         assert_eq!((interval.low, interval.high), (7.0, 7.0));
+    }
+
+    #[test]
+    fn a_ratio_of_equal_samples_has_one_in_its_interval() {
+        let values: Vec<f64> = (100..201).map(f64::from).collect();
+        let interval = bootstrap_ratio(&values, &values).unwrap();
+        assert!(interval.low < 1.0 && 1.0 < interval.high);
+        assert_eq!(bootstrap_ratio(&values, &[1.0]), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! another's scale-in. Messages come at random moments, since the phase of the poll is what matters.
 
 #[cfg(feature = "kafka")]
-mod broker;
+pub(in crate::measures) mod broker;
 #[cfg(feature = "kafka")]
 mod scenario;
 

@@ -13,13 +13,13 @@ use crate::subject::{free_port, loopback};
 
 /// Where brokers are, and the process of ours.
 #[derive(Debug)]
-pub(super) struct Broker {
-    pub(super) addresses: String,
+pub(in crate::measures) struct Broker {
+    pub(in crate::measures) addresses: String,
     _process: Option<Process>,
 }
 
 /// The broker of `--brokers`, else one that `kafka-broker run` starts. `None`, said loudly, where there is none.
-pub(super) fn obtain(bench: &Bench) -> Result<Option<Broker>> {
+pub(in crate::measures) fn obtain(bench: &Bench) -> Result<Option<Broker>> {
     if let Some(addresses) = bench.options.brokers.clone() {
         return Ok(Some(Broker {
             addresses,

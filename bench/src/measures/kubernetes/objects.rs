@@ -1,0 +1,92 @@
+//! The objects that scenarios make.
+
+use serde_json::{Value, json};
+
+/// The label by which a function's pods are found.
+pub(super) const LABEL: &str = "app";
+/// Where the function's container listens.
+pub(super) const PORT: u16 = 8080;
+
+/// A Deployment of the example function at zero.
+pub(super) fn deployment(name: &str, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": {LABEL: name}},
+            "template": {
+                "metadata": {"labels": {LABEL: name}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{
+                        "name": "function",
+                        "image": image,
+                        "imagePullPolicy": "Never",
+                        "env": [{"name": "PORT", "value": PORT.to_string()}],
+                        "ports": [{"containerPort": PORT}],
+                    }],
+                },
+            },
+        },
+    })
+}
+
+/// The Service of a function.
+pub(super) fn service(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {LABEL: name}, "ports": [{"port": 80, "targetPort": PORT}]},
+    })
+}
+
+/// Scales the Deployment `name` by requests for [`host`]; it stays up for long once it was woken.
+pub(super) fn http_scaled_object(name: &str) -> Value {
+    json!({
+        "apiVersion": "http.keda.sh/v1alpha1",
+        "kind": "HTTPScaledObject",
+        "metadata": {"name": name, "labels": {"zeron.dev/manage": "true"}},
+        "spec": {
+            "hosts": [host(name)],
+            "scaleTargetRef": {
+                "apiVersion": "apps/v1", "kind": "Deployment", "name": name, "service": name, "port": 80,
+            },
+            "replicas": {"min": 0, "max": 1},
+            "scaledownPeriod": 600,
+        },
+    })
+}
+
+/// Scales the Deployment `name` by the lag of a consumer group, one replica for each `lag`.
+pub(super) fn kafka_scaled_object(name: &str, brokers: &str, lag: u32, most: u32) -> Value {
+    json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": name, "labels": {"zeron.dev/manage": "true"}},
+        "spec": {
+            "scaleTargetRef": {"name": name},
+            "pollingInterval": 1,
+            "cooldownPeriod": 300,
+            "minReplicaCount": 0,
+            "maxReplicaCount": most,
+            "triggers": [{
+                "type": "kafka",
+                "metadata": {
+                    "bootstrapServers": brokers,
+                    "consumerGroup": name,
+                    "topic": name,
+                    "lagThreshold": lag.to_string(),
+                    "offsetResetPolicy": "earliest",
+                },
+            }],
+        },
+    })
+}
+
+/// The host by which a function is asked.
+pub(super) fn host(name: &str) -> String {
+    format!("{name}.bench.example.com")
+}
