@@ -2,6 +2,7 @@
 //! has two writers.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "shared with the take-over's tests")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;
 #[allow(dead_code, reason = "shared with the take-over's tests")]

@@ -66,7 +66,7 @@ fn send(
     let mut outcome = Outcome::default();
     while !is_ended.load(Ordering::Relaxed) {
         // The rate of a load is its pauses: nothing is waited for here.
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+        thread::park_timeout(next.saturating_duration_since(Instant::now()));
         next += pause;
         outcome.sent += 1;
         let began = Instant::now();

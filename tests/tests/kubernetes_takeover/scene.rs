@@ -20,6 +20,8 @@ pub(crate) const SLICE: &str = "discovery.k8s.io/v1/EndpointSlice";
 pub(crate) const PROXY: &str = "keda-add-ons-http-interceptor-proxy";
 /// The port that activators have by our manifests.
 pub(crate) const ACTIVATOR_PORT: u16 = 8080;
+/// Lines of a command that nobody has waited for yet.
+const LINES: usize = 1000;
 /// Longest wait for a line of a command.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -222,7 +224,7 @@ impl Import {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(LINES);
         let said = Arc::new(Mutex::new(String::new()));
         let outputs: [Box<dyn Read + Send>; 2] = [
             Box::new(child.stdout.take().unwrap()),
@@ -233,7 +235,8 @@ impl Import {
             thread::spawn(move || {
                 for line in BufReader::new(output).lines().map_while(Result::ok) {
                     said.lock().unwrap().push_str(&format!("{line}\n"));
-                    sender.send(line).ok();
+                    // What nobody waits for may be lost here; all of it is in `said`.
+                    sender.try_send(line).ok();
                 }
             });
         }
@@ -313,9 +316,8 @@ pub(crate) fn replicas_over_time(namespace: &Namespace, deployment: &str) -> Cou
                 "jsonpath={.spec.replicas}",
             ];
             if let Ok(Ok(count)) = cluster.try_kubectl(&arguments).map(|text| text.parse()) {
-                if counts.last() != Some(&count) {
-                    counts.push(count);
-                }
+                counts.push(count);
+                counts.dedup();
             }
             thread::park_timeout(Duration::from_millis(200));
         }
