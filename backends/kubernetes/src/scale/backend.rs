@@ -146,7 +146,8 @@ impl Backend for KubernetesBackend {
 
     fn scale(&self, function: &FunctionId, replicas: u32, victims: &[EndpointId]) {
         let asked = Instant::now();
-        match self.inner.functions.lock().get(function) {
+        let functions = self.inner.functions.lock();
+        let writing = match functions.get(function) {
             None => {
                 warn!(%function, "asked to scale an unknown function");
                 return;
@@ -155,15 +156,17 @@ impl Backend for KubernetesBackend {
                 debug!(%function, replicas, "somebody else writes its count");
                 return;
             }
-            Some(_) => {}
-        }
+            Some(known) => known.writing,
+        };
         let wish = Wish {
             replicas,
             victims: victims.into(),
-            base: self.pods.wanted(function),
+            // Whoever wishes now knows of the write that is under way.
+            base: writing.or_else(|| self.pods.wanted(function)),
             asked,
         };
         self.inner.queue.lock().push(function, wish);
+        drop(functions);
         self.inner.changed.notify_one();
     }
 
@@ -200,13 +203,19 @@ impl TargetObserver for Inner {
 
 impl Inner {
     fn begin(&self) -> Option<(FunctionId, Wish)> {
+        // Together: what is wished in between would not know of this write.
+        let mut functions = self.functions.lock();
         let (id, wish) = self.queue.lock().pop(Instant::now())?;
-        self.set_writing(&id, Some(wish.replicas));
+        if let Some(known) = functions.get_mut(&id) {
+            known.writing = Some(wish.replicas);
+        }
         Some((id, wish))
     }
 
     fn end(&self, id: &FunctionId, wish: Wish, attempt: Attempt) {
-        self.set_writing(id, None);
+        if let Some(known) = self.functions.lock().get_mut(id) {
+            known.writing = None;
+        }
         let wanted = wish.replicas;
         let pause = {
             let mut queue = self.queue.lock();
@@ -224,12 +233,6 @@ impl Inner {
             retry_in,
         };
         self.writer.events.send(event).ok();
-    }
-
-    fn set_writing(&self, id: &FunctionId, count: Option<u32>) {
-        if let Some(known) = self.functions.lock().get_mut(id) {
-            known.writing = count;
-        }
     }
 }
 

@@ -32,6 +32,14 @@ impl Wish {
             Some(_) | None => Class::Up,
         }
     }
+
+    /// It was made in the belief that another write, itself made for `base`, would succeed: the
+    /// count may be either. A wish that raises never lowers, so the lower one is the safe one.
+    fn doubt_base(&mut self, base: Option<u32>) {
+        if let (Some(own), Some(base)) = (self.base, base) {
+            self.base = Some(own.min(base));
+        }
+    }
 }
 
 /// In the order in which they are served.
@@ -196,6 +204,11 @@ impl Queue {
         }
         let entry = self.entries.get_mut(id)?;
         entry.state = State::Idle;
+        if *ended != Ended::Done
+            && let Some(newer) = &mut entry.wish
+        {
+            newer.doubt_base(wish.base);
+        }
         let ended = match entry.is_forgotten {
             true => &Ended::Done,
             false => ended,

@@ -56,6 +56,8 @@ pub(crate) enum Fault {
     Status(u16, Option<u64>),
     /// The connection breaks.
     Broken,
+    /// Nothing, but only after so long.
+    Slow(std::time::Duration),
     /// No answer ever.
     Hung,
     /// It is carried out, but the answer is lost.
@@ -117,6 +119,10 @@ impl FakeScales {
             Some(Fault::AnswerLost) => true,
             Some(Fault::Status(status, after)) => return Ok(refused(status, after)),
             Some(Fault::Broken) => return Err("connection reset by peer".into()),
+            Some(Fault::Slow(time)) => {
+                tokio::time::sleep(time).await;
+                false
+            }
             Some(Fault::Hung) => std::future::pending().await,
         };
         let answer = match is_scale {

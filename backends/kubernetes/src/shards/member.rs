@@ -21,6 +21,8 @@ const LABEL: &str = "zeron.dev/lease";
 /// Its value for shards and for members.
 const SHARD: &str = "autoscaler-shard";
 const MEMBER: &str = "autoscaler-member";
+/// Label of a member's Lease: by how many shards it shares.
+const COUNT: &str = "zeron.dev/shards";
 /// From saying that a shard is not ours any more to giving it back.
 const HAND_OVER: Duration = Duration::from_millis(100);
 /// A member's Lease that nobody renewed for so many times its duration is removed.
@@ -33,6 +35,8 @@ pub(super) struct Member {
     shards: Vec<Hold>,
     /// Leases of all members, ours included, by name.
     members: BTreeMap<String, Observed>,
+    /// Shards of autoscalers that were told another count: theirs are the same functions.
+    foreign: BTreeMap<String, Observed>,
     sender: watch::Sender<ShardSet>,
 }
 
@@ -44,6 +48,7 @@ impl Member {
         sender: watch::Sender<ShardSet>,
     ) -> Self {
         let caller = Caller::new(client, counters, config.renew);
+        let count = config.count;
         let hold = |name: String, label: &str| {
             let hold = Hold::new(
                 caller.clone(),
@@ -56,14 +61,15 @@ impl Member {
                 ("app.kubernetes.io/name", "zeron"),
                 ("app.kubernetes.io/component", "autoscaler"),
                 (LABEL, label),
+                (COUNT, &count.to_string()),
             ])
         };
-        let count = config.count;
         let shard = |index| hold(format!("zeron-autoscaler-{index:02}-of-{count}"), SHARD);
         Self {
             presence: hold(format!("zeron-autoscaler-member-{}", config.holder), MEMBER),
             shards: (0..count).map(shard).collect(),
             members: BTreeMap::new(),
+            foreign: BTreeMap::new(),
             caller,
             config,
             sender,
@@ -125,12 +131,7 @@ impl Member {
             match object.metadata.labels.get(LABEL).map(String::as_str) {
                 Some(MEMBER) => {
                     seen.insert(name.clone());
-                    match self.members.get_mut(&name) {
-                        Some(member) => member.update(object, now),
-                        None => {
-                            self.members.insert(name, Observed::new(object, now));
-                        }
-                    }
+                    observe(&mut self.members, name, object, now);
                 }
                 _ => {
                     shards.insert(name, object);
@@ -141,6 +142,10 @@ impl Member {
         for hold in &mut self.shards {
             let object = shards.remove(hold.name());
             hold.see(object);
+        }
+        self.foreign.retain(|name, _| shards.contains_key(name));
+        for (name, object) in shards {
+            observe(&mut self.foreign, name, object, now);
         }
         let own = self.members.get(self.presence.name());
         self.presence.see(own.map(|own| own.object.clone()));
@@ -169,7 +174,9 @@ impl Member {
         let live: Vec<&str> = self
             .members
             .values()
-            .filter(|member| !member.is_free(self.config.duration, now))
+            .filter(|member| {
+                !member.is_free(self.config.duration, now) && self.shares_alike(member)
+            })
             .filter_map(|member| member.object.holder())
             .collect();
         let (mut take, mut give) = (BTreeSet::new(), BTreeSet::new());
@@ -186,7 +193,37 @@ impl Member {
                 _ => {}
             }
         }
+        self.yield_to_foreign(&mut take, &mut give, now);
         (take, give)
+    }
+
+    /// Whether a member was told the same count; one that does not say so was.
+    fn shares_alike(&self, member: &Observed) -> bool {
+        let count = member.object.metadata.labels.get(COUNT);
+        count.is_none_or(|count| *count == self.config.count.to_string())
+    }
+
+    /// Of two counts one at a time is in force: whoever holds shards keeps them until it ends, and
+    /// should both hold some, the smaller count stays.
+    fn yield_to_foreign(&self, take: &mut BTreeSet<usize>, give: &mut BTreeSet<u32>, now: Instant) {
+        let foreign = self.foreign.iter();
+        let mut held = foreign.filter(|(_, lease)| !lease.is_free(self.config.duration, now));
+        let Some((name, _)) = held.next() else {
+            return;
+        };
+        if !take.is_empty() {
+            warn!(lease = name, "waiting: shards of another --shards are held");
+        }
+        take.clear();
+        let count = |name: &str| name.rsplit_once("-of-")?.1.parse::<u32>().ok();
+        let is_smaller = |(name, _): (&String, _)| count(name) < Some(self.config.count);
+        if is_smaller((name, ())) || held.any(|(name, _)| is_smaller((name, ()))) {
+            give.extend(
+                (0..)
+                    .zip(&self.shards)
+                    .filter_map(|(index, hold)| hold.is_held(now).then_some(index)),
+            );
+        }
     }
 
     async fn renew(&mut self) {
@@ -278,6 +315,20 @@ impl Member {
         let first = others.chain(members).filter(|at| *at > now).min();
         let usual = now + self.config.retry;
         first.map_or(usual, |at| at.min(usual))
+    }
+}
+
+fn observe(
+    leases: &mut BTreeMap<String, Observed>,
+    name: String,
+    object: LeaseObject,
+    now: Instant,
+) {
+    match leases.get_mut(&name) {
+        Some(lease) => lease.update(object, now),
+        None => {
+            leases.insert(name, Observed::new(object, now));
+        }
     }
 }
 

@@ -6,7 +6,11 @@ use super::*;
 use crate::lease::testing::FakeLeases;
 
 fn join(leases: &Arc<FakeLeases>, who: &str) -> Shards {
-    let config = ShardsConfig::new("ns", 8, who);
+    join_of(leases, who, 8)
+}
+
+fn join_of(leases: &Arc<FakeLeases>, who: &str, count: u32) -> Shards {
+    let config = ShardsConfig::new("ns", count, who);
     Shards::campaign(leases.client(who), config, Arc::new(Counters::new()))
 }
 
@@ -89,4 +93,30 @@ async fn one_who_is_cut_off_gives_up_before_its_shards_are_taken() {
     until(&[&a, &b], |sets| sets[0].len() == 8).await;
     leases.cut_off("b", false);
     until(&[&a, &b], |sets| all_held(sets) && sets[1].len() == 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_counts_of_shards_one_at_a_time_is_in_force() {
+    for (before, after) in [(8, 4), (4, 8)] {
+        let leases = Arc::new(FakeLeases::default());
+        let old = join_of(&leases, "old", before);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(held(&old).len(), before as usize);
+        let new = join_of(&leases, "new", after);
+        for _ in 0..6_000 {
+            sleep(Duration::from_millis(5)).await;
+            assert_eq!((held(&old).len(), held(&new).len()), (before as usize, 0));
+        }
+        old.release().await;
+        sleep(Duration::from_millis(600)).await;
+        assert_eq!(held(&new).len(), after as usize);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_counts_that_begin_at_once_become_one() {
+    let leases = Arc::new(FakeLeases::default());
+    let (four, eight) = (join_of(&leases, "a", 4), join_of(&leases, "b", 8));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((held(&four).len(), held(&eight).len()), (4, 0));
 }

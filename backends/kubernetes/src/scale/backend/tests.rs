@@ -108,6 +108,29 @@ async fn from_zero_to_n_is_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wake_up_during_the_write_of_zero_is_written_after_it() {
+    let rig = rig(&[("a", 1)]);
+    rig.scales.fail([Fault::Slow(Duration::from_secs(1))]);
+    rig.scale("a", 0, &[]);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.scale("a", 1, &[]);
+    rig.settle().await;
+    assert_eq!(rig.scales.count("a"), Some(1));
+    assert_eq!(rig.scales.patches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_made_during_a_write_that_fails_still_raises() {
+    let rig = rig(&[("a", 1)]);
+    rig.scales.fail([Fault::Hung]);
+    rig.scale("a", 3, &[]);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.scale("a", 2, &[]);
+    rig.settle().await;
+    assert_eq!(rig.scales.count("a"), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wish_that_is_fulfilled_is_not_written() {
     let rig = rig(&[("a", 3)]);
     rig.scale("a", 3, &[]);
