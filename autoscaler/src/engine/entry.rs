@@ -87,6 +87,7 @@ impl Entry {
             triggers: Arc::clone(&triggers),
             since: now,
             last_active,
+            failed: None,
         };
         Self {
             state,
@@ -228,6 +229,7 @@ impl Entry {
             triggers: Arc::clone(&self.triggers),
             since: self.since,
             last_active: self.state.last_active(),
+            failed: None,
         })
     }
 }

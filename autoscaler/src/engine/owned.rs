@@ -112,6 +112,19 @@ impl Task {
         }
     }
 
+    /// Somebody waits for replicas that were asked for before, and the platform says that none are
+    /// wanted: somebody else took the request back, or it did not arrive yet.
+    pub(super) fn insist(&mut self, function: &FunctionId, asked_before: u32) {
+        let Some(entry) = self.entries.get(function) else {
+            return;
+        };
+        let asked = entry.replicas.asked();
+        let is_open = asked > 0 && asked == asked_before && !entry.replicas.is_draining();
+        if is_open && self.declared.get(function) == Some(&0) {
+            self.backend.scale(function, asked, &[]);
+        }
+    }
+
     pub(super) fn apply(&mut self, definition: Arc<Function>, found: Option<Found>) {
         let now = self.clock.now();
         let id = definition.id.clone();

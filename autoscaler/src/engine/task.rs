@@ -199,8 +199,10 @@ impl Task {
             Cause::Backlog
         };
         let is_ours = entry.uncounted.is_none();
+        let asked = entry.replicas.asked();
         self.decide(&wake.function, cause);
         if is_ours {
+            self.insist(&wake.function, asked);
             let woken = ToActivator::Woken(wake.function.clone());
             self.outbox.send(woken);
         }

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use zeron_core::decision::Rule;
 use zeron_core::metric::{MetricValue, UnknownKind};
 use zeron_core::status::{FunctionStatus, Phase, TriggerStatus};
-use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, Timestamp};
+use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, StartFailure, Timestamp};
 
 use super::history::History;
 use crate::decide::joined_bounds;
@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) triggers: Arc<[TriggerStatus]>,
     pub(crate) since: Timestamp,
     pub(crate) last_active: Option<Timestamp>,
+    /// Why it could not start, until it has: said also at zero, where the platform forgets it.
+    pub(crate) failed: Option<StartFailure>,
 }
 
 /// One function, as others see it.
@@ -50,9 +52,12 @@ impl View {
     }
 
     /// Replaces the facts; true when somebody who looks would see another phase or count.
-    pub(crate) fn update(&self, facts: Facts) -> bool {
+    pub(crate) fn update(&self, mut facts: Facts) -> bool {
+        let mut known = self.facts.lock();
+        facts.failed = facts.failed_since(known.failed.take());
         let after = facts.summary();
-        let before = std::mem::replace(&mut *self.facts.lock(), facts);
+        let before = std::mem::replace(&mut *known, facts);
+        drop(known);
         before.summary() != after
     }
 
@@ -109,8 +114,14 @@ impl Facts {
             })
     }
 
-    fn failure(&self) -> Option<&zeron_core::StartFailure> {
+    fn failure(&self) -> Option<&StartFailure> {
         self.endpoints.as_ref()?.failure.as_ref()
+    }
+
+    /// The newest final failure, unless a start has succeeded since.
+    fn failed_since(&self, before: Option<StartFailure>) -> Option<StartFailure> {
+        let newest = self.failure().filter(|failure| failure.is_final).cloned();
+        newest.or(before).filter(|_| self.ready() == 0)
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -159,7 +170,7 @@ impl Facts {
             in_flight: self.in_flight,
             queued: self.queued,
             triggers: self.triggers.to_vec(),
-            failure: self.failure().cloned(),
+            failure: self.failure().or(self.failed.as_ref()).cloned(),
             since: self.since,
             last_active: self.last_active,
             paused_at: self.paused_at(),

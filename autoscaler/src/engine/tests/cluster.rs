@@ -302,6 +302,19 @@ async fn a_count_that_somebody_else_raised_is_taken_over_and_goes_back_to_zero()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_waits_at_a_count_that_somebody_else_set_to_zero_is_asked_for_at_once() {
+    let mut rig = Rig::woken().await;
+    rig.backend.declare("hello", 1);
+    rig.backend.declare("hello", 0);
+    rig.backend.run("hello", 0);
+    settle().await;
+    assert_eq!(rig.backend.asked("hello"), [1], "nobody waits");
+    rig.wake("hello", 0, 1).await;
+    settle().await;
+    assert_eq!(rig.backend.asked("hello"), [1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_count_that_does_not_come_about_is_asked_for_again_without_haste() {
     let mut rig = Rig::start();
     rig.registry.answer("t0", Ok(30.0));
@@ -346,6 +359,24 @@ async fn less_than_was_asked_for_is_neither_asked_for_again_nor_forgotten() {
     let status = rig.handle.status(&id("hello")).unwrap();
     assert_eq!((status.desired, status.ready, status.starting), (10, 7, 3));
     assert_eq!(status.failure.unwrap().reason, "FailedCreate");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_failed_is_said_until_one_succeeds() {
+    let mut rig = Rig::woken().await;
+    let reason = |rig: &Rig| {
+        let status = rig.handle.status(&id("hello")).unwrap();
+        status.failure.map(|failure| failure.reason)
+    };
+    rig.backend.fail("hello", true);
+    rig.quiet(1).await;
+    assert_eq!(reason(&rig).unwrap(), "CrashLoopBackOff");
+    rig.backend.fail("hello", false);
+    rig.quiet(60).await;
+    assert_eq!(reason(&rig).unwrap(), "CrashLoopBackOff");
+    rig.backend.run("hello", 1);
+    rig.quiet(1).await;
+    assert_eq!(reason(&rig), None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -124,6 +124,24 @@ impl FakeBackend {
         sink.unwrap().publish(&id(name), Some(Arc::new(snapshot)));
     }
 
+    /// None runs, and says why not where it `failed` for good.
+    pub(super) fn fail(&self, name: &str, failed: bool) {
+        let failure = zeron_core::StartFailure {
+            reason: "CrashLoopBackOff".to_owned(),
+            message: "exit code 3".to_owned(),
+            at: Timestamp::EPOCH,
+            retry_at: None,
+            is_final: true,
+        };
+        let snapshot = EndpointSnapshot {
+            endpoints: Vec::new(),
+            pending: 0,
+            failure: failed.then_some(failure),
+        };
+        let sink = self.state.lock().sink.clone();
+        sink.unwrap().publish(&id(name), Some(Arc::new(snapshot)));
+    }
+
     /// Makes so many replicas run although nobody asked.
     pub(super) fn run(&self, name: &str, count: u32) {
         self.state.lock().resize(&id(name), count, &[]);
