@@ -30,6 +30,17 @@ pub(crate) struct ClusterArgs {
     /// them unless a live KEDA is seen
     #[arg(long, value_enum, default_value = "auto", value_name = "WHICH")]
     pub(crate) manage: Manage,
+    /// Where ClusterTriggerAuthentications find their Secrets and ConfigMaps
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "KEDA_CLUSTER_OBJECT_NAMESPACE",
+        default_value = "keda"
+    )]
+    pub(crate) cluster_object_namespace: String,
+    /// Namespaces whose routes may take every request; the same for all processes
+    #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
+    pub(crate) allow_catch_all: Vec<String>,
     /// Name of this process among its like [default: the host's name]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub(crate) pod_name: Option<String>,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use zeron_backend_kubernetes::{ClientOptions, PodsConfig};
 use zeron_controller::events::EventWriterOptions;
 use zeron_controller::follow::FollowOptions;
-use zeron_controller::projection::{self, ProjectionOptions};
+use zeron_controller::projection::{self, CatchAll, ProjectionOptions};
 use zeron_core::ScalerRegistry;
 use zeron_wire::ToAutoscaler;
 
@@ -47,7 +47,10 @@ pub(super) fn pods(args: &ClusterArgs) -> PodsConfig {
 }
 
 pub(super) fn follow(args: &ClusterArgs, scalers: Arc<dyn ScalerRegistry>) -> FollowOptions {
+    let catch_all = args.allow_catch_all.iter().cloned().collect();
     let projection = ProjectionOptions {
+        cluster_namespace: args.cluster_object_namespace.clone(),
+        catch_all: CatchAll::Namespaces(catch_all),
         manage: match args.manage {
             Manage::Auto => projection::Manage::Auto,
             Manage::All => projection::Manage::All,

@@ -1,10 +1,12 @@
 //! Metrics of a ScaledObject by KEDA's names: which there are, how they answer, which have work.
 
 use serde_json::{Map, Value, json};
+use zeron_core::Timestamp;
 use zeron_core::metric::{MetricValue, UnknownKind};
-use zeron_core::status::TriggerStatus;
+use zeron_core::status::{FunctionStatus, TriggerStatus};
 
 use super::input::Observation;
+use super::scaled_object::ACTIVE_STEP;
 
 /// One trigger of the spec with what is known of its metrics.
 #[derive(Clone, Debug)]
@@ -83,16 +85,26 @@ fn http<'a>(index: usize, kind: &str, name: &str, seen: &Observation<'a>) -> Met
     };
     Metric {
         name: metric_name(index, &metric),
-        is_active: seen.functions.iter().any(|f| f.in_flight + f.queued > 0),
+        is_active: seen.functions.iter().any(|f| is_at_work(f, seen.now)),
         is_silent: false,
         is_fallback: false,
         status: None,
     }
 }
 
+/// Requests come and go many times between two looks: a moment without one is no end of work.
+fn is_at_work(function: &FunctionStatus, now: Timestamp) -> bool {
+    let is_recent = |last: Timestamp| now.since(last) < ACTIVE_STEP;
+    function.in_flight + function.queued > 0
+        || function.desired > 0 && function.last_active.is_some_and(is_recent)
+}
+
 fn of_status(index: usize, status: &TriggerStatus) -> Metric<'_> {
+    // A trigger whose source never answered is called `s0-kafka` already.
+    let prefix = format!("s{index}-");
+    let metric = status.metric.strip_prefix(&prefix);
     Metric {
-        name: metric_name(index, &status.metric),
+        name: metric_name(index, metric.unwrap_or(&status.metric)),
         is_active: status.is_active,
         is_silent: is_silent(&status.value),
         is_fallback: status.health.is_fallback,

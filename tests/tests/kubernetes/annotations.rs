@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zeron_tests::cluster::Namespace;
+use zeron_tests::until;
 use zeron_tests::wait::throughout;
 
-use super::declare::{Scaled, function};
+use super::declare::{Scaled, function, http_scaled};
 use super::site::{DEPLOYMENT, SCALED, Site, topic};
 
 /// Longer than two polls and a cooldown.
-const AWHILE: Duration = Duration::from_secs(6);
+const AWHILE: Duration = Duration::from_secs(4);
 
 /// Takes one of KEDA's annotations away.
 fn resume(namespace: &Namespace, name: &str, annotation: &str) {
@@ -49,6 +50,32 @@ fn paused_stays_at_the_count_that_there_is() {
     namespace.wait_replicas(DEPLOYMENT, "paused", 2);
     let unpaused = namespace.wait_condition(SCALED, "paused", "Paused", "False");
     assert_eq!(unpaused["reason"], "ScaledObjectUnpaused");
+}
+
+#[test]
+fn a_request_wakes_nothing_that_is_paused_at_zero() {
+    let Some(site) = Site::get("a_request_wakes_nothing_that_is_paused") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "shut", 0);
+    let meta = "annotations: { autoscaling.keda.sh/paused-replicas: '0' }";
+    namespace.apply(&http_scaled(
+        "shut",
+        meta,
+        "timeouts: { conditionWait: 2s }",
+    ));
+    until_paused(namespace, "shut");
+    let answer = until("the host to be routed", || {
+        Some(site.roles.get("shut.example", "/")).filter(|answer| answer.status != 404)
+    });
+    assert!(
+        matches!(answer.status, 503 | 504),
+        "{} {}",
+        answer.status,
+        answer.text()
+    );
+    assert_eq!(namespace.replicas(DEPLOYMENT, "shut"), 0);
 }
 
 #[test]

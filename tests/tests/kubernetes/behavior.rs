@@ -23,7 +23,7 @@ fn a_scale_up_policy_bounds_the_pods_of_a_period() {
     namespace.apply(&Scaled::new("slowly", broker).with(&up).yaml());
     // The step from zero is KEDA's own, and not bound by the policy: one, and two more.
     namespace.wait_replicas(DEPLOYMENT, "slowly", 3);
-    throughout(Duration::from_secs(5), "the period is not over", || {
+    throughout(Duration::from_secs(4), "the period is not over", || {
         namespace.replicas(DEPLOYMENT, "slowly") == 3
     });
 }
@@ -61,7 +61,7 @@ fn by_default_fewer_wait_for_the_stabilization_window() {
     namespace.apply(&Scaled::new("steady", broker).cooldown(60).yaml());
     namespace.wait_replicas(DEPLOYMENT, "steady", 4);
     topic.consume_but("steady", 10);
-    throughout(Duration::from_secs(6), "the window is 300 s", || {
+    throughout(Duration::from_secs(4), "the window is 300 s", || {
         namespace.replicas(DEPLOYMENT, "steady") == 4
     });
 }

@@ -47,7 +47,7 @@ fn busy_pods_are_joined_by_others() {
         return;
     };
     let namespace = &site.namespace;
-    function(namespace, "busy", 1);
+    function(namespace, "busy", 0);
     let requests = json!([{ "name": "function", "resources": { "requests": { "cpu": "10m" } } }]);
     let template = json!({ "spec": { "template": { "spec": { "containers": requests } } } });
     let patch = template.to_string();

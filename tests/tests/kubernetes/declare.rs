@@ -19,8 +19,8 @@ pub(crate) use example;
 /// See [`example`].
 pub(crate) fn adapted(namespace: &Namespace, text: &str) -> String {
     text.replace("dev.local/zeron-example-function:0.1.0", image(namespace))
-        .replace("scaledownPeriod: 15", "scaledownPeriod: 3")
-        .replace("cooldownPeriod: 15", "cooldownPeriod: 3")
+        .replace("scaledownPeriod: 15", "scaledownPeriod: 2")
+        .replace("cooldownPeriod: 15", "cooldownPeriod: 2")
         .replace(
             "terminationGracePeriodSeconds: 5",
             "terminationGracePeriodSeconds: 2",
@@ -63,7 +63,7 @@ metadata: {{ name: {name}, {meta} }}
 spec:
   hosts: [{name}.example]
   scaleTargetRef: {{ name: {name}, kind: Deployment, apiVersion: apps/v1, service: {name}, port: 80 }}
-  scaledownPeriod: 3
+  scaledownPeriod: 2
   {more}
 "
     )
@@ -94,7 +94,7 @@ impl Scaled {
             target: format!("name: {name}"),
             meta: String::new(),
             more: String::new(),
-            cooldown: 3,
+            cooldown: 2,
             interval: 1,
         }
     }

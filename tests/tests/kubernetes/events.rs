@@ -47,14 +47,14 @@ fn zero_waits_for_the_cooldown() {
     let topic = topic(broker, "cooling", 1);
     topic.produce(20);
     function(namespace, "cooling", 0);
-    namespace.apply(&Scaled::new("cooling", broker).cooldown(7).yaml());
+    namespace.apply(&Scaled::new("cooling", broker).cooldown(6).yaml());
     namespace.wait_replicas(DEPLOYMENT, "cooling", 2);
     let consumed = Instant::now();
     topic.consume_but("cooling", 0);
     namespace.wait_replicas(DEPLOYMENT, "cooling", 0);
     // The last sight of work was up to an interval earlier.
     let waited = consumed.elapsed();
-    assert!(waited >= Duration::from_secs(5), "{waited:?}");
+    assert!(waited >= Duration::from_secs(4), "{waited:?}");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_source_is_asked_once_per_polling_interval() {
     let topic = topic(broker, "polled", 1);
     function(namespace, "polled", 0);
     topic.produce(10);
-    namespace.apply(&Scaled::new("polled", broker).interval(6).yaml());
+    namespace.apply(&Scaled::new("polled", broker).interval(5).yaml());
     namespace.wait_replicas(DEPLOYMENT, "polled", 1);
     topic.produce(10);
     namespace.wait_replicas(DEPLOYMENT, "polled", 2);
@@ -77,7 +77,7 @@ fn a_source_is_asked_once_per_polling_interval() {
     namespace.wait_replicas(DEPLOYMENT, "polled", 3);
     let waited = polled.elapsed();
     assert!(
-        waited > Duration::from_secs(4),
+        waited > Duration::from_secs(3),
         "asked again after {waited:?}"
     );
     assert!(

@@ -1,6 +1,6 @@
 //! Requests: an HTTPScaledObject, and an InterceptorRoute with its ScaledObject.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeron_tests::cluster::Installation;
 use zeron_tests::{Raw, until};
 
@@ -47,7 +47,7 @@ fn an_http_scaled_object_has_a_scaled_object_that_kubectl_shows() {
     let exists = |object: &Value| (!object.is_null()).then(|| object.clone());
     let child = namespace.wait(SCALED, "parent", "to be made", exists);
     assert_eq!(child["spec"]["maxReplicaCount"], 7);
-    assert_eq!(child["spec"]["cooldownPeriod"], 3);
+    assert_eq!(child["spec"]["cooldownPeriod"], 2);
     assert_eq!(
         child["spec"]["triggers"][0]["metadata"]["httpScaledObject"],
         "parent"
@@ -166,6 +166,93 @@ fn a_placeholder_answers_while_its_function_wakes() {
     until("the function", || {
         (site.roles.get("held.example.com", "/").text().trim() == "Hello").then_some(())
     });
+}
+
+#[test]
+fn many_requests_at_zero_are_one_write_and_all_are_answered() {
+    const TEST: &str = "many_requests_at_zero_are_one_write";
+    let Some(site) = Site::get(TEST) else { return };
+    let namespace = &site.namespace;
+    let Some(audit) = namespace.cluster().audit() else {
+        return zeron_tests::broker::skip(TEST, "the API server's audit log is not here");
+    };
+    function(namespace, "crowd", 0);
+    namespace.apply(&http_scaled("crowd", "", ""));
+    until_routed(&site, "crowd.example");
+    namespace.wait_replicas(DEPLOYMENT, "crowd", 0);
+    namespace.wait_pods("app=crowd", 0);
+    let writes = || {
+        let writes = audit.scale_writes(namespace.name(), "crowd");
+        let took_effect = writes.iter().filter(|write| write.code() == 200);
+        took_effect
+            .filter_map(|write| write.replicas())
+            .collect::<Vec<_>>()
+    };
+    until("the way to zero to be logged", || {
+        (writes().last() == Some(&0)).then_some(())
+    });
+    let before = writes().len();
+    let mut clients: Vec<Raw> = (0..50)
+        .map(|_| site.roles.activators[0].connect())
+        .collect();
+    for client in &mut clients {
+        client.get("crowd.example", "/");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    let woken = until("the wake-up to be logged", || {
+        Some(writes().split_off(before)).filter(|woken| !woken.is_empty())
+    });
+    assert_eq!(woken[0], 1);
+    assert_eq!(
+        woken.iter().filter(|&&count| count == 1).count(),
+        1,
+        "{woken:?}"
+    );
+}
+
+#[test]
+fn a_pod_serves_before_the_platform_has_probed_it() {
+    let Some(site) = Site::get("a_pod_serves_before_the_platform_has_probed_it") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "eager", 0);
+    // The platform looks at once, in vain, and half a minute later for the second time.
+    let probe = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 30 });
+    let slow =
+        json!({ "name": "function", "args": ["--ready-after", "2000"], "readinessProbe": probe });
+    let template = json!({ "spec": { "template": { "spec": { "containers": [slow] } } } });
+    namespace.kubectl(&["patch", "deployment", "eager", "-p", &template.to_string()]);
+    namespace.apply(&http_scaled("eager", "", ""));
+    until_routed(&site, "eager.example");
+    let pods = namespace.list("v1/Pod", "app=eager");
+    let conditions = pods[0]["status"]["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|c| c["type"] == "Ready").unwrap();
+    assert_eq!(ready["status"], "False", "it has answered already");
+}
+
+#[test]
+fn the_add_ons_older_fields_are_understood() {
+    let Some(site) = Site::get("the_add_ons_older_fields_are_understood") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "elder", 0);
+    namespace.apply(
+        "
+apiVersion: http.keda.sh/v1alpha1
+kind: HTTPScaledObject
+metadata: { name: elder }
+spec:
+  hosts: [elder.example]
+  targetPendingRequests: 50
+  scaleTargetRef: { deployment: elder, service: elder, port: 80 }
+",
+    );
+    until_routed(&site, "elder.example");
+    assert_eq!(namespace.replicas(DEPLOYMENT, "elder"), 1);
 }
 
 #[test]

@@ -40,3 +40,23 @@ fn only_labelled_objects_are_acted_on_where_that_is_asked_for() {
     assert!(others["metadata"]["finalizers"].is_null(), "{others:#}");
     assert!(others["status"].is_null(), "{others:#}");
 }
+
+#[test]
+fn a_route_without_hosts_takes_every_request_where_that_is_allowed() {
+    let Some(cluster) = Cluster::get("kubernetes::a_route_without_hosts_takes_every_request")
+    else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("kubernetes-any");
+    let any = ["--allow-catch-all", namespace.name()];
+    let roles = Roles::of(&namespace)
+        .activator_args(&any)
+        .autoscaler_args(&any)
+        .controllers(0)
+        .start();
+    function(&namespace, "any", 0);
+    namespace.apply(&http_scaled("any", "", "").replace("hosts: [any.example]", ""));
+    until_routed_by(&roles, "whoever.example");
+    namespace.wait_condition(HTTP_SCALED, "any", "Ready", "True");
+}

@@ -1,6 +1,6 @@
 //! What a ScaledObject may ask for beside its triggers: idle replicas, a least count, a fallback, a formula.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeron_tests::broker::Broker;
 use zeron_tests::wait::throughout;
@@ -22,7 +22,7 @@ fn a_least_count_is_kept_without_work() {
             .yaml(),
     );
     namespace.wait_replicas(DEPLOYMENT, "least", 2);
-    throughout(Duration::from_secs(5), "it does not sleep", || {
+    throughout(Duration::from_secs(4), "it does not sleep", || {
         namespace.replicas(DEPLOYMENT, "least") == 2
     });
 }
@@ -70,9 +70,34 @@ fn a_silent_source_without_fallback_changes_nothing_and_is_said() {
     namespace.apply(&Scaled::at("silent", &nobody).yaml());
     let ready = namespace.wait_condition(SCALED, "silent", "Ready", "False");
     assert_eq!(ready["reason"], "TriggerError");
-    throughout(Duration::from_secs(5), "unknown is not zero", || {
+    let status = namespace.get(SCALED, "silent").unwrap()["status"].clone();
+    assert_eq!(
+        status["health"]["s0-kafka"]["status"], "Failing",
+        "{status:#}"
+    );
+    throughout(Duration::from_secs(4), "unknown is not zero", || {
         namespace.replicas(DEPLOYMENT, "silent") == 2
     });
+}
+
+#[test]
+fn the_initial_cooldown_is_waited_for_once() {
+    let Some((site, broker)) = Site::with_kafka("the_initial_cooldown_is_waited_for") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    let _topic = topic(broker, "initial", 1);
+    function(namespace, "initial", 1);
+    let began = Instant::now();
+    namespace.apply(
+        &Scaled::new("initial", broker)
+            .with("initialCooldownPeriod: 7")
+            .yaml(),
+    );
+    namespace.wait_replicas(DEPLOYMENT, "initial", 0);
+    // The time of creation is kept in whole seconds.
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_secs(6), "{waited:?}");
 }
 
 /// Two triggers, `a` and `b`, of topics of their names.

@@ -116,8 +116,8 @@ fn a_websocket_opens_cold_and_keeps_its_pod_awake() {
         assert_eq!(client.exactly(7), b"\x81\x05hello");
     };
     echoes(&mut client);
-    // The cooldown is 3 s.
-    let awhile = std::time::Duration::from_secs(8);
+    // The cooldown is 2 s.
+    let awhile = std::time::Duration::from_secs(6);
     zeron_tests::wait::throughout(awhile, "it stays", || {
         namespace.replicas(DEPLOYMENT, "socket") == 1
     });

@@ -4,16 +4,20 @@ use serde_json::{Value, json};
 use zeron_tests::broker::{Broker, PASSWORD, USER};
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
 
-use super::declare::function;
+use super::declare::{Scaled, function};
 use super::site::{DEPLOYMENT, SCALED, Site, kafka, topic};
 
 const SECRET: &str = "v1/Secret";
 
 /// A ScaledObject whose broker wants the credentials of a Secret, all of one name.
 fn declare(namespace: &Namespace, broker: &Broker, name: &str, password: &str) {
-    let address = broker.ports().sasl;
     function(namespace, name, 0);
-    namespace.apply(&format!(
+    namespace.apply(&documents(broker, name, password));
+}
+
+fn documents(broker: &Broker, name: &str, password: &str) -> String {
+    let address = broker.ports().sasl;
+    format!(
         "
 apiVersion: v1
 kind: Secret
@@ -41,7 +45,7 @@ spec:
       metadata: {{ bootstrapServers: '{address}', consumerGroup: {name}, topic: {name}, lagThreshold: '10', offsetResetPolicy: earliest, allowIdleConsumers: 'true' }}
       authenticationRef: {{ name: {name} }}
 "
-    ));
+    )
 }
 
 #[test]
@@ -63,6 +67,77 @@ fn a_secret_that_was_replaced_is_used_without_a_restart() {
     );
     namespace.wait_replicas(DEPLOYMENT, "rotated", 2);
     namespace.wait_condition(SCALED, "rotated", "Ready", "True");
+}
+
+/// Deleted when this is dropped: it is in no namespace.
+struct OfCluster<'n>(&'n Namespace, String);
+
+impl Drop for OfCluster<'_> {
+    fn drop(&mut self) {
+        drop(
+            self.0
+                .cluster()
+                .try_kubectl(&["delete", "clustertriggerauthentication", &self.1]),
+        );
+    }
+}
+
+#[test]
+fn credentials_of_the_cluster_come_from_the_namespace_that_was_given() {
+    let Some((site, broker)) = Site::with_kafka("credentials_of_the_cluster") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    topic(broker, "shared", 1).produce(20);
+    let name = format!("{}-shared", namespace.name());
+    let _end = OfCluster(namespace, name.clone());
+    let text = documents(broker, "shared", PASSWORD)
+        .replace(
+            "kind: TriggerAuthentication\nmetadata: { name: shared }",
+            &format!("kind: ClusterTriggerAuthentication\nmetadata: {{ name: {name} }}"),
+        )
+        .replace(
+            "authenticationRef: { name: shared }",
+            &format!("authenticationRef: {{ name: {name}, kind: ClusterTriggerAuthentication }}"),
+        );
+    assert_eq!(text.matches(&name).count(), 2);
+    function(namespace, "shared", 0);
+    namespace.apply(&text);
+    namespace.wait_replicas(DEPLOYMENT, "shared", 2);
+}
+
+#[test]
+fn parameters_come_from_the_environment_of_the_target() {
+    let Some((site, broker)) = Site::with_kafka("parameters_come_from_the_environment") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    topic(broker, "ambient", 1).produce(20);
+    let address = broker.address();
+    namespace.apply(&format!("{{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: ambient }}, data: {{ broker: '{address}' }} }}"));
+    function(namespace, "ambient", 0);
+    let from = json!([
+        { "name": "BROKER", "valueFrom": { "configMapKeyRef": { "name": "ambient", "key": "broker" } } },
+        { "name": "TOPIC", "value": "ambient" },
+    ]);
+    let container = json!([{ "name": "function", "env": from }]);
+    let template = json!({ "spec": { "template": { "spec": { "containers": container } } } });
+    namespace.kubectl(&[
+        "patch",
+        "deployment",
+        "ambient",
+        "-p",
+        &template.to_string(),
+    ]);
+    let scaled = Scaled::new("ambient", broker)
+        .yaml()
+        .replace(
+            &format!("bootstrapServers: '{address}'"),
+            "bootstrapServersFromEnv: BROKER",
+        )
+        .replace("topic: ambient", "topicFromEnv: TOPIC");
+    namespace.apply(&scaled);
+    namespace.wait_replicas(DEPLOYMENT, "ambient", 2);
 }
 
 /// Rights to all that is needed but Secrets. Deleted when this is dropped.
@@ -124,7 +199,7 @@ fn a_secret_that_may_not_be_read_is_named_and_stops_nobody_else() {
     topic(broker, "open", 1).produce(20);
     declare(&namespace, broker, "hidden", PASSWORD);
     function(&namespace, "open", 0);
-    namespace.apply(&super::declare::Scaled::new("open", broker).yaml());
+    namespace.apply(&Scaled::new("open", broker).yaml());
     let access = namespace.wait_condition(SCALED, "hidden", "SecretAccess", "False");
     assert_eq!(access["reason"], "Forbidden");
     let message = access["message"].as_str().unwrap();

@@ -50,7 +50,11 @@ impl Site {
         let namespace = cluster.namespace("kubernetes");
         // The controller leads callers of opted-in Services there.
         namespace.stand_in("activator-0", cluster.host_address());
-        let roles = Roles::of(&namespace).for_pods().start();
+        let credentials = ["--cluster-object-namespace", namespace.name()];
+        let roles = Roles::of(&namespace)
+            .for_pods()
+            .autoscaler_args(&credentials)
+            .start();
         Self { roles, namespace }
     }
 }

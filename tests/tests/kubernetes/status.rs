@@ -157,3 +157,68 @@ fn a_target_that_is_not_there_is_said_and_found_when_it_comes() {
     namespace.wait_replicas(DEPLOYMENT, "later", 2);
     namespace.wait_condition(SCALED, "later", "Ready", "True");
 }
+
+#[test]
+fn the_second_scaled_object_of_a_target_names_the_first_and_does_nothing() {
+    let Some((site, broker)) = Site::with_kafka("the_second_scaled_object_of_a_target") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    let _first = topic(broker, "contested", 1);
+    topic(broker, "contested-too", 1).produce(20);
+    function(namespace, "contested", 0);
+    namespace.apply(&Scaled::new("contested", broker).yaml());
+    namespace.wait_condition(SCALED, "contested", "Ready", "True");
+    let second = Scaled::new("contested-too", broker).target("name: contested");
+    namespace.apply(&second.yaml());
+    let ready = namespace.wait_condition(SCALED, "contested-too", "Ready", "False");
+    assert_eq!(ready["reason"], "ScaledObjectCheckFailed");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("contested is older"), "{message}");
+    assert_eq!(namespace.replicas(DEPLOYMENT, "contested"), 0);
+}
+
+#[test]
+fn a_host_that_is_taken_is_said_with_its_owner() {
+    let Some(site) = Site::get("a_host_that_is_taken_is_said_with_its_owner") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    for name in ["owner", "squatter"] {
+        function(namespace, name, 0);
+    }
+    namespace.apply(&http_scaled("owner", "", ""));
+    namespace.wait_condition(HTTP_SCALED, "owner", "Ready", "True");
+    let squatter = http_scaled("squatter", "", "").replace("squatter.example", "owner.example");
+    namespace.apply(&squatter);
+    let ready = namespace.wait_condition(HTTP_SCALED, "squatter", "Ready", "False");
+    assert_eq!(ready["reason"], "HostConflict");
+    assert!(
+        ready["message"].as_str().unwrap().contains("owner"),
+        "{ready}"
+    );
+}
+
+#[test]
+fn a_scaled_job_is_kept_and_says_that_it_is_not_run_yet() {
+    let Some((site, broker)) = Site::with_kafka("a_scaled_job_is_kept") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    let address = broker.address();
+    namespace.apply(&format!(
+        "
+apiVersion: keda.sh/v1alpha1
+kind: ScaledJob
+metadata: {{ name: batch }}
+spec:
+  jobTargetRef: {{ template: {{ spec: {{ restartPolicy: Never, containers: [{{ name: batch, image: none }}] }} }} }}
+  triggers:
+    - type: kafka
+      metadata: {{ bootstrapServers: '{address}', consumerGroup: batch, topic: batch, lagThreshold: '10' }}
+"
+    ));
+    let kind = "keda.sh/v1alpha1/ScaledJob";
+    let ready = namespace.wait_condition(kind, "batch", "Ready", "False");
+    assert_eq!(ready["reason"], "NotRunYet");
+}
