@@ -13,7 +13,7 @@ use super::metrics::{self, Metric};
 use crate::projection::Outcome;
 
 /// `lastActiveTime` moves at most so often while there is work.
-const ACTIVE_STEP: Duration = Duration::from_secs(15);
+pub(super) const ACTIVE_STEP: Duration = Duration::from_secs(15);
 
 pub(super) fn status(object: &Value, seen: &Observation<'_>) -> Value {
     let (spec, old) = (&object["spec"], &object["status"]);

@@ -50,6 +50,27 @@ fn an_object_at_rest_reads_as_in_keda() {
 }
 
 #[test]
+fn a_moment_without_a_request_is_no_end_of_work() {
+    let mut http = object();
+    http["spec"]["triggers"] = json!([{
+        "type": "external-push",
+        "metadata": { "scalerAddress": "a:1", "httpScaledObject": "orders" },
+    }]);
+    let served = |ago: u64| FunctionStatus {
+        desired: 1,
+        ready: 1,
+        last_active: Some(at(100 - ago)),
+        ..function(Vec::new())
+    };
+    let working = scaled(&http, &ok(), &[served(2)]);
+    assert_eq!(said(&working, "Active").0, "True");
+    let again = patch(&working, &seen(&ok(), &[served(1)], 101));
+    assert_eq!(again, None, "the next request is not worth a write");
+    let over = scaled(&http, &ok(), &[served(20)]);
+    assert_eq!(said(&over, "Active").0, "False");
+}
+
+#[test]
 fn nothing_changed_is_nothing_written() {
     let functions = [function(vec![trigger(
         "kafka",
