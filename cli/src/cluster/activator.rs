@@ -3,7 +3,7 @@
 //! It watches pods and declared objects by itself, so that warm traffic needs nobody else; it
 //! reports to every autoscaler, and writes a wake-up itself when none of them answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use zeron_activator::{Activator, ActivatorHandle, Config, Peer, PlatformReason, TlsListener};
 use zeron_backend_kubernetes::pods::FollowedPod;
@@ -33,6 +34,10 @@ use crate::signals::Signals;
 
 /// One wake-up's write with its answer.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Such writes at once.
+const WAKES_AT_ONCE: usize = 64;
+/// Until one that failed is tried again.
+const AFTER_FAILED_WAKE: Duration = Duration::from_millis(250);
 /// Where autoscalers hear reports, unless they are at fixed addresses.
 const AUTOSCALER_PORT: u16 = 8080;
 /// How long the last report and the goodbye may take to leave.
@@ -162,14 +167,20 @@ fn token(file: Option<PathBuf>) -> Arc<dyn Fn() -> Option<String> + Send + Sync>
     })
 }
 
-/// Nobody answered: one write, which does nothing unless the count is zero.
+/// Nobody answered: one write, which does nothing unless the count is zero. At most one is under
+/// way for each function, and a few in all: an API server that is slow or gone is not stormed.
 fn wake_by_itself(
     waker: Waker,
     pods: Pods,
     routes: watch::Sender<Arc<RouteSnapshot>>,
 ) -> Arc<dyn Fn(Wake) + Send + Sync> {
     let runtime = tokio::runtime::Handle::current();
+    let under_way = Arc::new(Mutex::new(HashSet::new()));
+    let room = Arc::new(Semaphore::new(WAKES_AT_ONCE));
     Arc::new(move |wake| {
+        if under_way.lock().contains(&wake.function) {
+            return;
+        }
         let Some(target) = pods.target(&wake.function) else {
             return;
         };
@@ -180,9 +191,15 @@ fn wake_by_itself(
             .find(|it| it.function.id == wake.function && it.is_wake_allowed)
             .map(|it| it.wake_count);
         let Some(count) = count else { return };
-        let waker = waker.clone();
+        let (waker, room) = (waker.clone(), Arc::clone(&room));
+        let under_way = Arc::clone(&under_way);
+        under_way.lock().insert(wake.function.clone());
         runtime.spawn(async move {
-            match waker.wake(&target, count).await {
+            // It is never closed.
+            let _place = room.acquire().await.ok();
+            let outcome = waker.wake(&target, count).await;
+            let has_failed = outcome.is_err();
+            match outcome {
                 Ok(outcome) => {
                     tracing::info!(function = %wake.function, ?outcome, "woken without an autoscaler");
                 }
@@ -191,6 +208,10 @@ fn wake_by_itself(
                     tracing::warn!(function = %wake.function, %error, "cannot wake without an autoscaler");
                 }
             }
+            if has_failed {
+                tokio::time::sleep(AFTER_FAILED_WAKE).await;
+            }
+            under_way.lock().remove(&wake.function);
         });
     })
 }

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
+use zeron_backend_kubernetes::metrics::ResourceMetrics;
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
-use zeron_backend_kubernetes::metrics::ResourceMetrics;
 use zeron_backend_kubernetes::token::{TokenConfig, TokenReviewer};
 use zeron_backend_kubernetes::{Counters, Pods};
 use zeron_controller::events::EventWriter;
@@ -203,7 +203,9 @@ fn authenticate(
         Ok((namespace.to_owned(), name.to_owned()))
     };
     let accounts = accounts.iter().map(split).collect::<Result<Vec<_>, _>>()?;
-    let accounts = accounts.iter().map(|(ns, name)| (ns.as_str(), name.as_str()));
+    let accounts = accounts
+        .iter()
+        .map(|(ns, name)| (ns.as_str(), name.as_str()));
     let config = TokenConfig::new(AUDIENCE, accounts);
     let reviewer = TokenReviewer::new(client.clone(), config, Arc::clone(counters));
     Ok(Arc::new(BoundTokens(reviewer)))

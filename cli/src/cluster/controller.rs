@@ -127,6 +127,8 @@ impl Work {
             }
             tracing::info!("leading");
             let end = CancellationToken::new();
+            // Also when this process ends: nothing is written once the lease is given back.
+            let _ends = end.clone().drop_guard();
             let tasks = self.begin(&end);
             let lost = leadership.wait_for(|it| !it.is_leader).await;
             end.cancel();
