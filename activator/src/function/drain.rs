@@ -17,6 +17,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// How long replicas may take to go once they were told to stop. One that is there after that was
 /// spared, and serves again: its count was raised meanwhile, or could not be written.
 const GOES_WITHIN: Duration = Duration::from_secs(30);
+/// The same while somebody waits and no other replica is there or on its way: the count was raised
+/// before the platform had acted on the lower one.
+const WANTED_WITHIN: Duration = Duration::from_secs(2);
 /// The same once the platform took another replica instead.
 const SPARED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -150,7 +153,12 @@ impl State {
 
     /// Puts back what was to stop and did not. Nobody else would: its drain is over.
     pub(super) fn put_back_spared(&mut self, function: &FunctionState, now: Instant) {
-        let is_over = |order: &&Order| order.spared_at.is_some_and(|at| at <= now);
+        let is_wanted = !self.queue.is_empty() && !self.seats.iter().any(|seat| seat.is_live());
+        let ahead = match is_wanted {
+            true => GOES_WITHIN.saturating_sub(WANTED_WITHIN),
+            false => Duration::ZERO,
+        };
+        let is_over = |order: &&Order| order.spared_at.is_some_and(|at| at <= now + ahead);
         let over: Vec<DrainId> = (self.drains.iter().filter(is_over))
             .map(|order| order.id)
             .collect();

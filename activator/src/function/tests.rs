@@ -408,15 +408,32 @@ async fn exactly_the_victims_are_taken_and_unknown_ones_count_as_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_was_to_stop_and_stays_serves_again() {
     let scene = Scene::new(1);
+    scene.replicas(&[1, 2]);
+    scene.drain(1, Some(&[1]));
+    scene.function.report(Instant::now());
+    let told = Instant::now();
+    scene.function.settle_drain(DrainId(1), told);
+    let _busy = scene.granted();
+    let ticket = scene.waits();
+    let soon = told + Duration::from_secs(29);
+    assert!(scene.function.check_drain(DrainId(1), soon), "it may go");
+    let later = told + Duration::from_secs(30);
+    assert!(!scene.function.check_drain(DrainId(1), later));
+    assert!(now(ticket).await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_replica_that_was_to_stop_and_stays_soon_serves_whoever_waits() {
+    let scene = Scene::new(1);
     scene.replicas(&[1]);
     scene.drain(1, Some(&[1]));
     scene.function.report(Instant::now());
     let told = Instant::now();
     scene.function.settle_drain(DrainId(1), told);
     let ticket = scene.waits();
-    let soon = told + Duration::from_secs(29);
+    let soon = told + Duration::from_secs(1);
     assert!(scene.function.check_drain(DrainId(1), soon), "it may go");
-    let later = told + Duration::from_secs(30);
+    let later = told + Duration::from_secs(2);
     assert!(!scene.function.check_drain(DrainId(1), later));
     assert!(now(ticket).await.unwrap().is_ok());
 }
