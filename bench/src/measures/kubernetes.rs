@@ -13,6 +13,7 @@ mod many;
 mod namespace;
 mod objects;
 mod pods;
+mod pressure;
 mod request;
 mod roles;
 mod start_up;
@@ -24,6 +25,7 @@ use clap::{Args, ValueEnum};
 
 use self::api::Api;
 use self::namespace::Namespace;
+use self::pressure::Pressure;
 use crate::affinity::Place;
 use crate::bench::{Bench, note};
 
@@ -134,11 +136,16 @@ pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
             continue;
         }
         note(format_args!("== kubernetes {name}; {}", load()));
+        let pressure = Pressure::begin();
         if let Err(error) = run(bench, &cluster) {
             note(format_args!("{name} failed: {error:#}"));
             failed.push(name);
         }
-        note(format_args!("== {name} ended; {}", load()));
+        note(format_args!(
+            "== {name} ended; {}; somebody waited for a core {:.0} % of the time",
+            load(),
+            pressure.percent()
+        ));
     }
     before.restore()?;
     anyhow::ensure!(failed.is_empty(), "failed: {}", failed.join(", "));

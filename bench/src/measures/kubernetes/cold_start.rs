@@ -10,14 +10,15 @@ use anyhow::{Context, Result};
 use tokio::net::TcpStream;
 
 use super::audit::Events;
-use super::pods::Watch;
+use super::pods::{Pod, Watch};
+use super::pressure::Pressure;
 use super::request::{Answered, ask, between, connect};
 use super::roles::Roles;
 use super::{Cluster, MEASURE, Namespace, objects};
 use crate::bench::{Bench, Csv};
 use crate::figure::{Aim, Figure};
 use crate::measures::{PATIENCE, rest};
-use crate::stats::{bootstrap, bootstrap_ratio, median, quantile};
+use crate::stats::{Random, bootstrap, bootstrap_ratio, median, quantile};
 
 /// Pairs that are made, used and deleted together.
 const BATCH: usize = 20;
@@ -25,13 +26,16 @@ const BATCH: usize = 20;
 const WARM_UP: usize = 2;
 /// Between two starts: nothing of one may run during the next.
 const REST: Duration = Duration::from_millis(300);
+/// And up to so much more: the kubelet looks at its containers once a second, and starts that always fell on the same
+/// part of that second would take one of two times, whose median says nothing.
+const PHASE: Duration = Duration::from_secs(1);
 
 /// One start through Zeron.
 #[derive(Clone, Debug)]
 struct Through {
     name: String,
     answered: Answered,
-    pod: String,
+    pod: Pod,
     /// When the prober was first accepted, where it was refused before.
     accepted: Option<SystemTime>,
 }
@@ -41,8 +45,12 @@ struct Through {
 struct Pair {
     before: f64,
     after: f64,
+    /// From the stored address until a watch of ours told it: the API server's part of `after`.
+    watched: f64,
     whole: f64,
     by_hand: f64,
+    /// Percent of the time of this pair in which somebody waited for a core.
+    pressure: f64,
 }
 
 pub(super) fn run(bench: &mut Bench, cluster: &Cluster) -> Result<()> {
@@ -82,8 +90,10 @@ fn batch(
     namespace.declare(&functions)?;
     rest(Duration::from_secs(2));
     let audit = cluster.audit()?;
+    let mut random = Random::new(rounds.first().map_or(0, |&first| first as u64));
     let mut done = Vec::new();
     for ((&round, function), twin) in rounds.iter().zip(&functions).zip(&twins) {
+        let pressure = Pressure::begin();
         let hand = || {
             cluster
                 .api
@@ -92,24 +102,29 @@ fn batch(
         let zeron = || cluster.api.block_on(through(roles, watch, function));
         let (by_hand, through) = if round % 2 == 0 {
             let by_hand = hand()?;
-            rest(REST);
+            rest(pause(&mut random));
             (by_hand, zeron()?)
         } else {
             let through = zeron()?;
-            rest(REST);
+            rest(pause(&mut random));
             (hand()?, through)
         };
-        rest(REST);
-        done.push((round, by_hand, through));
+        let pressure = pressure.percent();
+        rest(pause(&mut random));
+        done.push((round, by_hand, through, pressure));
     }
     let events = audit.events(&namespace.name)?;
     namespace.clear()?;
     done.into_iter()
-        .map(|(round, by_hand, through)| {
-            let (pair, writer) = judge(&events, by_hand, &through)?;
+        .map(|(round, by_hand, through, pressure)| {
+            let (pair, writer) = judge(&events, by_hand, &through, pressure)?;
             Ok((round, pair, writer))
         })
         .collect()
+}
+
+fn pause(random: &mut Random) -> Duration {
+    REST + PHASE.mul_f64(random.unit())
 }
 
 /// Patches a Deployment and asks its pod until it answers.
@@ -134,7 +149,7 @@ async fn through(roles: &Roles, watch: &Watch, name: &str) -> Result<Through> {
     let prober = async {
         let pod = watch.pod(name, PATIENCE).await?;
         let accepted = connect(pod.address, PATIENCE).await?;
-        anyhow::Ok((pod.name, accepted.began))
+        anyhow::Ok((pod, accepted.began))
     };
     let (answered, (pod, accepted)) = tokio::try_join!(ask(stream, &host, PATIENCE), prober)?;
     Ok(Through {
@@ -146,21 +161,28 @@ async fn through(roles: &Roles, watch: &Watch, name: &str) -> Result<Through> {
 }
 
 /// Compares what the client saw with what the API server saw. Also tells who wrote the count.
-fn judge(events: &Events, by_hand: Duration, through: &Through) -> Result<(Pair, String)> {
+fn judge(
+    events: &Events,
+    by_hand: Duration,
+    through: &Through,
+    pressure: f64,
+) -> Result<(Pair, String)> {
     let name = &through.name;
     let write = events
         .wake(name)
         .with_context(|| format!("{name}: no write of its count in the audit log"))?;
     let committed = events
-        .address_of(&through.pod)
+        .address_of(&through.pod.name)
         .with_context(|| format!("{name}: no address of its pod in the audit log"))?;
     let reachable = through.accepted.map_or(committed, |it| it.max(committed));
     let Answered { sent, first_byte } = through.answered;
     let pair = Pair {
         before: millis(between(sent, write.received)),
         after: millis(between(reachable, first_byte)),
+        watched: millis(between(committed, through.pod.seen)),
         whole: millis(through.answered.took()),
         by_hand: millis(by_hand),
+        pressure,
     };
     Ok((pair, write.user_agent.clone()))
 }
@@ -170,16 +192,20 @@ fn millis(duration: Duration) -> f64 {
 }
 
 fn write(pairs: &[Pair], writers: &[String]) -> Result<()> {
-    let header = "pair,until_write_ms,after_reachable_ms,whole_ms,by_hand_ms,writer";
+    let header = "pair,until_write_ms,after_reachable_ms,watched_ms,whole_ms,by_hand_ms,pressure_percent,writer";
     let mut csv = Csv::create(MEASURE, "cold-start", header)?;
     for (number, (pair, writer)) in pairs.iter().zip(writers).enumerate() {
         let Pair {
             before,
             after,
+            watched,
             whole,
             by_hand,
+            pressure,
         } = pair;
-        csv.row(&[&number, before, after, whole, by_hand, writer])?;
+        csv.row(&[
+            &number, before, after, watched, whole, by_hand, pressure, writer,
+        ])?;
     }
     csv.close()
 }
@@ -204,6 +230,15 @@ fn figures(bench: &mut Bench, pairs: &[Pair]) {
                     .with_aim(Aim::AtMost(most)),
             );
         }
+    }
+    let watched = column(|pair| pair.watched);
+    for (percentile, q) in [("p50", 0.5), ("p95", 0.95)] {
+        bench.figure(Figure::new(
+            format!("{MEASURE}/cold-start/stored-to-watched/{percentile}"),
+            "ms",
+            quantile(&watched, q),
+            watched.len(),
+        ));
     }
     let (whole, by_hand) = (column(|pair| pair.whole), column(|pair| pair.by_hand));
     for (percentile, q) in [("p5", 0.05), ("p95", 0.95)] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use futures_util::TryStreamExt;
@@ -22,6 +22,8 @@ use super::objects::{LABEL, PORT};
 pub(super) struct Pod {
     pub(super) name: String,
     pub(super) address: SocketAddr,
+    /// When our watch told the address.
+    pub(super) seen: SystemTime,
 }
 
 /// Pods of a namespace by their label, as far as they have had an address since the watch began.
@@ -99,6 +101,7 @@ fn addressed(pod: &Value) -> Option<(String, Pod)> {
     let pod = Pod {
         name: name.to_owned(),
         address: SocketAddr::new(ip, PORT),
+        seen: SystemTime::now(),
     };
     Some((app.to_owned(), pod))
 }
