@@ -120,17 +120,18 @@ fn at_rest(bench: &Bench, cluster: &Cluster, namespace: &Namespace) -> Result<[R
     Ok([look(0)?, look(1)?])
 }
 
-/// Waits until nobody writes any more but leases: all statuses are told.
+/// Waits until nobody asks for anything any more but leases: all objects are read, and all statuses told. Two quiet
+/// looks in a row, since the writes begin only after the reads.
 fn settle(proxies: &[Counting; 2]) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
+    let deadline = Instant::now() + Duration::from_secs(600);
+    let mut quiet = 0;
+    while quiet < 2 {
         rest(Duration::from_secs(5));
         let asked: u64 = proxies.iter().map(|proxy| other(&proxy.take())).sum();
-        if asked == 0 {
-            return Ok(());
-        }
+        quiet = if asked == 0 { quiet + 1 } else { 0 };
         anyhow::ensure!(Instant::now() < deadline, "the roles never come to rest");
     }
+    Ok(())
 }
 
 fn cpu(role: &Running) -> Result<CpuTime> {
