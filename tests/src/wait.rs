@@ -46,7 +46,10 @@ pub fn throughout(duration: Duration, what: &str, mut holds: impl FnMut() -> boo
 /// Lets an outage, or a pause between requests, last: for durations that are the subject of a test, not to wait for anything.
 pub fn last(duration: Duration) {
     let end = Instant::now() + duration;
-    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+    while let Some(left) = end
+        .checked_duration_since(Instant::now())
+        .filter(|left| !left.is_zero())
+    {
         std::thread::park_timeout(left);
     }
 }

@@ -146,7 +146,11 @@ impl State {
         if staying.iter().all(stays) {
             return;
         }
-        for at in self.drains.iter_mut().filter_map(|it| it.spared_at.as_mut()) {
+        for at in self
+            .drains
+            .iter_mut()
+            .filter_map(|it| it.spared_at.as_mut())
+        {
             *at = (*at).min(now + SPARED_WITHIN);
         }
     }

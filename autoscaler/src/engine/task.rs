@@ -303,7 +303,12 @@ impl Task {
                     self.remove(&function);
                     self.apply(definition, found);
                 }
-                Command::Remove => self.remove(&function),
+                Command::Remove => {
+                    self.remove(&function);
+                    if !self.endpoints.contains_key(&function) {
+                        self.declared.remove(&function);
+                    }
+                }
             }
         }
         self.polls.read_fresh();

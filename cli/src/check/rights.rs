@@ -16,10 +16,16 @@ type Need = (
     Option<&'static str>,
 );
 
-const READ: [Need; 9] = [
+const READ: [Need; 10] = [
     ("watch", "", "pods", None),
     ("watch", "", "services", None),
     ("get", "", "configmaps", None),
+    (
+        "get",
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        None,
+    ),
     ("watch", "apps", "deployments", None),
     ("watch", "apps", "statefulsets", None),
     ("watch", "autoscaling", "horizontalpodautoscalers", None),
@@ -40,13 +46,14 @@ const AUTOSCALER: [Need; 9] = [
     ("create", "events.k8s.io", "events", None),
 ];
 
-const CONTROLLER: [Need; 7] = [
+const CONTROLLER: [Need; 8] = [
     ("patch", "keda.sh", "scaledobjects", None),
     ("create", "keda.sh", "scaledobjects", None),
     ("patch", "http.keda.sh", "httpscaledobjects", None),
     ("patch", "", "services", None),
     ("create", "discovery.k8s.io", "endpointslices", None),
     ("delete", "", "endpoints", None),
+    ("list", "", "limitranges", None),
     (
         "patch",
         "admissionregistration.k8s.io",

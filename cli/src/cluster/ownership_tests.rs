@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use zeron_controller::projection::{
-    Manage, ObjectKind, Projection, ProjectionOptions, TargetKind,
-};
+use zeron_controller::projection::{Manage, ObjectKind, Projection, ProjectionOptions, TargetKind};
 
 use super::*;
 

@@ -137,6 +137,8 @@ impl StatusKeeper {
             let Some(report) = ownership.report(&key).cloned() else {
                 drop(ownership);
                 self.0.writer.forget(&key);
+                // Somebody else says it now; should it be ours again, its status tells.
+                self.0.said.lock().remove(&key);
                 continue;
             };
             let function = report.function.as_ref();

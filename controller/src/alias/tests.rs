@@ -96,7 +96,7 @@ async fn aliases_are_made_and_removed_and_those_of_others_stay() {
             api.create(&PostParams::default(), &foreign).await.unwrap();
             let mut options = AliasOptions {
                 namespace: Some(place.namespace.clone()),
-            namespaces: vec![place.namespace.clone()],
+                namespaces: vec![place.namespace.clone()],
                 http: ports().http,
                 https: None,
                 health: ports().health,

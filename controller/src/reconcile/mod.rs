@@ -1,7 +1,7 @@
 //! Keeps finalizers and child objects as they should be: what the leading controller does.
 //!
 //! Each object is looked at when it changes; a look makes at most one write and is safe to repeat.
-//! What to do is decided in [`finalizer`](crate::finalizer) and [`children`](crate::children).
+//! What to do is decided in [`finalizer`] and [`children`].
 
 mod managed;
 mod watched;

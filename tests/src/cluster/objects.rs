@@ -24,7 +24,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Kinds whose objects do not go before a finalizer was taken away.
 const FINALIZED: [(&str, &str, &str, &str); 2] = [
     ("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
-    ("http.keda.sh", "v1alpha1", "HTTPScaledObject", "httpscaledobjects"),
+    (
+        "http.keda.sh",
+        "v1alpha1",
+        "HTTPScaledObject",
+        "httpscaledobjects",
+    ),
 ];
 
 /// Who owns fields that tests apply.

@@ -60,16 +60,30 @@ impl Api {
         let file = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
         let options = KubeConfigOptions::default();
         let (client, listener) = runtime.block_on(async {
-            let config = Config::from_custom_kubeconfig(file, &options).await.unwrap();
-            (Client::try_from(config).unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap())
+            let config = Config::from_custom_kubeconfig(file, &options)
+                .await
+                .unwrap();
+            (
+                Client::try_from(config).unwrap(),
+                TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            )
         });
         let folder = tempfile::tempdir().unwrap();
         write_kubeconfig(&folder, listener.local_addr().unwrap());
         let (mode, modes) = watch::channel(Mode::Pass);
         let failed = Arc::new(AtomicUsize::new(0));
-        let server = Server { client, mode: modes, failed: Arc::clone(&failed) };
+        let server = Server {
+            client,
+            mode: modes,
+            failed: Arc::clone(&failed),
+        };
         runtime.spawn(serve(listener, Arc::new(server)));
-        Self { mode, failed, folder, _runtime: runtime }
+        Self {
+            mode,
+            failed,
+            folder,
+            _runtime: runtime,
+        }
     }
 
     /// For roles that shall go through it.
@@ -114,7 +128,8 @@ impl Server {
             let server = Arc::clone(&self);
             async move { Ok::<_, Infallible>(server.answer(request).await) }
         });
-        let served = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let served = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service);
         tokio::select! {
             _ = served => {}
             _ = mode.changed() => {}
@@ -123,10 +138,15 @@ impl Server {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let mode = self.mode.borrow().clone();
-        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let (path, query) = (
+            request.uri().path(),
+            request.uri().query().unwrap_or_default(),
+        );
         let failed = match mode {
             Mode::Refuse(code) => Some(status(code)),
-            Mode::Without(group) if path.starts_with(&format!("/apis/{group}/")) => Some(status(404)),
+            Mode::Without(group) if path.starts_with(&format!("/apis/{group}/")) => {
+                Some(status(404))
+            }
             // The connection ends with the mode.
             Mode::Silent => std::future::pending().await,
             Mode::Expired if query.contains("watch=") => Some(expired()),
@@ -150,9 +170,14 @@ impl Server {
         for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {
             head.headers.remove(name);
         }
-        let Ok(body) = body.collect().await else { return status(400) };
+        let Ok(body) = body.collect().await else {
+            return status(400);
+        };
         let request = Request::from_parts(head, Body::from(body.to_bytes()));
-        self.client.send(request).await.unwrap_or_else(|_| status(502))
+        self.client
+            .send(request)
+            .await
+            .unwrap_or_else(|_| status(502))
     }
 }
 
@@ -174,12 +199,16 @@ fn object(code: u16) -> serde_json::Value {
 
 fn status(code: u16) -> Response<Body> {
     let text = object(code).to_string();
-    let response = Response::builder().status(code).header("content-type", "application/json");
+    let response = Response::builder()
+        .status(code)
+        .header("content-type", "application/json");
     response.body(Body::from(Bytes::from(text))).unwrap()
 }
 
 fn expired() -> Response<Body> {
     let event = serde_json::json!({ "type": "ERROR", "object": object(410) });
     let response = Response::builder().header("content-type", "application/json");
-    response.body(Body::from(Bytes::from(format!("{event}\n")))).unwrap()
+    response
+        .body(Body::from(Bytes::from(format!("{event}\n"))))
+        .unwrap()
 }

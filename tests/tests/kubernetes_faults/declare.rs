@@ -23,14 +23,34 @@ impl<'a> Function<'a> {
     /// The example function.
     pub(crate) fn new(name: &'a str, replicas: u32) -> Self {
         let program = Program::Function;
-        Self { name, replicas, program, container: "", pod: "" }
+        Self {
+            name,
+            replicas,
+            program,
+            container: "",
+            pod: "",
+        }
     }
 
     pub(crate) fn apply(&self, namespace: &Namespace) {
-        let Self { name, replicas, program, container, pod } = self;
+        let Self {
+            name,
+            replicas,
+            program,
+            container,
+            pod,
+        } = self;
         let image = namespace.cluster().image(*program);
-        let image = if container.contains("image:") { String::new() } else { format!("image: {image},") };
-        let protocol = if *program == Program::Origin { ", appProtocol: kubernetes.io/h2c" } else { "" };
+        let image = if container.contains("image:") {
+            String::new()
+        } else {
+            format!("image: {image},")
+        };
+        let protocol = if *program == Program::Origin {
+            ", appProtocol: kubernetes.io/h2c"
+        } else {
+            ""
+        };
         namespace.apply(&format!(
             "
 apiVersion: apps/v1
@@ -59,7 +79,11 @@ spec: {{ selector: {{ app: {name} }}, ports: [{{ port: 80, targetPort: 8080{prot
 /// The example function and an HTTPScaledObject for `NAME.example`.
 pub(crate) fn http_function(namespace: &Namespace, name: &str, min: u32, max: u32) {
     Function::new(name, min).apply(namespace);
-    http_scaled(namespace, name, &format!("replicas: {{ min: {min}, max: {max} }}"));
+    http_scaled(
+        namespace,
+        name,
+        &format!("replicas: {{ min: {min}, max: {max} }}"),
+    );
 }
 
 /// An HTTPScaledObject for `NAME.example`.

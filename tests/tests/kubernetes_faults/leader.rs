@@ -29,7 +29,10 @@ fn a_killed_leader_is_followed_by_one_that_decides_right() {
         Function::new(name, 1).apply(&namespace);
         eager(&namespace, name, 1, 4);
     }
-    let mut roles = Roles::of(&namespace).autoscalers(2).autoscaler_args(&["--shards", "1"]).start();
+    let mut roles = Roles::of(&namespace)
+        .autoscalers(2)
+        .autoscaler_args(&["--shards", "1"])
+        .start();
     let activator = roles.activators[0].listen();
     for host in ["steady.example", "growing.example"] {
         until_served(&roles, host);
@@ -48,16 +51,25 @@ fn a_killed_leader_is_followed_by_one_that_decides_right() {
         client.get("growing.example", "/work?ms=15000");
     }
     namespace.wait_replicas(DEPLOYMENT, "growing", 3);
-    println!("leader killed: first right decision of the successor after {:?}", killed.elapsed());
+    println!(
+        "leader killed: first right decision of the successor after {:?}",
+        killed.elapsed()
+    );
     assert_eq!(leader(&namespace), Some(1 - old));
     throughout(Duration::from_secs(5), "what is needed stays", || {
-        namespace.replicas(DEPLOYMENT, "steady") == 2 && namespace.replicas(DEPLOYMENT, "growing") == 3
+        namespace.replicas(DEPLOYMENT, "steady") == 2
+            && namespace.replicas(DEPLOYMENT, "growing") == 3
     });
     for name in ["steady", "growing"] {
-        let writes = audit.iter().flat_map(|audit| audit.scale_writes(namespace.name(), name));
+        let writes = audit
+            .iter()
+            .flat_map(|audit| audit.scale_writes(namespace.name(), name));
         let counts: Vec<_> = writes.filter_map(|write| write.replicas()).collect();
         let needed = if name == "steady" { 2 } else { 3 };
-        assert!(counts.iter().all(|&count| count >= needed), "{name}: {counts:?}");
+        assert!(
+            counts.iter().all(|&count| count >= needed),
+            "{name}: {counts:?}"
+        );
     }
     for client in steady.iter_mut().chain(&mut growing) {
         assert_eq!(client.response().status, 200);

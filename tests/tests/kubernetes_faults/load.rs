@@ -32,10 +32,21 @@ impl Outcome {
     #[track_caller]
     pub(crate) fn assert_all_answered(&self, during: &str) {
         const SHOWN: usize = 10;
-        let Self { sent, lost, slowest } = self;
-        println!("{during}: {sent} requests, {} lost, the slowest took {slowest:?}", lost.len());
+        let Self {
+            sent,
+            lost,
+            slowest,
+        } = self;
+        println!(
+            "{during}: {sent} requests, {} lost, the slowest took {slowest:?}",
+            lost.len()
+        );
         let shown = &lost[..lost.len().min(SHOWN)];
-        assert!(lost.is_empty(), "{during}: {} of {sent} were lost: {shown:#?}", lost.len());
+        assert!(
+            lost.is_empty(),
+            "{during}: {} of {sent} were lost: {shown:#?}",
+            lost.len()
+        );
         assert!(*sent > 0, "{during}: nothing was sent");
     }
 
@@ -57,7 +68,12 @@ struct Job {
 
 impl Load {
     /// Begins to send `GET target` to `host` at these addresses.
-    pub(crate) fn start(addresses: &[SocketAddr], host: &str, target: &str, per_second: u32) -> Self {
+    pub(crate) fn start(
+        addresses: &[SocketAddr],
+        host: &str,
+        target: &str,
+        per_second: u32,
+    ) -> Self {
         let is_ended = Arc::new(AtomicBool::new(false));
         let pause = Duration::from_secs(1) * SENDERS / per_second;
         let began = Instant::now();
@@ -73,7 +89,10 @@ impl Load {
             let (first, is_ended) = (began + pause * number / SENDERS, Arc::clone(&is_ended));
             thread::spawn(move || job.run(first, pause, &is_ended))
         });
-        Self { senders: senders.collect(), is_ended }
+        Self {
+            senders: senders.collect(),
+            is_ended,
+        }
     }
 
     /// Stops sending and waits for the answers that are due.
@@ -121,9 +140,16 @@ impl Job {
         connection.try_send(&self.head).map_err(io)?;
         let answer = connection.try_response().map_err(io)?;
         if answer.status != 200 || answer.end != zeron_tests::End::Complete {
-            return Err(format!("{} {:?} {}", answer.status, answer.end, answer.text()));
+            return Err(format!(
+                "{} {:?} {}",
+                answer.status,
+                answer.end,
+                answer.text()
+            ));
         }
-        let is_last = answer.header("connection").is_some_and(|it| it.eq_ignore_ascii_case("close"));
+        let is_last = answer
+            .header("connection")
+            .is_some_and(|it| it.eq_ignore_ascii_case("close"));
         Ok((self.is_kept && !is_last).then_some(connection))
     }
 }

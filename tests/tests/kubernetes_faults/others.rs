@@ -4,7 +4,9 @@ use serde_json::Value;
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
 use zeron_tests::until;
 
-use super::declare::{DEPLOYMENT, Function, HTTP_SCALED, POD, eager, http_function, http_scaled, until_served};
+use super::declare::{
+    DEPLOYMENT, Function, HTTP_SCALED, POD, eager, http_function, http_scaled, until_served,
+};
 use super::load::Load;
 
 #[test]
@@ -16,18 +18,28 @@ fn pods_deleted_while_they_serve_lose_no_request() {
     let namespace = cluster.namespace("faults-evicted");
     // As everywhere else: a pod goes on for a moment after it was told to stop, until everybody has heard of it.
     let container = "lifecycle: { preStop: { sleep: { seconds: 2 } } }";
-    Function { container, ..Function::new("evicted", 2) }.apply(&namespace);
+    Function {
+        container,
+        ..Function::new("evicted", 2)
+    }
+    .apply(&namespace);
     http_scaled(&namespace, "evicted", "replicas: { min: 2, max: 2 }");
     let roles = Roles::of(&namespace).start();
     until_served(&roles, "evicted.example");
-    let load = Load::start(&[roles.activators[0].listen()], "evicted.example", "/work?ms=50", 80);
+    let load = Load::start(
+        &[roles.activators[0].listen()],
+        "evicted.example",
+        "/work?ms=50",
+        80,
+    );
     for pod in namespace.wait_pods("app=evicted", 2) {
         let name = pod["metadata"]["name"].as_str().unwrap();
         namespace.delete(POD, name);
         namespace.wait_gone(POD, name);
         namespace.wait_pods("app=evicted", 2);
     }
-    load.end().assert_all_answered("pods deleted while they serve");
+    load.end()
+        .assert_all_answered("pods deleted while they serve");
 }
 
 #[test]
@@ -47,7 +59,8 @@ fn a_count_that_somebody_else_writes_is_corrected_and_loses_no_request() {
         namespace.wait_replicas(DEPLOYMENT, "disputed", 1);
         namespace.wait_pods("app=disputed", 1);
     }
-    load.end().assert_all_answered("somebody else writes the count");
+    load.end()
+        .assert_all_answered("somebody else writes the count");
 }
 
 #[test]
@@ -78,7 +91,10 @@ fn a_deleted_namespace_goes_and_others_are_served() {
         return;
     };
     cluster.install_crds();
-    let (namespace, doomed) = (cluster.namespace("faults-stays"), cluster.namespace("faults-goes"));
+    let (namespace, doomed) = (
+        cluster.namespace("faults-stays"),
+        cluster.namespace("faults-goes"),
+    );
     http_function(&namespace, "stays", 1, 1);
     http_function(&doomed, "goes", 1, 1);
     let roles = Roles::of(&namespace).watch(&doomed).start();
@@ -86,12 +102,17 @@ fn a_deleted_namespace_goes_and_others_are_served() {
     until_served(&roles, "goes.example");
     let load = Load::start(&[roles.activators[0].listen()], "stays.example", "/", 50);
     namespace.kubectl(&["delete", "namespace", doomed.name(), "--wait=false"]);
-    until("the host not to be routed", || (roles.get("goes.example", "/").status == 404).then_some(()));
-    // Nothing of ours keeps it: finalizers are taken away.
-    zeron_tests::wait::within(std::time::Duration::from_secs(60), "the namespace to be gone", || {
-        is_gone(&doomed).then_some(())
+    until("the host not to be routed", || {
+        (roles.get("goes.example", "/").status == 404).then_some(())
     });
-    load.end().assert_all_answered("another namespace is deleted");
+    // Nothing of ours keeps it: finalizers are taken away.
+    zeron_tests::wait::within(
+        std::time::Duration::from_secs(60),
+        "the namespace to be gone",
+        || is_gone(&doomed).then_some(()),
+    );
+    load.end()
+        .assert_all_answered("another namespace is deleted");
 }
 
 fn is_gone(namespace: &Namespace) -> bool {

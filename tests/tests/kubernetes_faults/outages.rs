@@ -37,14 +37,25 @@ impl Scene {
         namespace.wait_replicas(DEPLOYMENT, "cold", 0);
         namespace.wait_pods("app=cold", 0);
         let pod = the_pod(&namespace);
-        Some(Self { roles, api, load, pod, namespace })
+        Some(Self {
+            roles,
+            api,
+            load,
+            pod,
+            namespace,
+        })
     }
 
     /// All is as before: nothing was lost, the same pod serves, and who is not needed sleeps again.
     fn end(self, during: &str) {
         assert_eq!(the_pod(&self.namespace), self.pod, "the pod was replaced");
         let before_end = self.roles.get("cold.example", "/");
-        assert_eq!(before_end.status, 200, "cold, afterwards: {}", before_end.text());
+        assert_eq!(
+            before_end.status,
+            200,
+            "cold, afterwards: {}",
+            before_end.text()
+        );
         self.load.end().assert_all_answered(during);
         for name in ["warm", "cold"] {
             self.namespace.wait_replicas(DEPLOYMENT, name, 0);
@@ -54,7 +65,9 @@ impl Scene {
 
 fn the_pod(namespace: &Namespace) -> String {
     let pods = namespace.list(POD, "app=warm");
-    let [pod] = &pods[..] else { panic!("{} pods", pods.len()) };
+    let [pod] = &pods[..] else {
+        panic!("{} pods", pods.len())
+    };
     pod["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 

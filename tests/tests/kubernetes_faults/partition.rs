@@ -29,7 +29,9 @@ fn a_partition_from_the_autoscaler_holds_counts_and_is_made_good() {
         .start();
     until_served(&roles, "held.example");
     until_served(&roles, "cold.example");
-    let mut busy: Vec<_> = (0..8).map(|_| Raw::connect(roles.activators[0].listen())).collect();
+    let mut busy: Vec<_> = (0..8)
+        .map(|_| Raw::connect(roles.activators[0].listen()))
+        .collect();
     for client in &mut busy {
         client.get("held.example", "/work?ms=25000");
     }
@@ -39,9 +41,11 @@ fn a_partition_from_the_autoscaler_holds_counts_and_is_made_good() {
     let answer = roles.get("cold.example", "/");
     assert_eq!(answer.status, 200, "cold: {}", answer.text());
     // A partition lasts.
-    throughout(Duration::from_secs(12), "what was needed last is held", || {
-        namespace.replicas(DEPLOYMENT, "held") == 2
-    });
+    throughout(
+        Duration::from_secs(12),
+        "what was needed last is held",
+        || namespace.replicas(DEPLOYMENT, "held") == 2,
+    );
     assert_eq!(roles.get("held.example", "/").status, 200);
     way.let_pass();
     for client in &mut busy {

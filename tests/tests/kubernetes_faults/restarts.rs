@@ -34,20 +34,30 @@ fn activators_one_after_the_other_lose_no_request_and_no_stream() {
         }
     }
     load.end().assert_all_answered("rolling restarts, requests");
-    sockets.end().assert_all_answered("rolling restarts, WebSockets");
-    calls.end().assert_all_answered("rolling restarts, gRPC streams");
+    sockets
+        .end()
+        .assert_all_answered("rolling restarts, WebSockets");
+    calls
+        .end()
+        .assert_all_answered("rolling restarts, gRPC streams");
 }
 
 fn declare(namespace: &Namespace) {
     http_function(namespace, "web", 1, 2);
     let program = Program::Origin;
-    Function { program, ..Function::new("grpc", 1) }.apply(namespace);
+    Function {
+        program,
+        ..Function::new("grpc", 1)
+    }
+    .apply(namespace);
     http_scaled(namespace, "grpc", "replicas: { min: 1, max: 2 }");
 }
 
 fn until_grpc(roles: &Installation) {
     for activator in &roles.activators {
-        until("gRPC to be served", || (activator.get("grpc.example", "/").status == 200).then_some(()));
+        until("gRPC to be served", || {
+            (activator.get("grpc.example", "/").status == 200).then_some(())
+        });
     }
 }
 
@@ -61,7 +71,10 @@ fn replace(roles: &mut Installation, number: usize, way: &Way) {
     let old = &mut roles.activators[number];
     old.signal(Signal::TERM);
     until("it not to be ready", || {
-        old.ask("/readyz").ok().is_none_or(|answer| answer.status != 200).then_some(())
+        old.ask("/readyz")
+            .ok()
+            .is_none_or(|answer| answer.status != 200)
+            .then_some(())
     });
     // Those who lead clients hear of it later: a bounded time in which it is still asked.
     last(Duration::from_secs(1));

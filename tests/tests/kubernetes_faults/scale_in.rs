@@ -32,7 +32,8 @@ fn from_ten_to_one_under_load_loses_no_request() {
             (pods.len() <= 2).then_some(())
         });
     }
-    load.end().assert_all_answered("two times from ten replicas to one");
+    load.end()
+        .assert_all_answered("two times from ten replicas to one");
 }
 
 /// A WebSocket.

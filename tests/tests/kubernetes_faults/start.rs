@@ -49,15 +49,29 @@ fn starts_that_fail_are_answered_early_and_said_for_good() {
     };
     cluster.install_crds();
     let namespace = cluster.namespace("faults-start");
-    for Case { name, container, pod, .. } in &CASES {
-        Function { container, pod, ..Function::new(name, 0) }.apply(&namespace);
+    for Case {
+        name,
+        container,
+        pod,
+        ..
+    } in &CASES
+    {
+        Function {
+            container,
+            pod,
+            ..Function::new(name, 0)
+        }
+        .apply(&namespace);
         http_scaled(&namespace, name, "replicas: { min: 0, max: 1 }");
     }
     let roles = Roles::of(&namespace).start();
     for case in &CASES {
         until_declared(&namespace, case.name);
     }
-    let mut callers: Vec<Raw> = CASES.iter().map(|_| roles.activators[0].connect()).collect();
+    let mut callers: Vec<Raw> = CASES
+        .iter()
+        .map(|_| roles.activators[0].connect())
+        .collect();
     for (case, caller) in CASES.iter().zip(&mut callers) {
         caller.get(&format!("{}.example", case.name), "/");
     }
@@ -73,7 +87,10 @@ fn starts_that_fail_are_answered_early_and_said_for_good() {
 }
 
 fn is_refused(namespace: &Namespace, case: &Case, caller: &mut Raw) {
-    let (labels, what) = (format!("app={}", case.name), format!("to be {}", case.reason));
+    let (labels, what) = (
+        format!("app={}", case.name),
+        format!("to be {}", case.reason),
+    );
     namespace.wait_list(POD, &labels, &what, |pods| {
         let is_said = |pod: &Value| pod["status"].to_string().contains(case.reason);
         pods.iter().any(is_said).then_some(())
@@ -81,9 +98,19 @@ fn is_refused(namespace: &Namespace, case: &Case, caller: &mut Raw) {
     let said = Instant::now();
     let answer = caller.response();
     let took = said.elapsed();
-    println!("{}: {} {took:?} after the platform said it: {}", case.name, answer.status, answer.text().trim());
+    println!(
+        "{}: {} {took:?} after the platform said it: {}",
+        case.name,
+        answer.status,
+        answer.text().trim()
+    );
     assert_eq!(answer.status, 503, "{}", case.name);
-    assert!(answer.text().contains(case.reason), "{}: {}", case.name, answer.text());
+    assert!(
+        answer.text().contains(case.reason),
+        "{}: {}",
+        case.name,
+        answer.text()
+    );
     assert!(answer.header("retry-after").is_some(), "{}", case.name);
     assert!(took < EARLY, "{}: after {took:?}", case.name);
 }
@@ -91,14 +118,21 @@ fn is_refused(namespace: &Namespace, case: &Case, caller: &mut Raw) {
 /// Also when nobody waits any more and the count is zero again.
 fn keeps_saying(namespace: &Namespace, case: &Case) {
     let name = case.name;
-    namespace.wait(HTTP_SCALED, name, &format!("to say {}", case.reason), |object| {
-        says(object, case.reason).then_some(())
-    });
+    namespace.wait(
+        HTTP_SCALED,
+        name,
+        &format!("to say {}", case.reason),
+        |object| says(object, case.reason).then_some(()),
+    );
     namespace.wait_replicas(DEPLOYMENT, name, 0);
-    throughout(Duration::from_secs(3), "the condition keeps saying it", || {
-        let object = namespace.get(HTTP_SCALED, name).unwrap();
-        says(&object, case.reason)
-    });
+    throughout(
+        Duration::from_secs(3),
+        "the condition keeps saying it",
+        || {
+            let object = namespace.get(HTTP_SCALED, name).unwrap();
+            says(&object, case.reason)
+        },
+    );
 }
 
 fn says(object: &Value, reason: &str) -> bool {
@@ -107,12 +141,16 @@ fn says(object: &Value, reason: &str) -> bool {
 
 fn ready(object: &Value) -> Option<&Value> {
     let conditions = object["status"]["conditions"].as_array()?;
-    conditions.iter().find(|condition| condition["type"] == "Ready")
+    conditions
+        .iter()
+        .find(|condition| condition["type"] == "Ready")
 }
 
 fn until_declared(namespace: &Namespace, name: &str) {
     namespace.wait(HTTP_SCALED, name, "to be in force", |object| {
-        ready(object).filter(|it| it["status"] == "True").map(|_| ())
+        ready(object)
+            .filter(|it| it["status"] == "True")
+            .map(|_| ())
     });
 }
 
@@ -124,9 +162,20 @@ fn a_pod_that_never_becomes_ready_is_answered_and_said() {
     cluster.install_crds();
     let namespace = cluster.namespace("faults-never");
     let container = "args: [--never-listen], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1, failureThreshold: 1 }";
-    for (name, more) in [("patient", ""), ("hasty", "timeouts: { conditionWait: 5s }")] {
-        Function { container, ..Function::new(name, 0) }.apply(&namespace);
-        http_scaled(&namespace, name, &format!("replicas: {{ min: 0, max: 1 }}\n  {more}"));
+    for (name, more) in [
+        ("patient", ""),
+        ("hasty", "timeouts: { conditionWait: 5s }"),
+    ] {
+        Function {
+            container,
+            ..Function::new(name, 0)
+        }
+        .apply(&namespace);
+        http_scaled(
+            &namespace,
+            name,
+            &format!("replicas: {{ min: 0, max: 1 }}\n  {more}"),
+        );
     }
     let roles = Roles::of(&namespace).start();
     for name in ["patient", "hasty"] {
@@ -137,15 +186,29 @@ fn a_pod_that_never_becomes_ready_is_answered_and_said() {
     patient.get("patient.example", "/");
     let hasty = roles.get("hasty.example", "/");
     let took = began.elapsed();
-    println!("never ready: {} after {took:?} of 5 s: {}", hasty.status, hasty.text().trim());
+    println!(
+        "never ready: {} after {took:?} of 5 s: {}",
+        hasty.status,
+        hasty.text().trim()
+    );
     assert!(matches!(hasty.status, 502..=504), "{}", hasty.status);
     assert!(took < Duration::from_secs(15), "{took:?}");
-    assert!(patient.readable_within(Duration::from_secs(90)), "nobody answered");
+    assert!(
+        patient.readable_within(Duration::from_secs(90)),
+        "nobody answered"
+    );
     let answer = patient.response();
-    println!("never ready: {} after {:?}: {}", answer.status, began.elapsed(), answer.text().trim());
+    println!(
+        "never ready: {} after {:?}: {}",
+        answer.status,
+        began.elapsed(),
+        answer.text().trim()
+    );
     assert_eq!(answer.status, 503);
     until("the condition to say it", || {
         let object = namespace.get(HTTP_SCALED, "patient")?;
-        ready(&object).filter(|it| it["status"] == "False").map(|it| println!("{it}"))
+        ready(&object)
+            .filter(|it| it["status"] == "False")
+            .map(|it| println!("{it}"))
     });
 }

@@ -39,7 +39,9 @@ impl Streams {
         Self::start(count, move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().unwrap();
-            runtime.block_on(call(address, host)).map_err(|error| format!("{error:#}"))
+            runtime
+                .block_on(call(address, host))
+                .map_err(|error| format!("{error:#}"))
         })
     }
 
@@ -58,7 +60,10 @@ impl Streams {
                 outcome
             })
         });
-        Self { speakers: speakers.collect(), is_ended }
+        Self {
+            speakers: speakers.collect(),
+            is_ended,
+        }
     }
 
     /// Begins no more and waits for the ends of those under way.
@@ -77,7 +82,9 @@ fn socket(address: SocketAddr, host: &str) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     let mut client = Raw::try_connect(address).map_err(io)?;
     let key = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
-    let head = format!("GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n");
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{key}\r\n\r\n"
+    );
     client.try_send(head).map_err(io)?;
     let answer = client.try_response().map_err(io)?;
     if answer.status != 101 {
@@ -87,7 +94,9 @@ fn socket(address: SocketAddr, host: &str) -> Result<(), String> {
         // Masked with zeros, which the RFC allows.
         client.try_send(b"\x81\x85\0\0\0\0hello").map_err(io)?;
         let mut echo = [0; 7];
-        client.read_exact(&mut echo).map_err(|error| format!("message {number}: {error}"))?;
+        client
+            .read_exact(&mut echo)
+            .map_err(|error| format!("message {number}: {error}"))?;
         if &echo != b"\x81\x05hello" {
             return Err(format!("message {number}: {echo:?}"));
         }
@@ -102,7 +111,9 @@ async fn call(address: SocketAddr, host: &str) -> anyhow::Result<()> {
     let pieces = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
-    let body = StreamBody::new(Box::pin(pieces.map(|piece| Ok::<_, std::io::Error>(Frame::data(piece)))));
+    let body = StreamBody::new(Box::pin(
+        pieces.map(|piece| Ok::<_, std::io::Error>(Frame::data(piece))),
+    ));
     let request = Request::builder()
         .method("POST")
         .uri(format!("http://{host}/pkg.Echo/Chat"))
@@ -112,17 +123,25 @@ async fn call(address: SocketAddr, host: &str) -> anyhow::Result<()> {
     let mut client = Client::connect(address).await?;
     let answer = client.head(request).await?;
     let (head, mut back) = answer.into_parts();
-    anyhow::ensure!(head.status == 200 && !head.headers.contains_key("grpc-status"), "{head:?}");
+    anyhow::ensure!(
+        head.status == 200 && !head.headers.contains_key("grpc-status"),
+        "{head:?}"
+    );
     for number in 0..MESSAGES {
         sender.send(Bytes::from_static(b"hello")).await?;
         let frame = next(&mut back).await?;
-        anyhow::ensure!(frame.data_ref().is_some_and(|data| data == "hello"), "message {number}: {frame:?}");
+        anyhow::ensure!(
+            frame.data_ref().is_some_and(|data| data == "hello"),
+            "message {number}: {frame:?}"
+        );
         // A conversation lasts.
         tokio::time::sleep(PAUSE).await;
     }
     drop(sender);
     let last = next(&mut back).await?;
-    let status = last.trailers_ref().and_then(|trailers| trailers.get("grpc-status"));
+    let status = last
+        .trailers_ref()
+        .and_then(|trailers| trailers.get("grpc-status"));
     anyhow::ensure!(status.is_some_and(|status| status == "0"), "{last:?}");
     Ok(())
 }

@@ -43,13 +43,20 @@ fn an_api_server_that_refuses_or_is_slow_delays_cold_requests_and_no_warm_ones()
     let namespace = cluster.namespace("faults-refusing");
     let api = Api::of(cluster);
     http_function(&namespace, "warm", 1, 2);
-    let modes = [Mode::Refuse(409), Mode::Refuse(429), Mode::Refuse(500), Mode::Slow(Duration::from_millis(500))];
+    let modes = [
+        Mode::Refuse(409),
+        Mode::Refuse(429),
+        Mode::Refuse(500),
+        Mode::Slow(Duration::from_millis(500)),
+    ];
     for number in 0..modes.len() {
         http_function(&namespace, &format!("cold{number}"), 0, 1);
     }
     let roles = Roles::of(&namespace).kubeconfig(&api.kubeconfig()).start();
     until_served(&roles, "warm.example");
-    until("the last host to be routed", || (roles.get("cold3.example", "/").status == 200).then_some(()));
+    until("the last host to be routed", || {
+        (roles.get("cold3.example", "/").status == 200).then_some(())
+    });
     namespace.wait_pods("app=cold3", 0);
     let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
     for (number, mode) in modes.into_iter().enumerate() {
@@ -59,16 +66,24 @@ fn an_api_server_that_refuses_or_is_slow_delays_cold_requests_and_no_warm_ones()
         caller.get(&format!("cold{number}.example"), "/");
         // A bounded time in which it refuses.
         let is_answered = caller.readable_within(Duration::from_secs(4));
-        assert!(!is_answered || matches!(mode, Mode::Slow(_)), "{mode:?}: {}", caller.response().status);
+        assert!(
+            !is_answered || matches!(mode, Mode::Slow(_)),
+            "{mode:?}: {}",
+            caller.response().status
+        );
         if !matches!(mode, Mode::Slow(_)) {
             api.set(Mode::Pass);
         }
         let answer = caller.response();
-        println!("{mode:?} for 4 s: a cold request took {:?}", began.elapsed());
+        println!(
+            "{mode:?} for 4 s: a cold request took {:?}",
+            began.elapsed()
+        );
         assert_eq!(answer.status, 200, "{mode:?}: {}", answer.text());
     }
     api.set(Mode::Pass);
-    load.end().assert_all_answered("the API server refuses and is slow");
+    load.end()
+        .assert_all_answered("the API server refuses and is slow");
 }
 
 #[test]

@@ -28,7 +28,12 @@ impl Way {
         let (open, backends) = watch::channel(backends.to_vec());
         let (moves, is_moving) = watch::channel(true);
         runtime.spawn(accept(listener, backends, is_moving));
-        Self { address, open, moves, _runtime: runtime }
+        Self {
+            address,
+            open,
+            moves,
+            _runtime: runtime,
+        }
     }
 
     /// From now on new connections lead to these; others go on.
@@ -67,7 +72,8 @@ async fn accept(
             let server = TcpStream::connect(backend).await.ok()?;
             client.set_nodelay(true).ok()?;
             server.set_nodelay(true).ok()?;
-            let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+            let ((from_client, to_client), (from_server, to_server)) =
+                (client.into_split(), server.into_split());
             let there = tokio::spawn(pass(from_client, to_server, is_moving.clone()));
             pass(from_server, to_client, is_moving).await;
             there.await.ok()
@@ -76,7 +82,11 @@ async fn accept(
 }
 
 /// Passes bytes on until their end, which is passed on too.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut is_moving: watch::Receiver<bool>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut is_moving: watch::Receiver<bool>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
