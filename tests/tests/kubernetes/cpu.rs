@@ -1,4 +1,4 @@
-//! A cpu trigger, from the kubelet's own figures: the cluster has no metrics API.
+//! Triggers cpu and memory, from the kubelet's own figures: the cluster has no metrics API.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -82,4 +82,31 @@ spec:
     drop(load);
     let status = namespace.get(SCALED, "busy").unwrap()["status"].clone();
     assert_eq!(status["resourceMetricNames"], json!(["cpu"]));
+}
+
+#[test]
+fn memory_is_counted_in_bytes_per_pod() {
+    let Some(site) = Site::get("memory_is_counted_in_bytes_per_pod") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "heavy", 0);
+    // Every program has more.
+    namespace.apply(
+        "
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: { name: heavy }
+spec:
+  scaleTargetRef: { name: heavy }
+  pollingInterval: 1
+  minReplicaCount: 1
+  maxReplicaCount: 2
+  triggers:
+    - { type: memory, metricType: AverageValue, metadata: { value: 50Ki } }
+",
+    );
+    namespace.wait_replicas(DEPLOYMENT, "heavy", 2);
+    let status = namespace.get(SCALED, "heavy").unwrap()["status"].clone();
+    assert_eq!(status["resourceMetricNames"], json!(["memory"]));
 }

@@ -32,7 +32,9 @@ fn a_backlog_for_ten_replicas_is_one_write_and_none_is_another() {
     namespace.wait_replicas(DEPLOYMENT, "jobs", 0);
     let counts = until("both writes to be logged", || {
         let writes = audit.scale_writes(namespace.name(), "jobs");
-        let counts: Vec<_> = writes.iter().filter_map(|write| write.replicas()).collect();
+        // One that met somebody else's write had no effect, and was made again.
+        let took_effect = writes.iter().filter(|write| write.code() == 200);
+        let counts: Vec<_> = took_effect.filter_map(|write| write.replicas()).collect();
         (counts.last() == Some(&0)).then_some(counts)
     });
     assert_eq!(counts, [10, 0]);
@@ -67,7 +69,7 @@ fn a_source_is_asked_once_per_polling_interval() {
     let topic = topic(broker, "polled", 1);
     function(namespace, "polled", 0);
     topic.produce(10);
-    namespace.apply(&Scaled::new("polled", broker).interval(5).yaml());
+    namespace.apply(&Scaled::new("polled", broker).interval(8).yaml());
     namespace.wait_replicas(DEPLOYMENT, "polled", 1);
     topic.produce(10);
     namespace.wait_replicas(DEPLOYMENT, "polled", 2);
@@ -81,7 +83,7 @@ fn a_source_is_asked_once_per_polling_interval() {
         "asked again after {waited:?}"
     );
     assert!(
-        waited < Duration::from_secs(15),
+        waited < Duration::from_secs(25),
         "asked again after {waited:?}"
     );
 }

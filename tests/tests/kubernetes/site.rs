@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use zeron_tests::broker::{self, Broker, Unavailable};
-use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Roles};
+use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Role, Roles};
 use zeron_tests::topic::Topic;
 
 pub(crate) const DEPLOYMENT: &str = "apps/v1/Deployment";
@@ -69,26 +69,29 @@ impl Deref for Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            return;
-        }
-        let name = self.namespace.name();
-        let what = "so,httpso,interceptorroutes,deploy,sts,pods,svc";
-        let shown = self
-            .namespace
-            .cluster()
-            .try_kubectl(&["-n", name, "get", "-o", "wide", what]);
-        eprintln!("--- {name}\n{}", shown.unwrap_or_default());
         let roles = [
             &self.roles.activators,
             &self.roles.autoscalers,
             &self.roles.controllers,
         ];
-        for role in roles.into_iter().flatten() {
-            let log = role.log();
+        let logs: Vec<String> = roles.into_iter().flatten().map(Role::log).collect();
+        if !std::thread::panicking() {
+            let is_fault =
+                |line: &&str| line.contains(r#""level":"ERROR""#) || line.contains("panicked at");
+            let lines = logs.iter().flat_map(|log| log.lines());
+            let faults: Vec<_> = lines.filter(is_fault).collect();
+            assert!(faults.is_empty(), "{faults:#?}");
+            return;
+        }
+        let name = self.namespace.name();
+        let what = "so,httpso,interceptorroutes,deploy,sts,pods,svc";
+        let get = ["-n", name, "get", "-o", "wide", what];
+        let shown = self.namespace.cluster().try_kubectl(&get);
+        eprintln!("--- {name}\n{}", shown.unwrap_or_default());
+        for log in logs {
             let lines: Vec<_> = log.lines().collect();
             let last = &lines[lines.len().saturating_sub(SHOWN)..];
-            eprintln!("--- {}\n{}", role.pid(), last.join("\n"));
+            eprintln!("--- a role\n{}", last.join("\n"));
         }
     }
 }
