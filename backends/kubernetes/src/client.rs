@@ -7,6 +7,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::header::{HeaderValue, USER_AGENT};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client as HttpClient};
@@ -46,6 +47,8 @@ pub struct ClientOptions {
     pub burst: NonZeroU32,
     /// Until a connection and its TLS handshake stand.
     pub connect_timeout: Duration,
+    /// Who we are, in the API server's logs: sent as `NAME/VERSION`.
+    pub name: &'static str,
 }
 
 impl Default for ClientOptions {
@@ -56,6 +59,7 @@ impl Default for ClientOptions {
             qps: None,
             burst: NonZeroU32::MIN,
             connect_timeout: Duration::from_secs(3),
+            name: "zeron",
         }
     }
 }
@@ -116,6 +120,10 @@ impl ClientOptions {
         };
         config.connect_timeout = Some(self.connect_timeout);
         config.default_retry = false;
+        let agent = format!("{}/{}", self.name, env!("CARGO_PKG_VERSION"));
+        if let Ok(agent) = HeaderValue::try_from(agent) {
+            config.headers.push((USER_AGENT, agent));
+        }
         Ok(config)
     }
 

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
-    let client = start::client(&args.cluster).await?;
+    let client = start::client(&args.cluster, "zeron-activator").await?;
     let counters = Arc::new(Counters::new());
     let pods = Pods::start(
         client.clone(),

@@ -46,7 +46,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
     let api = AdminServer::bind(&args.api_listen, None).await?;
-    let client = start::client(&args.cluster).await?;
+    let client = start::client(&args.cluster, "zeron-autoscaler").await?;
     let counters = Arc::new(Counters::new());
     let pods = Pods::start(
         client.clone(),

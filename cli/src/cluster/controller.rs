@@ -42,7 +42,7 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
-    let client = start::client(&args.cluster).await?;
+    let client = start::client(&args.cluster, "zeron-controller").await?;
     let counters = Arc::new(Counters::new());
     let mut metrics = Registry::default();
     counters.register(&mut metrics);

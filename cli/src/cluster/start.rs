@@ -25,10 +25,11 @@ pub(super) fn name(args: &ClusterArgs) -> anyhow::Result<String> {
     Ok(format!("{host}-{}", std::process::id()))
 }
 
-pub(super) async fn client(args: &ClusterArgs) -> anyhow::Result<Client> {
+pub(super) async fn client(args: &ClusterArgs, name: &'static str) -> anyhow::Result<Client> {
     let options = ClientOptions {
         kubeconfig: args.kubeconfig.clone(),
         context: args.context.clone(),
+        name,
         ..ClientOptions::default()
     };
     Ok(options.connect().await?)
