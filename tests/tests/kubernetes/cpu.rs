@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 use zeron_tests::Raw;
@@ -22,8 +23,10 @@ impl Load {
         thread::spawn(move || {
             let mut buffer = vec![0; 64 * 1024];
             while !end.load(Ordering::Relaxed) {
+                // Without a probe a pod counts as ready before it listens.
                 let Ok(mut client) = Raw::try_connect(address) else {
-                    return;
+                    thread::park_timeout(Duration::from_millis(50));
+                    continue;
                 };
                 client.get("busy", "/bytes?n=100000000");
                 while !end.load(Ordering::Relaxed)

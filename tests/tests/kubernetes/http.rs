@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use zeron_tests::cluster::Installation;
 use zeron_tests::wait::within;
 use zeron_tests::{Raw, until};
@@ -213,27 +213,6 @@ fn many_requests_at_zero_are_one_write_and_all_are_answered() {
         1,
         "{woken:?}"
     );
-}
-
-#[test]
-fn a_pod_serves_before_the_platform_has_probed_it() {
-    let Some(site) = Site::get("a_pod_serves_before_the_platform_has_probed_it") else {
-        return;
-    };
-    let namespace = &site.namespace;
-    function(namespace, "eager", 0);
-    // The platform looks three times, half a minute in all.
-    let get = json!({ "path": "/", "port": 8080 });
-    let probe = json!({ "httpGet": get, "periodSeconds": 15, "successThreshold": 3 });
-    let slow = json!({ "name": "function", "readinessProbe": probe });
-    let template = json!({ "spec": { "template": { "spec": { "containers": [slow] } } } });
-    namespace.kubectl(&["patch", "deployment", "eager", "-p", &template.to_string()]);
-    namespace.apply(&http_scaled("eager", "", ""));
-    until_routed(&site, "eager.example");
-    let pods = namespace.list("v1/Pod", "app=eager");
-    let conditions = pods[0]["status"]["conditions"].as_array().unwrap();
-    let ready = conditions.iter().find(|c| c["type"] == "Ready").unwrap();
-    assert_eq!(ready["status"], "False", "it has answered already");
 }
 
 #[test]
