@@ -74,7 +74,8 @@ impl Lease {
     pub fn campaign(client: Client, config: LeaseConfig, counters: Arc<Counters>) -> Campaign {
         let (sender, leadership) = watch::channel(Leadership::default());
         let (resign, resigned) = oneshot::channel();
-        let caller = Caller::new(client, counters, config.renew);
+        // One slow answer must not cost what is held.
+        let caller = Caller::new(client, counters, config.duration / 2);
         let hold = Hold::new(
             caller,
             &config.namespace,

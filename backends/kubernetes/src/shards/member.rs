@@ -47,7 +47,8 @@ impl Member {
         counters: Arc<Counters>,
         sender: watch::Sender<ShardSet>,
     ) -> Self {
-        let caller = Caller::new(client, counters, config.renew);
+        // One slow answer must not cost what is held.
+        let caller = Caller::new(client, counters, config.duration / 2);
         let count = config.count;
         let hold = |name: String, label: &str| {
             let hold = Hold::new(
