@@ -162,8 +162,14 @@ async fn an_autoscaler_says_which_pod_goes_first_and_changes_nothing_else() {
             }
         };
         let label = json!({ "metadata": { "labels": { "app": "other" } } });
+        // A dry run: one that was allowed would leave nothing to change for the next.
+        let dry = PatchParams::default().dry_run();
+        let label = Patch::Merge(&label);
         until("the policy is in force", || async {
-            matches!(patch(label.clone()).await, Err(message) if message.contains("whose a pod is"))
+            let outcome = pods.patch("web", &dry, &label).await;
+            outcome
+                .map_err(said)
+                .is_err_and(|message| message.contains("whose a pod is"))
         })
         .await;
         let cost = "controller.kubernetes.io/pod-deletion-cost";
