@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use zeron_activator::{Config, TlsListener};
 
 use crate::address::AdminAddress;
 use crate::cluster::args::{ActivatorArgs, AutoscalerArgs, ControllerArgs};
@@ -134,15 +136,8 @@ pub(crate) struct UpArgs {
     /// Address for requests, HTTP/1.1 and h2c
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// Address for requests over TLS
-    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
-    pub(crate) tls_listen: Option<SocketAddr>,
-    /// Certificate chain, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_listen")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Private key, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_listen")]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
     /// Address of the admin API: HOST:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pub(crate) admin_listen: AdminAddress,
@@ -161,6 +156,29 @@ pub(crate) struct UpArgs {
     /// Do not follow changes of the manifests
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// How long requests in flight may take after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) drain_grace: Duration,
+    /// How to write the log
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How requests are taken, on one machine and in a cluster alike.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// Address for requests over TLS
+    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
+    pub(crate) tls_listen: Option<SocketAddr>,
+    /// Certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_listen")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// One line per request on standard error
     #[arg(long)]
     pub(crate) access_log: bool,
@@ -173,15 +191,31 @@ pub(crate) struct UpArgs {
     /// Threads for requests [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
-    /// How long requests in flight may take after SIGTERM
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub(crate) drain_grace: Duration,
-    /// How to write the log
-    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub(crate) log_format: LogFormat,
-    /// Log more; twice for everything
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
+}
+
+impl RequestArgs {
+    /// The settings of a data plane that listens on `listen`.
+    pub(crate) fn config(&self, listen: SocketAddr) -> Config {
+        let tls = match (self.tls_listen, &self.tls_cert, &self.tls_key) {
+            (Some(address), Some(certificate), Some(key)) => Some(TlsListener {
+                address,
+                certificate: certificate.clone(),
+                key: key.clone(),
+            }),
+            _ => None,
+        };
+        let workers = self.workers.and_then(|n| NonZeroUsize::new(n.into()));
+        let default = Config::default();
+        Config {
+            listeners: vec![listen],
+            tls,
+            workers: workers.unwrap_or(default.workers),
+            trusted_proxies: self.trusted_proxy.clone(),
+            proxy_protocol: self.proxy_protocol,
+            access_log: self.access_log,
+            ..default
+        }
+    }
 }
 
 /// How the log is written.
@@ -375,7 +409,7 @@ mod tests {
         let Command::Up(up) = parse(line).unwrap().command else {
             panic!("not up");
         };
-        assert_eq!(up.trusted_proxy.len(), 3);
+        assert_eq!(up.requests.trusted_proxy.len(), 3);
         assert!(parse("zeron up . --trusted-proxy 10.0.0.0/33").is_err());
     }
 

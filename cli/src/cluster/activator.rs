@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use zeron_activator::{Activator, ActivatorHandle, Config, Peer, PlatformReason, TlsListener};
+use zeron_activator::{Activator, ActivatorHandle, Config, Peer, PlatformReason};
 use zeron_backend_kubernetes::pods::FollowedPod;
 use zeron_backend_kubernetes::scale::Waker;
 use zeron_backend_kubernetes::{Counters, Pods};
@@ -126,30 +125,14 @@ async fn synced(gate: &Gate, pods: &Pods, follower: &Follower) {
 }
 
 fn config(args: &ActivatorArgs) -> Config {
-    let tls = match (args.tls_listen, &args.tls_cert, &args.tls_key) {
-        (Some(address), Some(certificate), Some(key)) => Some(TlsListener {
-            address,
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        _ => None,
-    };
-    let workers = args.workers.and_then(|n| NonZeroUsize::new(n.into()));
-    let default = Config::default();
     Config {
-        listeners: vec![args.listen],
-        tls,
-        workers: workers.unwrap_or(default.workers),
-        trusted_proxies: args.trusted_proxy.clone(),
-        proxy_protocol: args.proxy_protocol,
-        access_log: args.access_log,
         peer_listener: Some(args.peer_listen),
         show_platform_reason: match args.show_platform_reason {
             true => PlatformReason::Full,
             false => PlatformReason::ReasonOnly,
         },
         lame_duck: args.lame_duck,
-        ..default
+        ..args.requests.config(args.listen)
     }
 }
 

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use ipnet::IpNet;
 
-use crate::args::LogFormat;
+use crate::args::{LogFormat, RequestArgs};
 
 /// Options that every process in a cluster has.
 #[derive(Clone, Debug, Args)]
@@ -82,15 +81,8 @@ pub(crate) struct ActivatorArgs {
     /// Address for requests, HTTP/1.1 and h2c
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub(crate) listen: SocketAddr,
-    /// Address for requests over TLS
-    #[arg(long, value_name = "ADDRESS", requires_all = ["tls_cert", "tls_key"])]
-    pub(crate) tls_listen: Option<SocketAddr>,
-    /// Certificate chain, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_listen")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Private key, PEM
-    #[arg(long, value_name = "FILE", requires = "tls_listen")]
-    pub(crate) tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
     /// Address at which other activators hand over requests to replicas that are ours
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8012")]
     pub(crate) peer_listen: SocketAddr,
@@ -100,18 +92,6 @@ pub(crate) struct ActivatorArgs {
     /// File with the token that autoscalers ask for
     #[arg(long, value_name = "FILE")]
     pub(crate) autoscaler_token_file: Option<PathBuf>,
-    /// Networks whose forwarded headers are believed
-    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
-    pub(crate) trusted_proxy: Vec<IpNet>,
-    /// Connections begin with a PROXY protocol header (v1 or v2)
-    #[arg(long)]
-    pub(crate) proxy_protocol: bool,
-    /// One line per request on standard error
-    #[arg(long)]
-    pub(crate) access_log: bool,
-    /// Threads for requests [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) workers: Option<u16>,
     /// After SIGTERM: how long to go on accepting while others learn that this one ends
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) lame_duck: Duration,

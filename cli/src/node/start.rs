@@ -1,7 +1,6 @@
 //! What `up` needs before anything runs: state, options, parts.
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use anyhow::Context;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use zeron_activator::{Activator, Config, TlsListener};
+use zeron_activator::Activator;
 use zeron_autoscaler::{Engine, EngineConfig, MonotonicClock};
 use zeron_backend_process::{KeeperCommand, ProcessBackend, ProcessConfig};
 use zeron_core::{Backend, ScalerRegistry};
@@ -89,7 +88,7 @@ pub(super) fn parts(
     metrics: &mut Registry,
 ) -> anyhow::Result<Parts> {
     let (activator_link, engine_link) = zeron_wire::link();
-    let activator = Activator::start(activator_config(args), activator_link)
+    let activator = Activator::start(args.requests.config(args.listen), activator_link)
         .context("the data plane cannot start: --listen and --tls-listen choose its addresses")?;
     let backend = ProcessBackend::start(process_config(&state.folder)?)?;
     // Before the engine: a waiter is served before anybody is told of the replica.
@@ -111,28 +110,6 @@ pub(super) fn parts(
         engine,
         activator,
     })
-}
-
-fn activator_config(args: &UpArgs) -> Config {
-    let tls = match (args.tls_listen, &args.tls_cert, &args.tls_key) {
-        (Some(address), Some(certificate), Some(key)) => Some(TlsListener {
-            address,
-            certificate: certificate.clone(),
-            key: key.clone(),
-        }),
-        _ => None,
-    };
-    let workers = args.workers.and_then(|n| NonZeroUsize::new(n.into()));
-    let default = Config::default();
-    Config {
-        listeners: vec![args.listen],
-        tls,
-        workers: workers.unwrap_or(default.workers),
-        trusted_proxies: args.trusted_proxy.clone(),
-        proxy_protocol: args.proxy_protocol,
-        access_log: args.access_log,
-        ..default
-    }
 }
 
 fn process_config(state_dir: &Path) -> anyhow::Result<ProcessConfig> {

@@ -56,7 +56,7 @@ pub(crate) struct RawSpec {
 
 /// Something of which only the presence counts.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Skipped(#[allow(dead_code)] IgnoredAny);
+pub(crate) struct Skipped(#[allow(dead_code, reason = "only its presence counts")] IgnoredAny);
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]

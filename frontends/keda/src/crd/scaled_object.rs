@@ -178,7 +178,7 @@ pub struct ScalingPolicy {
     "pattern" = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
     "x-kubernetes-int-or-string" = true
 ))]
-struct Quantity(#[allow(dead_code)] String);
+struct Quantity(#[allow(dead_code, reason = "stands for its schema alone")] String);
 
 /// What was observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
