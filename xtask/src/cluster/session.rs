@@ -6,12 +6,14 @@ use std::thread::JoinHandle;
 
 use super::programs::{self, Programs};
 use super::state::{self, State};
-use super::{KUBECONFIG, Mode, keda};
-use crate::apt;
+use super::{KUBECONFIG, Mode, keda, node};
 use crate::skipped::Report;
+use crate::{apt, cargo, image};
 
 /// Tells tests why there is no cluster.
 const MISSING: &str = "ZERON_TEST_NO_CLUSTER";
+/// The tag of the function's image in tests: `dev.local/zeron-example-function:test`.
+const IMAGE_TAG: &str = "test";
 
 /// What Go builds in the background, while cargo builds ours.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl Preparation {
     /// Brings the cluster up. What cannot be had here is entered into the report of skips.
     pub(crate) fn up(self, report: &Report) -> anyhow::Result<Session> {
         let mut session = self.cluster.up(report)?;
+        give_test_image()?;
         match self.keda.map(joined) {
             Some(Ok(operator)) => session.variables.push((keda::OPERATOR, operator.into())),
             Some(Err(error)) => report.add("KEDA's operator", &in_short(&error))?,
@@ -48,6 +51,21 @@ impl Preparation {
         }
         Ok(session)
     }
+}
+
+/// Gives the node of this machine the image that tests of crates start pods of: the function of the examples
+/// as this run built it.
+fn give_test_image() -> anyhow::Result<()> {
+    let Some(state) = state::claimed().filter(State::is_running) else {
+        return Ok(());
+    };
+    let archive = image::run(&image::Order {
+        program: image::Program::Function,
+        binary: Some(cargo::target().join("debug/zeron-example-function")),
+        output: None,
+        tag: Some(IMAGE_TAG.to_owned()),
+    })?;
+    node::load(&state, &archive)
 }
 
 impl Source {

@@ -69,16 +69,16 @@ impl Program {
 pub(crate) struct Order {
     /// What to make an image of.
     #[arg(value_enum, default_value = "zeron")]
-    program: Program,
+    pub(crate) program: Program,
     /// A ready binary; else the release binary is built.
     #[arg(long)]
-    binary: Option<PathBuf>,
+    pub(crate) binary: Option<PathBuf>,
     /// The tar to write [default: target/images/NAME.tar].
     #[arg(long)]
-    output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// The tag instead of the version.
     #[arg(long)]
-    tag: Option<String>,
+    pub(crate) tag: Option<String>,
 }
 
 /// Writes an image, says its size, and returns where it is.
