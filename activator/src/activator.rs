@@ -27,7 +27,7 @@ use crate::peer::Entrance;
 use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::ring::Peer;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, Certificate, TlsError};
 use crate::worker::{Door, Shared, Worker};
 use crate::{claims, control, listen, metrics};
 
@@ -74,7 +74,8 @@ impl Activator {
     /// When an address cannot be bound, the certificate not used or a thread not started; nothing
     /// is left behind then.
     pub fn start(config: Config, link: ActivatorLink) -> Result<ActivatorHandle, StartError> {
-        let bound = bind(&config)?;
+        let certificate = Certificate::default();
+        let bound = bind(&config, &certificate)?;
         let shared_addresses = addresses(&bound, Entrance::Shared);
         let peer_address = addresses(&bound, Entrance::Activators).first().copied();
         let house = Arc::new(House::new(&config, link.sender));
@@ -90,6 +91,7 @@ impl Activator {
                 addresses: shared_addresses,
                 peer_address,
                 ports: Mutex::new(ports),
+                certificate,
                 ended,
             }),
         })
@@ -103,7 +105,7 @@ fn addresses(bound: &[Bound], entrance: Entrance) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
+fn bind(config: &Config, pushed: &Certificate) -> Result<Vec<Bound>, StartError> {
     let tls = config.tls.as_ref();
     let acceptor = tls
         .map(tls::acceptor)
@@ -112,10 +114,16 @@ fn bind(config: &Config) -> Result<Vec<Bound>, StartError> {
     let plain = config.listeners.iter();
     let plain = plain.map(|address| (*address, Entrance::Shared, None));
     let encrypted = tls.map(|listener| (listener.address, Entrance::Shared, acceptor));
+    let later = config.pushed_tls.map(|address| {
+        let acceptor = pushed.acceptor().map_err(StartError::Tls)?;
+        Ok((address, Entrance::Shared, Some(acceptor)))
+    });
+    let later = later.transpose()?;
     let peers = config.peer_listener;
     let peers = peers.map(|address| (address, Entrance::Activators, None));
     plain
         .chain(encrypted)
+        .chain(later)
         .chain(peers)
         .map(|(address, entrance, tls)| {
             let listeners = listen::bind(address, config.workers.get())
@@ -203,6 +211,8 @@ struct Inner {
     addresses: Vec<SocketAddr>,
     peer_address: Option<SocketAddr>,
     ports: Mutex<Ports>,
+    /// Of [`Config::pushed_tls`].
+    certificate: Certificate,
     ended: CancellationToken,
 }
 
@@ -223,12 +233,16 @@ impl ActivatorHandle {
     /// Replaces all routes. State of functions that stay is kept.
     #[allow(clippy::needless_pass_by_value)] // callers share snapshots, and need not keep theirs
     pub fn publish(&self, snapshot: Arc<RouteSnapshot>) {
-        let table = self
-            .inner
-            .shared
-            .registry
-            .publish(&snapshot, Instant::now());
-        self.inner.shared.routes.store(Arc::new(table));
+        let shared = &self.inner.shared;
+        let (registry, dialect) = (&shared.registry, &shared.config.dialect);
+        let table = registry.publish(&snapshot, dialect, Instant::now());
+        shared.routes.store(Arc::new(table));
+    }
+
+    /// Everything is known that requests need: from now on the platform's questions about our
+    /// health are answered with yes ([`crate::Dialect::Knative`]), until a drain begins.
+    pub fn say_ready(&self) {
+        self.inner.shared.say_ready();
     }
 
     /// Where a back end publishes replicas. Waiting requests get them in the caller's thread.
@@ -239,6 +253,15 @@ impl ActivatorHandle {
     /// What a function has in flight and waiting; `None` when no route snapshot has it.
     pub fn load(&self, function: &FunctionId) -> Option<Load> {
         Some(self.inner.shared.registry.get(function)?.load())
+    }
+
+    /// Makes this the certificate of [`Config::pushed_tls`]: a chain, leaf first, and its key, both
+    /// PEM. New handshakes get it; before the first one none succeeds.
+    ///
+    /// # Errors
+    /// When they cannot be read, or not used together; what was there before stays.
+    pub fn set_certificate(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsError> {
+        self.inner.certificate.set(chain, key)
     }
 
     /// The addresses that are bound, in the order of [`Config::listeners`], then HTTPS.

@@ -1,5 +1,6 @@
 //! Sending a request: to this replica, to another one, or once more; never twice.
 
+use std::io;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -40,7 +41,8 @@ pub(crate) enum Hopped {
 }
 
 impl Attempt<'_> {
-    /// Tries until something was sent. Nothing is sent twice, except a request that may be.
+    /// Tries until something was sent. Nothing is sent twice, except a request that may be: after
+    /// a connection that was idle for long, and once after any that broke before an answer came.
     pub(crate) async fn run(
         &self,
         call: &mut Call,
@@ -48,6 +50,7 @@ impl Attempt<'_> {
         outcome: &mut Outcome,
     ) -> Result<Exchanged, Refusal> {
         let is_repeatable = call.parts.method.is_idempotent() && call.body.is_end_stream();
+        let mut may_move = is_repeatable;
         loop {
             if permit.is_elsewhere() {
                 match Box::pin(self.hop(call, permit, outcome)).await? {
@@ -66,8 +69,9 @@ impl Attempt<'_> {
                     continue;
                 }
             };
-            let is_new = connection.is_new();
-            let spare = spare(&connection, is_repeatable, &call.parts);
+            let age = Age::of(&connection);
+            let spare = (is_repeatable && (may_move || age == Age::Old))
+                .then(|| Box::new(copy(&call.parts)));
             let sent = outcome.is_cold().then(Instant::now);
             let upstream = &self.worker.upstream;
             let exchange = upstream.exchange(&replica, connection, call.take());
@@ -83,14 +87,20 @@ impl Attempt<'_> {
                 Err(Exchange::NotSent(unsent)) => {
                     call.put_back(*unsent);
                     // A pooled connection may have died unseen; a new one means a sick replica.
-                    if is_new {
+                    if age == Age::New {
                         permit = Box::pin(self.elsewhere(permit)).await?;
                     }
                 }
-                Err(Exchange::Broken(error)) => match spare {
-                    Some(spare) if is_lost_connection(&error) => call.put_back(*spare),
-                    _ => return Err(broken(&error)),
-                },
+                Err(Exchange::Broken(error)) => {
+                    let spare = spare.filter(|_| is_lost_connection(&error));
+                    call.put_back(*spare.ok_or_else(|| broken(&error))?);
+                    if age != Age::Old {
+                        // The replica may be ending, with all its connections.
+                        may_move = false;
+                        self.worker.shared.metrics.sent_again();
+                        permit = Box::pin(self.elsewhere(permit)).await?;
+                    }
+                }
             }
         }
     }
@@ -131,20 +141,27 @@ impl Attempt<'_> {
     }
 }
 
-/// A second copy of a request that may be sent twice, where the connection might be closing.
-fn spare(
-    connection: &Connection,
-    is_repeatable: bool,
-    parts: &Parts,
-) -> Option<Box<Request<RequestBody>>> {
-    let Connection::Http1 {
-        idle: Some(idle), ..
-    } = connection
-    else {
-        return None;
-    };
-    let is_old = *idle > FRESH;
-    (is_repeatable && is_old).then(|| Box::new(copy(parts)))
+/// How a connection was used before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Age {
+    /// Not at all.
+    New,
+    /// A moment ago, or by others at this moment.
+    Young,
+    /// It was idle for so long that the replica may be closing it.
+    Old,
+}
+
+impl Age {
+    fn of(connection: &Connection) -> Self {
+        match connection {
+            _ if connection.is_new() => Self::New,
+            Connection::Http1 {
+                idle: Some(idle), ..
+            } if *idle > FRESH => Self::Old,
+            Connection::Http1 { .. } | Connection::Http2 { .. } => Self::Young,
+        }
+    }
 }
 
 pub(crate) fn copy(parts: &Parts) -> Request<RequestBody> {
@@ -165,8 +182,24 @@ pub(crate) fn unreachable(permit: &Permit, error: &ConnectError) {
     );
 }
 
+/// Whether the connection ended, rather than that something else was said over it than HTTP.
 fn is_lost_connection(error: &hyper::Error) -> bool {
-    error.is_incomplete_message() || error.is_canceled() || error.is_closed()
+    let source = std::error::Error::source(error);
+    let is_cut = source.is_some_and(|source| {
+        let of_http2 = source.downcast_ref::<h2::Error>();
+        let of_socket = source.downcast_ref::<io::Error>();
+        of_http2.is_some_and(|error| error.is_io() || error.is_go_away() && error.is_remote())
+            || of_socket.is_some_and(|error| is_cut(error.kind()))
+    });
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || is_cut
+}
+
+fn is_cut(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+    )
 }
 
 pub(crate) fn broken(error: &hyper::Error) -> Refusal {

@@ -3,23 +3,47 @@
 /// Replicas with at most this limit are filled in order, so that the last ones become idle.
 const FIRST_FREE_UP_TO: u32 = 3;
 
-/// The place in `loads` of the replica to use, or `None` when all are at `limit`.
+/// How full a replica is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fill {
+    /// Requests that it has.
+    pub(crate) load: u32,
+    /// Requests that it may have at once.
+    pub(crate) slots: u32,
+    /// Replicas that it stands for.
+    pub(crate) replicas: u32,
+}
+
+impl Fill {
+    fn is_free(self) -> bool {
+        self.load < self.slots
+    }
+
+    /// Each of its replicas has less than each of `other`'s.
+    fn is_below(self, other: Self) -> bool {
+        let of = |load: u32, replicas: u32| u64::from(load) * u64::from(replicas);
+        of(self.load, other.replicas) < of(other.load, self.replicas)
+    }
+}
+
+/// The place of the replica to use, or `None` when all are full.
 ///
-/// `loads(i)` is what replica `i` of `count` has in flight; `random` picks below its argument.
+/// `fill(i)` is how full replica `i` of `count` is; `limit` what one replica may have; `random`
+/// picks below its argument.
 pub(crate) fn pick(
     count: usize,
     limit: Option<u32>,
-    loads: impl Fn(usize) -> u32,
+    fill: impl Fn(usize) -> Fill,
     mut random: impl FnMut(usize) -> usize,
 ) -> Option<usize> {
-    let is_free = |place: &usize| limit.is_none_or(|limit| loads(*place) < limit);
+    let is_free = |place: &usize| fill(*place).is_free();
     if count <= 1 || limit.is_some_and(|limit| limit <= FIRST_FREE_UP_TO) {
         return (0..count).find(is_free);
     }
     let first = random(count);
     // The second is another one, so that two replicas are always compared.
     let second = (first + 1 + random(count - 1)) % count;
-    let less = if loads(second) < loads(first) {
+    let less = if fill(second).is_below(fill(first)) {
         second
     } else {
         first
@@ -61,18 +85,38 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn fill(loads: &[u32], limit: Option<u32>) -> impl Fn(usize) -> Fill {
+        move |place| Fill {
+            load: loads[place],
+            slots: limit.unwrap_or(u32::MAX),
+            replicas: 1,
+        }
+    }
+
     #[test]
     fn small_limits_fill_the_first_free() {
-        let loads = [1, 0, 0];
-        assert_eq!(pick(3, Some(1), |i| loads[i], |_| 2), Some(1));
-        let loads = [1, 1, 1];
-        assert_eq!(pick(3, Some(1), |i| loads[i], |_| 2), None);
+        assert_eq!(pick(3, Some(1), fill(&[1, 0, 0], Some(1)), |_| 2), Some(1));
+        assert_eq!(pick(3, Some(1), fill(&[1, 1, 1], Some(1)), |_| 2), None);
     }
 
     #[test]
     fn without_limit_the_less_loaded_of_two_is_taken() {
-        let loads = [5, 3, 0];
-        assert_eq!(pick(3, None, |i| loads[i], |_| 0), Some(1));
+        assert_eq!(pick(3, None, fill(&[5, 3, 0], None), |_| 0), Some(1));
+    }
+
+    #[test]
+    fn what_stands_for_many_replicas_gets_the_load_of_many() {
+        let many = |place: usize| Fill {
+            load: [5, 18][place],
+            slots: [10, 40][place],
+            replicas: [1, 4][place],
+        };
+        assert_eq!(pick(2, Some(10), many, |_| 0), Some(1));
+        let full = |place: usize| Fill {
+            load: [5, 40][place],
+            ..many(place)
+        };
+        assert_eq!(pick(2, Some(10), full, |_| 0), Some(0));
     }
 
     proptest! {
@@ -83,7 +127,8 @@ mod tests {
             seed: u64,
         ) {
             let mut random = Random::new(seed);
-            let picked = pick(loads.len(), Some(limit), |i| loads[i], |n| random.below(n));
+            let fill = fill(&loads, Some(limit));
+            let picked = pick(loads.len(), Some(limit), fill, |n| random.below(n));
             prop_assert_eq!(picked.is_some(), loads.iter().any(|load| *load < limit));
             if let Some(place) = picked {
                 prop_assert!(loads[place] < limit);

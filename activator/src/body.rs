@@ -22,42 +22,69 @@ pub(crate) enum BodyError {
     /// The connection failed.
     #[error("connection failed")]
     Connection(#[source] hyper::Error),
-    /// Nobody sent anything for too long.
-    #[error("silent for too long")]
-    Idle,
+    /// Nobody sent anything for too long, or it took too long in all.
+    #[error("it takes too long")]
+    TooLong,
     /// It goes elsewhere.
     #[error("taken back")]
     TakenBack,
 }
 
+/// How long a body is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// The longest silence in it.
+    pub(crate) silence: Option<Duration>,
+    /// When it must have ended.
+    pub(crate) end: Option<Instant>,
+}
+
+impl Patience {
+    /// Until when to wait from now on.
+    fn until(self) -> Option<Instant> {
+        let silence = self.silence.map(|longest| Instant::now() + longest);
+        silence.into_iter().chain(self.end).min()
+    }
+}
+
 /// Fires after a silence. Costs nothing while data flows: the timer is made at the first wait.
 #[derive(Debug)]
 struct Silence {
-    longest: Option<Duration>,
+    patience: Patience,
     timer: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
 }
 
 impl Silence {
-    fn new(longest: Option<Duration>) -> Self {
+    fn new(patience: Patience) -> Self {
         Self {
-            longest,
+            patience,
             timer: None,
             is_waiting: false,
         }
     }
 
+    fn of(longest: Duration) -> Self {
+        Self::new(Patience {
+            silence: Some(longest),
+            end: None,
+        })
+    }
+
     /// Nothing came: whether that lasts too long already.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(longest) = self.longest else {
+        if self.is_waiting {
+            let timer = self.timer.as_mut();
+            return timer.is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+        }
+        let Some(until) = self.patience.until() else {
             return false;
         };
+        self.is_waiting = true;
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
-        if !std::mem::replace(&mut self.is_waiting, true) {
-            timer.as_mut().reset(Instant::now() + longest);
-        }
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        timer.as_mut().reset(until);
         timer.as_mut().poll(cx).is_ready()
     }
 }
@@ -141,7 +168,7 @@ impl RequestBody {
     pub(crate) fn new(incoming: Incoming, longest_silence: Duration) -> Self {
         Self {
             source: Source::Own((!incoming.is_end_stream()).then_some(incoming)),
-            silence: Silence::new(Some(longest_silence)),
+            silence: Silence::of(longest_silence),
         }
     }
 
@@ -149,7 +176,7 @@ impl RequestBody {
     pub(crate) fn empty() -> Self {
         Self {
             source: Source::Own(None),
-            silence: Silence::new(None),
+            silence: Silence::new(Patience::default()),
         }
     }
 
@@ -185,7 +212,7 @@ fn poll_frame(
             silence.is_waiting = false;
             Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Connection)))
         }
-        Poll::Pending if silence.is_over(cx) => Poll::Ready(Some(Err(BodyError::Idle))),
+        Poll::Pending if silence.is_over(cx) => Poll::Ready(Some(Err(BodyError::TooLong))),
         Poll::Pending => Poll::Pending,
     }
 }
@@ -280,10 +307,10 @@ impl AnswerBody {
         self.busy = Some(busy);
     }
 
-    pub(crate) fn upstream(incoming: Incoming, idle: Option<Duration>, hold: Hold) -> Self {
+    pub(crate) fn upstream(incoming: Incoming, patience: Patience, hold: Hold) -> Self {
         let mut upstream = Upstream {
             incoming,
-            silence: Silence::new(idle),
+            silence: Silence::new(patience),
             hold: Some(hold),
         };
         upstream.finish_at_end();

@@ -10,6 +10,8 @@ pub enum Cause {
     Answered,
     /// A route answered it without a function.
     Responded,
+    /// A probe of the platform around us was answered.
+    Probed,
     /// A placeholder was answered while no replica was ready.
     Placeholder,
     /// The connection became a tunnel.
@@ -37,6 +39,8 @@ pub enum Cause {
     /// Another activator sent it here, where none of the replicas is ours; it is told so and sends
     /// it elsewhere.
     Misdirected,
+    /// This process has just begun and does not know yet what there is.
+    Starting,
     /// This process is going away.
     ShuttingDown,
     /// The client left before the answer began.
@@ -45,9 +49,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Answered,
         Self::Responded,
+        Self::Probed,
         Self::Placeholder,
         Self::Upgraded,
         Self::BadRequest,
@@ -61,6 +66,7 @@ impl Cause {
         Self::ResponseTimeout,
         Self::UpstreamFailed,
         Self::Misdirected,
+        Self::Starting,
         Self::ShuttingDown,
         Self::ClientGone,
     ];
@@ -70,6 +76,7 @@ impl Cause {
         match self {
             Self::Answered => "answered",
             Self::Responded => "responded",
+            Self::Probed => "probed",
             Self::Placeholder => "placeholder",
             Self::Upgraded => "upgraded",
             Self::BadRequest => "bad-request",
@@ -83,6 +90,7 @@ impl Cause {
             Self::ResponseTimeout => "response-timeout",
             Self::UpstreamFailed => "upstream-failed",
             Self::Misdirected => "misdirected",
+            Self::Starting => "starting",
             Self::ShuttingDown => "shutting-down",
             Self::ClientGone => "client-gone",
         }
@@ -97,7 +105,7 @@ impl Cause {
     /// Status of the answer that we make.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::Answered | Self::Responded | Self::Placeholder => StatusCode::OK,
+            Self::Answered | Self::Responded | Self::Probed | Self::Placeholder => StatusCode::OK,
             Self::Upgraded => StatusCode::SWITCHING_PROTOCOLS,
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
@@ -109,6 +117,7 @@ impl Cause {
             | Self::QueueFull
             | Self::StartFailed
             | Self::Misdirected
+            | Self::Starting
             | Self::ShuttingDown
             | Self::ClientGone => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -128,7 +137,11 @@ impl Cause {
     /// What the answer says where nothing more is known.
     pub(crate) const fn message(self) -> &'static str {
         match self {
-            Self::Answered | Self::Responded | Self::Placeholder | Self::Upgraded => "",
+            Self::Answered
+            | Self::Responded
+            | Self::Probed
+            | Self::Placeholder
+            | Self::Upgraded => "",
             Self::BadRequest => "malformed request",
             Self::MethodRefused => "method not allowed",
             Self::NoRoute => "no function for this host and path",
@@ -140,6 +153,7 @@ impl Cause {
             Self::Deadline | Self::ResponseTimeout => "activator request timeout",
             Self::UpstreamFailed => "the function closed the connection",
             Self::Misdirected => "another activator serves this function",
+            Self::Starting => "not ready yet",
             Self::ShuttingDown => "shutting down",
             Self::ClientGone => "client gone",
         }

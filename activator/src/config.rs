@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::mpsc;
+use zeron_core::FunctionId;
 
 /// Everything that one activator is told at its start.
 #[derive(Clone, Debug)]
@@ -34,6 +36,47 @@ pub struct Config {
     /// How long new connections are still served once a drain has begun and readiness is gone, so
     /// that whoever sends them may learn of it. Default: not at all.
     pub lame_duck: Duration,
+    /// Whose rules requests and answers follow. Default: our own.
+    pub dialect: Dialect,
+    /// An address for HTTPS whose certificate comes while everything runs
+    /// ([`crate::ActivatorHandle::set_certificate`]). Default: none.
+    pub pushed_tls: Option<SocketAddr>,
+    /// Who is told of a function of which a replica that the platform calls ready refuses our
+    /// probe as a mesh does, with 502 or 503. Told again and again; what finds no room is lost.
+    /// Default: nobody.
+    pub refused_probes: Option<mpsc::Sender<FunctionId>>,
+}
+
+/// Whose rules requests and answers follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Our own: routes say where a request goes, and nothing that a stranger says is believed.
+    #[default]
+    Zeron,
+    /// Those of Knative Serving's activator, whose place this one takes between its gateways and
+    /// its queue-proxies (reference: `pkg/activator` of knative/serving v0.51).
+    Knative(Knative),
+}
+
+/// What an activator has to know of the Knative Serving around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knative {
+    /// The cluster's domain, such as `cluster.local`: hosts `REVISION.NAMESPACE.svc.DOMAIN` name
+    /// a Revision.
+    pub cluster_domain: String,
+    /// `enable-mesh-pod-addressability`: replicas are asked by the host of their private Service
+    /// and with `K-Passthrough-Lb`.
+    pub has_passthrough: bool,
+}
+
+impl Default for Knative {
+    /// `cluster.local`, without passthrough.
+    fn default() -> Self {
+        Self {
+            cluster_domain: "cluster.local".to_owned(),
+            has_passthrough: false,
+        }
+    }
 }
 
 /// How much of the platform's words callers get when a start failed.
@@ -60,6 +103,9 @@ impl Default for Config {
             peer_listener: None,
             show_platform_reason: PlatformReason::default(),
             lame_duck: Duration::ZERO,
+            dialect: Dialect::default(),
+            pushed_tls: None,
+            refused_probes: None,
         }
     }
 }

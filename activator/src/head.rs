@@ -22,6 +22,9 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_KEDA_HTTP_COLD_START: HeaderName = HeaderName::from_static("x-keda-http-cold-start");
 const FORWARDED: HeaderName = http::header::FORWARDED;
+const K_ORIGINAL_HOST: HeaderName = HeaderName::from_static("k-original-host");
+const K_PROXY_REQUEST: HeaderName = HeaderName::from_static("k-proxy-request");
+const K_PASSTHROUGH_LB: HeaderName = HeaderName::from_static("k-passthrough-lb");
 
 /// Refuses what no function may see.
 pub(crate) fn check(parts: &Parts) -> Result<(), Cause> {
@@ -75,13 +78,47 @@ pub(crate) fn forward(parts: &mut Parts, authority: &Authority, peer: &Peer) {
 
 /// The same where another activator has described the client already.
 pub(crate) fn relay(parts: &mut Parts, authority: &Authority, peer: &Peer) {
-    let wants_trailers = strip(&mut parts.headers, peer.is_trusted);
+    let is_trusted = peer.is_trusted;
+    let is_removed = |name: &HeaderName| match names::kind(name) {
+        Kind::Ordinary => false,
+        Kind::HopByHop | Kind::Te | Kind::Internal => true,
+        Kind::Forwarded => !is_trusted,
+    };
+    prepare(parts, authority.value.clone(), is_removed);
+}
+
+/// Makes the head that a gateway of Knative sent the one that a queue-proxy gets: it says which
+/// host was asked for (unless that was said before) and that an activator is in the path, and
+/// leaves what was said of the client as it came. `passthrough` is the host of a mesh's gateway
+/// that leads to single replicas.
+pub(crate) fn forward_to_queue(
+    parts: &mut Parts,
+    authority: &Authority,
+    peer: &Peer,
+    passthrough: Option<&HeaderValue>,
+) {
+    let host = passthrough.unwrap_or(&authority.value).clone();
+    prepare(parts, host, names::ends_at_activator);
+    let headers = &mut parts.headers;
+    if headers.get(K_ORIGINAL_HOST).is_none_or(HeaderValue::is_empty) {
+        headers.insert(K_ORIGINAL_HOST, authority.value.clone());
+    }
+    headers.insert(K_PROXY_REQUEST, HeaderValue::from_static("activator"));
+    if passthrough.is_some() {
+        headers.insert(K_PASSTHROUGH_LB, HeaderValue::from_static("true"));
+    }
+    append_to_list(headers, &X_FORWARDED_FOR, &peer.forwarded_for);
+}
+
+/// What every head needs on its way to a replica.
+fn prepare(parts: &mut Parts, host: HeaderValue, is_removed: impl Fn(&HeaderName) -> bool) {
+    let wants_trailers = strip(&mut parts.headers, is_removed);
     if wants_trailers {
         parts
             .headers
             .insert(TE, HeaderValue::from_static("trailers"));
     }
-    parts.headers.insert(HOST, authority.value.clone());
+    parts.headers.insert(HOST, host);
     if parts.version == Version::HTTP_2 {
         join_cookies(&mut parts.headers);
     }
@@ -125,20 +162,16 @@ pub(crate) fn say_cold_start<B>(answer: &mut Response<B>, is_cold_start: bool) {
     headers.insert(X_KEDA_HTTP_COLD_START, HeaderValue::from_static(value));
 }
 
-/// Takes away what concerns only this connection, what is ours to say, and, of strangers, what
-/// they say about others. Tells whether the client takes trailers.
-fn strip(headers: &mut HeaderMap, is_trusted: bool) -> bool {
+/// Takes away what `Connection` names and what `is_removed` says. Tells whether the client takes
+/// trailers.
+fn strip(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) -> bool {
     let wants_trailers = headers.get_all(TE).iter().any(|te| {
         te.as_bytes()
             .split(|byte| *byte == b',')
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
     remove_connection_named(headers);
-    remove_where(headers, |name| match names::kind(name) {
-        Kind::Ordinary => false,
-        Kind::HopByHop | Kind::Te | Kind::Internal => true,
-        Kind::Forwarded => !is_trusted,
-    });
+    remove_where(headers, is_removed);
     wants_trailers
 }
 
@@ -199,6 +232,10 @@ fn describe(headers: &mut HeaderMap, host: &HeaderValue, peer: &Peer) {
 }
 
 fn append_to_list(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
+    if !headers.contains_key(name) {
+        headers.insert(name, value.clone());
+        return;
+    }
     let mut list = headers
         .get_all(name)
         .iter()

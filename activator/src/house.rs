@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use zeron_core::FunctionId;
 use zeron_wire::ToAutoscaler;
 
 use crate::budget::Budget;
@@ -26,6 +27,7 @@ pub(crate) struct House {
     pub(crate) claims: Claims,
     pub(crate) prober: Prober,
     ring: RwLock<Arc<Ring>>,
+    refused_probes: Option<mpsc::Sender<FunctionId>>,
 }
 
 impl House {
@@ -38,6 +40,7 @@ impl House {
             active: Mutex::default(),
             autoscaler,
             ring: RwLock::default(),
+            refused_probes: config.refused_probes.clone(),
         }
     }
 
@@ -57,6 +60,13 @@ impl House {
     /// be lost at the next report.
     pub(crate) fn tell(&self, message: ToAutoscaler) -> bool {
         self.autoscaler.try_send(message).is_ok()
+    }
+
+    /// A replica that the platform calls ready refuses our probe; said again at the next probe.
+    pub(crate) fn say_refused(&self, function: &FunctionId) {
+        if let Some(refused) = &self.refused_probes {
+            drop(refused.try_send(function.clone()));
+        }
     }
 
     pub(crate) fn list(&self, function: Arc<FunctionState>) {

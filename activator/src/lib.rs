@@ -9,7 +9,8 @@
 //!
 //! Beside it: [`probe`] finds out which replicas are ready. With several activators a [`ring`] says
 //! who owns which replica, a [`hop`] brings a request to the owner, and [`claims`] keep limits while
-//! replicas change hands.
+//! replicas change hands. [`knative`] is what differs where this activator takes the place of
+//! Knative's.
 
 mod activator;
 mod admit;
@@ -29,6 +30,7 @@ mod head;
 mod hop;
 mod house;
 mod io;
+mod knative;
 mod listen;
 mod load;
 mod metrics;
@@ -52,7 +54,7 @@ mod worker;
 
 pub use activator::{Activator, ActivatorHandle, StartError};
 pub use cause::Cause;
-pub use config::{Config, Limits, PlatformReason, TlsListener};
+pub use config::{Config, Dialect, Knative, Limits, PlatformReason, TlsListener};
 pub use load::Load;
 pub use ring::Peer;
 pub use tls::TlsError;

@@ -14,6 +14,8 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use crate::cause::Cause;
+use crate::config::Dialect;
+use crate::knative::Tally;
 use crate::worker::Shared;
 
 /// Requests by how they ended; one per worker, so that they never meet.
@@ -47,6 +49,8 @@ pub(crate) struct Metrics {
     cold_start: [Histogram; 3],
     /// Requests sent to other activators, and those that came back as misdirected.
     hops: [AtomicU64; 2],
+    /// Requests whose replica broke the connection before it answered, and that were sent again.
+    sent_again: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -56,6 +60,7 @@ impl Default for Metrics {
         Self {
             cold_start: [histogram(), histogram(), histogram()],
             hops: Default::default(),
+            sent_again: AtomicU64::new(0),
         }
     }
 }
@@ -69,10 +74,18 @@ impl Metrics {
     pub(crate) fn hopped(&self, is_taken: bool) {
         self.hops[usize::from(is_taken)].fetch_add(1, Ordering::Relaxed);
     }
+
+    /// A replica broke the connection before it answered, and the request goes elsewhere.
+    pub(crate) fn sent_again(&self) {
+        self.sent_again.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-/// Registers everything under `zeron_activator`.
+/// Registers everything under `zeron_activator`, and what Knative counts under its names.
 pub(crate) fn register(shared: &Arc<Shared>, registry: &mut Registry) {
+    if matches!(shared.config.dialect, Dialect::Knative(_)) {
+        registry.register_collector(Box::new(Tally(Arc::clone(shared))));
+    }
     let registry = registry.sub_registry_with_prefix("zeron_activator");
     for (phase, name) in [
         (Phase::Queue, "queue"),
@@ -122,6 +135,13 @@ impl Collector for Gauges {
             let count = ConstCounter::new(count.load(Ordering::Relaxed));
             count.encode(hops.encode_family(&[("taken", taken)])?)?;
         }
+        let sent_again = ConstCounter::new(self.0.metrics.sent_again.load(Ordering::Relaxed));
+        sent_again.encode(encoder.encode_descriptor(
+            "sent_again",
+            "Requests sent to a second replica after the first broke the connection unanswered",
+            None,
+            MetricType::Counter,
+        )?)?;
         let gauges = [
             (
                 "connections",

@@ -21,6 +21,7 @@ use zeron_core::workload::ReadinessProbe;
 
 use crate::function::FunctionState;
 use crate::replica::Replica;
+use check::Finding;
 use schedule::Schedule;
 
 /// A replica to be probed.
@@ -85,7 +86,7 @@ type Running = std::pin::Pin<Box<dyn Future<Output = Result<Probed, Aborted>> + 
 /// How one probe ended.
 struct Probed {
     key: u64,
-    is_success: bool,
+    finding: Finding,
 }
 
 /// All that is being probed.
@@ -126,7 +127,7 @@ impl Round {
             let probe = async move {
                 Probed {
                     key: target.key,
-                    is_success: check::check(&target, patience).await,
+                    finding: check::check(&target, patience).await,
                 }
             };
             let (probe, abort) = abortable(probe);
@@ -145,9 +146,15 @@ impl Round {
             return;
         };
         let now = Instant::now();
+        let is_success = probed.finding == Finding::Ready;
+        if probed.finding == Finding::Refused
+            && let Some(function) = self.schedule.owner(probed.key)
+        {
+            function.refused(probed.key);
+        }
         let ready = self
             .schedule
-            .finish(probed.key, &target.probe, probed.is_success, now);
+            .finish(probed.key, &target.probe, is_success, now);
         if let Some(function) = ready {
             self.targets.remove(&probed.key);
             function.probed(probed.key, now);

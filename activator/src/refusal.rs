@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use zeron_core::StartFailure;
 use zeron_core::route::StaticResponse;
 
 use crate::body::AnswerBody;
 use crate::cause::Cause;
-use crate::config::PlatformReason;
+use crate::config::{Dialect, PlatformReason};
 
 /// Says, on answers that we made, why.
 pub(crate) const REASON: HeaderName = HeaderName::from_static("x-zeron-reason");
@@ -66,12 +66,12 @@ impl Refusal {
     }
 
     /// The answer for this caller.
-    pub(crate) fn answer(&self, is_grpc: bool) -> Response<AnswerBody> {
+    pub(crate) fn answer(&self, is_grpc: bool, dialect: &Dialect) -> Response<AnswerBody> {
         let text = self.message.as_deref().unwrap_or(self.cause.message());
-        let mut answer = if is_grpc {
-            self.grpc(text)
-        } else {
-            self.plain(text)
+        let mut answer = match dialect {
+            _ if is_grpc => self.grpc(text),
+            Dialect::Zeron => self.plain(format!("{text}\n")),
+            Dialect::Knative(_) => self.knative(text),
         };
         let headers = answer.headers_mut();
         headers.insert(REASON, HeaderValue::from_static(self.cause.as_str()));
@@ -81,8 +81,20 @@ impl Refusal {
         answer
     }
 
-    fn plain(&self, text: &str) -> Response<AnswerBody> {
-        let mut answer = Response::new(AnswerBody::full(Bytes::from(format!("{text}\n"))));
+    /// As Knative's activator says it: a timeout without an end of line, all else for no browser to
+    /// guess at.
+    fn knative(&self, text: &str) -> Response<AnswerBody> {
+        if matches!(self.cause, Cause::Deadline | Cause::ResponseTimeout) {
+            return self.plain(text.to_owned());
+        }
+        let mut answer = self.plain(format!("{text}\n"));
+        let no_sniffing = HeaderValue::from_static("nosniff");
+        answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, no_sniffing);
+        answer
+    }
+
+    fn plain(&self, text: String) -> Response<AnswerBody> {
+        let mut answer = Response::new(AnswerBody::full(Bytes::from(text)));
         *answer.status_mut() = self.cause.status();
         answer.headers_mut().insert(
             CONTENT_TYPE,

@@ -9,6 +9,7 @@ use zeron_core::function::Protocol;
 use zeron_core::route::RouteSnapshot;
 use zeron_core::{EndpointSink, EndpointSnapshot, FunctionId};
 
+use crate::config::Dialect;
 use crate::function::FunctionState;
 use crate::house::House;
 use crate::route::RouteTable;
@@ -52,7 +53,12 @@ impl Registry {
     }
 
     /// Takes over `snapshot` and compiles its routes.
-    pub(crate) fn publish(&self, snapshot: &RouteSnapshot, now: Instant) -> RouteTable {
+    pub(crate) fn publish(
+        &self,
+        snapshot: &RouteSnapshot,
+        dialect: &Dialect,
+        now: Instant,
+    ) -> RouteTable {
         let mut functions = self.functions.lock();
         for known in functions.values_mut() {
             known.is_routed = false;
@@ -69,7 +75,7 @@ impl Registry {
             known.state.retire(now);
         }
         functions.retain(|_, known| known.is_routed || known.has_replicas);
-        RouteTable::compile(snapshot, |id| {
+        RouteTable::compile(snapshot, dialect, |id| {
             functions.get(id).map(|known| Arc::clone(&known.state))
         })
     }

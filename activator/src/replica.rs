@@ -6,15 +6,20 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use zeron_core::endpoint::slots;
 use zeron_core::workload::ReadinessProbe;
 use zeron_core::{Endpoint, EndpointId, EndpointSnapshot};
 use zeron_wire::DrainId;
 
+use crate::balance::Fill;
 use crate::ring::Member;
 
 /// First pause after a failed connect; doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One replica, ours alone: see [`Replica::stand_for`].
+const WHOLE: u64 = (1 << 32) | 1;
 
 /// One replica at one address. A replica that moves is another one.
 #[derive(Debug)]
@@ -29,6 +34,8 @@ pub(crate) struct Replica {
     foreign: AtomicU32,
     /// Connects that failed in a row.
     strikes: AtomicU32,
+    /// How many replicas it stands for, and, in the lower half, how many activators share it.
+    share: AtomicU64,
 }
 
 impl Replica {
@@ -41,6 +48,33 @@ impl Replica {
             in_flight: AtomicU32::new(0),
             foreign: AtomicU32::new(0),
             strikes: AtomicU32::new(0),
+            share: AtomicU64::new(WHOLE),
+        }
+    }
+
+    /// It stands for `replicas` replicas, to which `shared_by` activators send requests.
+    pub(crate) fn stand_for(&self, replicas: u32, shared_by: u32) {
+        let share = (u64::from(replicas) << 32) | u64::from(shared_by);
+        self.share.store(share, Ordering::Relaxed);
+    }
+
+    /// How full it is, where each replica may have `limit`.
+    pub(crate) fn fill(&self, limit: Option<u32>) -> Fill {
+        let share = self.share.load(Ordering::Relaxed);
+        let load = self.taken();
+        if share == WHOLE {
+            return Fill {
+                load,
+                slots: limit.unwrap_or(u32::MAX),
+                replicas: 1,
+            };
+        }
+        let low = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        let (replicas, shared_by) = (low(share >> 32), low(share));
+        Fill {
+            load,
+            slots: limit.map_or(u32::MAX, |limit| slots(limit, replicas, shared_by)),
+            replicas,
         }
     }
 
@@ -110,6 +144,8 @@ pub(crate) struct Seat {
     pub(crate) probe: Option<Arc<ReadinessProbe>>,
     /// Our own probe says so.
     pub(crate) is_probed: bool,
+    /// What the platform says is not enough.
+    pub(crate) is_probe_needed: bool,
     /// Taken out of rotation by the autoscaler.
     pub(crate) drain: Option<DrainId>,
     /// A connect failed a moment ago.
@@ -122,7 +158,12 @@ pub(crate) struct Seat {
 impl Seat {
     /// It may be given work, by its owner.
     pub(crate) fn is_open(&self) -> bool {
-        (self.is_ready || self.is_probed) && self.is_live() && !self.is_suspect
+        (self.is_vouched_for() || self.is_probed) && self.is_live() && !self.is_suspect
+    }
+
+    /// The platform says that it is ready, and that is enough.
+    fn is_vouched_for(&self) -> bool {
+        self.is_ready && !self.is_probe_needed
     }
 
     /// It may be given work by us.
@@ -137,7 +178,7 @@ impl Seat {
 
     /// Its readiness is ours to find out.
     pub(crate) fn wants_probe(&self) -> Option<&Arc<ReadinessProbe>> {
-        let is_unknown = !self.is_ready && !self.is_probed && !self.is_draining;
+        let is_unknown = !self.is_vouched_for() && !self.is_probed && !self.is_draining;
         self.probe.as_ref().filter(|_| is_unknown)
     }
 
@@ -148,6 +189,7 @@ impl Seat {
             is_draining: false,
             probe: None,
             is_probed: false,
+            is_probe_needed: false,
             drain: None,
             is_suspect: false,
             // Not yet settled: see `State::settle`.
@@ -163,6 +205,9 @@ impl Seat {
         self.is_ready = endpoint.is_ready;
         self.is_draining = endpoint.is_draining;
         self.probe.clone_from(&endpoint.probe);
+        self.is_probe_needed = endpoint.is_probe_needed;
+        let (replicas, shared_by) = (endpoint.replicas, endpoint.shared_by);
+        self.replica.stand_for(replicas, shared_by);
     }
 }
 

@@ -5,8 +5,9 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use zeron_core::Function;
 use zeron_core::function::Timeouts;
 use zeron_core::route::StaticResponse;
@@ -47,7 +48,12 @@ impl Split {
 pub(crate) struct Destination {
     pub(crate) state: Arc<FunctionState>,
     pub(crate) function: Arc<Function>,
+    /// Until the answer has begun, and how long it may be silent.
     pub(crate) timeouts: Timeouts,
+    /// Until the answer has ended, from when the request arrived.
+    pub(crate) total: Option<Duration>,
+    /// The host that leads to its replicas through a mesh.
+    pub(crate) passthrough: Option<HeaderValue>,
     pub(crate) placeholder: Option<Arc<StaticResponse>>,
     /// The placeholder wakes nothing.
     pub(crate) is_placeholder_silent: bool,
@@ -58,11 +64,13 @@ pub(crate) struct Destination {
 
 impl Destination {
     /// The function by itself, as no route changes it.
-    fn plain(state: Arc<FunctionState>, function: Arc<Function>) -> Self {
+    pub(crate) fn plain(state: Arc<FunctionState>, function: Arc<Function>) -> Self {
         Self {
             state,
             timeouts: function.timeouts,
             function,
+            total: None,
+            passthrough: None,
             placeholder: None,
             is_placeholder_silent: false,
             fallback: None,

@@ -13,8 +13,9 @@ use zeron_core::route::StaticResponse;
 
 use crate::admit::{Deadline, admit};
 use crate::attempt::Attempt;
-use crate::body::{AnswerBody, Hold, RequestBody};
+use crate::body::{AnswerBody, Hold, Patience, RequestBody};
 use crate::cause::Cause;
+use crate::config::Dialect;
 use crate::function::{self, Entry, Permit};
 use crate::head;
 use crate::hop;
@@ -45,7 +46,11 @@ pub(crate) fn serve(
             Err(refusal) if busy.peer().entrance == Entrance::Activators => {
                 outcome.refused(refusal.cause, hop::refuse(&refusal))
             }
-            Err(refusal) => outcome.refused(refusal.cause, refusal.answer(call.is_grpc)),
+            Err(refusal) => {
+                let dialect = &worker.shared.config.dialect;
+                let answer = refusal.answer(call.is_grpc, dialect);
+                outcome.refused(refusal.cause, answer)
+            }
         };
         let is_ending = worker.shared.is_draining() && busy.peer().entrance != Entrance::Activators;
         let is_last = outcome.cause == Cause::BadRequest || is_ending;
@@ -129,6 +134,9 @@ impl Call {
         peer: &Peer,
         outcome: &mut Outcome,
     ) -> Result<Routed, Refusal> {
+        if let Dialect::Knative(knative) = &worker.shared.config.dialect {
+            return self.find_revision(knative, worker, peer, outcome);
+        }
         let parts = &mut self.parts;
         head::check(parts).map_err(Refusal::new)?;
         let authority = head::authority(parts).map_err(Refusal::new)?;
@@ -178,9 +186,12 @@ impl Call {
         clock: Deadline,
         outcome: &mut Outcome,
     ) -> Result<Response<AnswerBody>, Refusal> {
-        let protocol = match self.upgrade {
-            Some(_) => Protocol::Http1,
-            None => destination.function.protocol,
+        let protocol = match (&self.upgrade, &worker.shared.config.dialect) {
+            (Some(_), _) => Protocol::Http1,
+            (None, Dialect::Zeron) => destination.function.protocol,
+            // A queue-proxy passes on what it gets: the client chooses.
+            (None, Dialect::Knative(_)) if self.is_http1 => Protocol::Http1,
+            (None, Dialect::Knative(_)) => Protocol::H2c,
         };
         let tunnel = self.upgrade.take().map(|protocol| {
             head::ask_upgrade(&mut self.parts.headers, protocol);
@@ -203,10 +214,17 @@ impl Call {
         let (answer, hold) = tokio::time::timeout_at(deadline.at, exchange)
             .await
             .map_err(|_| Refusal::new(deadline.cause))??;
-        let idle = destination.timeouts.idle;
+        let patience = Patience {
+            silence: destination.timeouts.idle,
+            end: destination
+                .total
+                .and_then(|total| outcome.arrived.checked_add(total)),
+        };
         match tunnel {
-            Some(client) => Ok(tunnel::answer(worker, client, answer, hold, idle, outcome)),
-            None => Ok(finish(answer, hold, idle)),
+            Some(client) => Ok(tunnel::answer(
+                worker, client, answer, hold, patience, outcome,
+            )),
+            None => Ok(finish(answer, hold, patience)),
         }
     }
 
@@ -227,7 +245,7 @@ impl Call {
 }
 
 /// Where a request goes.
-enum Routed {
+pub(crate) enum Routed {
     Here(Box<Response<AnswerBody>>),
     To(Arc<Destination>),
 }
@@ -242,12 +260,12 @@ impl Routed {
 pub(crate) fn finish(
     answer: Response<Incoming>,
     hold: Hold,
-    idle: Option<Duration>,
+    patience: Patience,
 ) -> Response<AnswerBody> {
     let (mut parts, body) = answer.into_parts();
     head::answer(&mut parts.headers);
     parts.version = http::Version::HTTP_11;
-    Response::from_parts(parts, AnswerBody::upstream(body, idle, hold))
+    Response::from_parts(parts, AnswerBody::upstream(body, patience, hold))
 }
 
 /// What a request holds while it waits.

@@ -12,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
-use crate::body::{AnswerBody, Hold};
+use crate::body::{AnswerBody, Hold, Patience};
 use crate::cause::Cause;
 use crate::head;
 use crate::outcome::Outcome;
@@ -36,13 +36,13 @@ pub(crate) fn answer(
     client: Option<OnUpgrade>,
     mut answer: Response<Incoming>,
     mut hold: Hold,
-    idle: Option<Duration>,
+    patience: Patience,
     outcome: &mut Outcome,
 ) -> Response<AnswerBody> {
     // Whatever the replica makes of it, no other request follows on that connection.
     hold.lease = None;
     let (true, Some(client)) = (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client) else {
-        return stack::finish(answer, hold, idle);
+        return stack::finish(answer, hold, patience);
     };
     outcome.cause = Cause::Upgraded;
     let replica = hyper::upgrade::on(&mut answer);

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     /// Set before `lame` is: asked by every request and every poll of a connection, where the
     /// token's own lock, shared by all workers, would be too much.
     is_draining: AtomicBool,
+    /// Everything is known that requests need.
+    is_ready: AtomicBool,
     /// No new connections of clients; those that are open end after their next answer.
     pub(crate) drain: CancellationToken,
     /// The same for connections of other activators, which come last.
@@ -72,6 +74,7 @@ impl Shared {
             metrics: Metrics::default(),
             lame: CancellationToken::new(),
             is_draining: AtomicBool::new(false),
+            is_ready: AtomicBool::new(false),
             drain: CancellationToken::new(),
             drain_activators: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -85,6 +88,19 @@ impl Shared {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn say_ready(&self) {
+        self.is_ready.store(true, Ordering::Release);
+    }
+
+    /// Whether new requests should come here, and why not, in Knative's words where it has any.
+    pub(crate) fn health(&self) -> Result<(), &'static str> {
+        if self.is_draining() {
+            return Err("received SIGTERM from kubelet");
+        }
+        let is_ready = self.is_ready.load(Ordering::Acquire);
+        is_ready.then_some(()).ok_or("not ready yet")
     }
 
     /// Readiness goes; connections are told to end as they are used.

@@ -158,10 +158,7 @@ async fn the_second_call_hurries_the_first() {
 async fn metrics_count_every_end() {
     let stage = Stage::new();
     stage.get("nowhere.test").await;
-    let mut registry = prometheus_client::registry::Registry::default();
-    stage.activator.register(&mut registry);
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let text = stage.metrics();
     assert!(
         text.contains("zeron_activator_requests_total{cause=\"no-route\"} 1"),
         "{text}"

@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use support::origin::{self, Gate};
@@ -240,6 +241,47 @@ async fn a_replica_that_closes_without_an_answer_is_502_and_not_asked_again() {
         "{answer}"
     );
     assert!(!soon(origin).await.unwrap(), "nothing is sent twice");
+}
+
+/// Closes each connection once a request was read, answering none; how many there were.
+async fn dying() -> (std::net::SocketAddr, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            until(&mut stream, "\r\n\r\n").await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test]
+async fn what_may_be_repeated_goes_once_to_another_replica_when_the_first_dies() {
+    let stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let (dying, asked) = dying().await;
+    let alive = origin::echo().await;
+    stage.replicas(&id("f"), &[replica(1, dying), replica(2, alive)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert!(stage.metrics().contains("zeron_activator_sent_again_total 1"));
+}
+
+#[tokio::test]
+async fn a_second_death_is_the_end_of_it() {
+    let stage = Stage::new();
+    stage.declare(vec![function("f", 1)]);
+    let (dying, asked) = dying().await;
+    stage.replicas(&id("f"), &[replica(1, dying)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    stage.until_load(&id("f"), 0, 0).await;
 }
 
 #[tokio::test]

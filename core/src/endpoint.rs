@@ -34,6 +34,38 @@ pub struct Endpoint {
     /// How the data plane finds out by itself that it is ready, without waiting for the platform
     /// to say so; `None`: only `is_ready` counts.
     pub probe: Option<Arc<ReadinessProbe>>,
+    /// `is_ready` is not enough: it is used once `probe` succeeded too, since it may be out of this
+    /// process' reach (a mesh).
+    #[serde(default)]
+    pub is_probe_needed: bool,
+    /// How many replicas it stands for, each of which may serve up to the function's limit: more
+    /// than one where they are reached only together, by the address of a Service.
+    #[serde(default = "one")]
+    pub replicas: u32,
+    /// How many activators send it requests without telling each other: each takes that part of
+    /// the limit, and at least one request.
+    #[serde(default = "one")]
+    pub shared_by: u32,
+}
+
+impl Endpoint {
+    /// Requests that one activator may send it at once, where each replica serves `limit`.
+    pub fn slots(&self, limit: u32) -> u32 {
+        slots(limit, self.replicas, self.shared_by)
+    }
+}
+
+/// [`Endpoint::slots`] from its parts; none where there are no replicas.
+pub fn slots(limit: u32, replicas: u32, shared_by: u32) -> u32 {
+    let all = u64::from(limit) * u64::from(replicas);
+    let share = all / u64::from(shared_by.max(1));
+    let share = share.max(u64::from(all > 0));
+    u32::try_from(share).unwrap_or(u32::MAX)
+}
+
+/// What an endpoint stands for unless said otherwise.
+fn one() -> u32 {
+    1
 }
 
 /// All replicas of one function at one moment. Immutable; a change publishes a new one.
@@ -50,21 +82,21 @@ pub struct EndpointSnapshot {
 impl EndpointSnapshot {
     /// Replicas that may be given requests.
     pub fn ready(&self) -> u32 {
-        count(
-            self.endpoints
-                .iter()
-                .filter(|e| e.is_ready && !e.is_draining),
-        )
+        let ready = self.endpoints.iter().filter(|it| it.is_ready);
+        replicas(ready)
     }
 
     /// Replicas that run and are not on their way out, ready or not.
     pub fn live(&self) -> u32 {
-        count(self.endpoints.iter().filter(|e| !e.is_draining))
+        replicas(self.endpoints.iter())
     }
 }
 
-fn count<T>(items: impl Iterator<Item = T>) -> u32 {
-    u32::try_from(items.count()).unwrap_or(u32::MAX)
+/// Those of `endpoints` that stay.
+fn replicas<'a>(endpoints: impl Iterator<Item = &'a Endpoint>) -> u32 {
+    endpoints
+        .filter(|endpoint| !endpoint.is_draining)
+        .fold(0, |sum, endpoint| sum.saturating_add(endpoint.replicas))
 }
 
 /// Why a replica could not start, in the platform's own words.

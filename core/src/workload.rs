@@ -85,6 +85,15 @@ pub enum ProbeCheck {
         /// Another port than the replica's own.
         port: Option<NonZeroU16>,
     },
+    /// An HTTP GET on the replica's own port answers 200 with this body and no other.
+    HttpBody {
+        /// Path and query, starting with `/`.
+        path: String,
+        /// Extra request headers.
+        headers: Vec<(String, String)>,
+        /// The whole body.
+        body: String,
+    },
     /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS answers `SERVING`.
     Grpc {
         /// The service that is asked for; empty: the server as a whole.

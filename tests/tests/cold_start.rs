@@ -77,7 +77,12 @@ fn requests_without_a_route_are_not_found_and_wake_nobody() {
 fn a_replica_that_crashes_is_replaced_by_the_next_request() {
     let zeron = Setup::new().function(&Service::new("hello")).up();
     assert_eq!(zeron.get("hello", "/").status, 200);
-    let crashed = zeron.get("hello", "/exit?code=3");
+    // A GET would be sent again, to the next replica.
+    let request = format!(
+        "POST /exit?code=3 HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\n\r\n",
+        host("hello")
+    );
+    let crashed = zeron.connect().send(request).response();
     assert_eq!(crashed.status, 502, "{}", crashed.text());
     until("another replica to answer", || {
         (zeron.get("hello", "/").status == 200).then_some(())

@@ -21,6 +21,9 @@ fn publish(autoscaler: &Autoscaler, names: &[u64]) {
         is_ready: true,
         is_draining: false,
         probe: None,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
     });
     let snapshot = EndpointSnapshot {
         endpoints: endpoints.collect(),

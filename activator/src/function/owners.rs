@@ -117,17 +117,18 @@ impl State {
         for owner in &mut self.owners {
             owner.slots = 0;
         }
-        let limit = self.limit.unwrap_or(0);
+        let limit = self.limit;
         for seat in self.seats.iter().filter(|seat| seat.is_open()) {
             let Tenure::Theirs(member) = &seat.tenure else {
                 continue;
             };
+            let slots = seat.replica.fill(limit).slots;
             let mut known = self.owners.iter_mut();
             match known.find(|owner| Arc::ptr_eq(&owner.member, member)) {
-                Some(owner) => owner.slots = owner.slots.saturating_add(limit),
+                Some(owner) => owner.slots = owner.slots.saturating_add(slots),
                 None => self.owners.push(Owner {
                     member: Arc::clone(member),
-                    slots: limit,
+                    slots,
                     sent: 0,
                     told: None,
                     is_suspect: false,

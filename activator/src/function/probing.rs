@@ -22,6 +22,19 @@ impl State {
 }
 
 impl FunctionState {
+    /// The replica with this key is refused to our probe. When the platform calls it ready, and no
+    /// other one can be reached either, whoever finds ways to replicas is told.
+    pub(crate) fn refused(&self, key: u64) {
+        let is_cut_off = {
+            let state = self.state.lock();
+            let mut seats = state.seats.iter();
+            !state.has_usable() && seats.any(|seat| seat.replica.key == key && seat.is_ready)
+        };
+        if is_cut_off {
+            self.house.say_refused(&self.id);
+        }
+    }
+
     /// The replica with this key answered its probe: it is usable at once.
     pub(crate) fn probed(self: &Arc<Self>, key: u64, now: Instant) {
         self.change(|state, effects| {

@@ -109,8 +109,8 @@ impl State {
 
     #[cfg(test)]
     pub(super) fn has_free_slot(&self) -> bool {
-        let limit = self.limit.unwrap_or(u32::MAX);
-        self.usable.iter().any(|replica| replica.taken() < limit)
+        let mut usable = self.usable.iter().map(|it| it.fill(self.limit));
+        usable.any(|fill| fill.load < fill.slots)
     }
 
     pub(super) fn enter(
@@ -427,10 +427,11 @@ impl State {
     fn free_replica(&mut self) -> Option<Arc<Replica>> {
         let usable = &self.usable;
         let random = &mut self.random;
+        let limit = self.limit;
         let place = balance::pick(
             usable.len(),
-            self.limit,
-            |place| usable[place].taken(),
+            limit,
+            |place| usable[place].fill(limit),
             |bound| random.below(bound),
         )?;
         Some(Arc::clone(&usable[place]))

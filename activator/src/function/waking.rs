@@ -17,12 +17,8 @@ impl State {
         if self.queue.is_empty() {
             return;
         }
-        let usable = u32::try_from(self.usable.len()).unwrap_or(u32::MAX);
-        let capacity = match self.limit {
-            Some(limit) => limit.saturating_mul(usable),
-            None if usable > 0 => u32::MAX,
-            None => 0,
-        };
+        let slots = self.usable.iter().map(|it| it.fill(self.limit).slots);
+        let capacity = slots.fold(0, u32::saturating_add);
         if self.load().total() > capacity {
             self.wake_for(function, now, 0, effects);
         }

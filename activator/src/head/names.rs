@@ -60,6 +60,29 @@ fn kind_of(name: &str) -> Kind {
     }
 }
 
+/// Whether a field does not go on to a queue-proxy: what concerns one connection only, and what
+/// gateways, activators and probes say to each other. The rest of `K-` and `Knative-Serving-` is
+/// for it.
+pub(super) fn ends_at_activator(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.as_bytes().first() {
+        Some(b'c' | b'e' | b'h' | b'k' | b'p' | b't' | b'u' | b'x') => {}
+        _ => return false,
+    }
+    matches!(kind_of(name), Kind::HopByHop | Kind::Te)
+        || matches!(
+            name,
+            "knative-serving-namespace"
+                | "knative-serving-revision"
+                | "k-proxy-request"
+                | "k-network-probe"
+                | "k-network-hash"
+                | "k-kubelet-probe"
+                | "k-passthrough-lb"
+        )
+        || name.starts_with("x-zeron-")
+}
+
 /// Whether a field of an answer is ours alone to set.
 pub(super) fn is_ours(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-zeron-")

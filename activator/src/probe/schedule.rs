@@ -213,6 +213,12 @@ impl<F: Clone> Schedule<F> {
         None
     }
 
+    /// What a replica belongs to.
+    pub(super) fn owner(&self, key: u64) -> Option<&F> {
+        let function = &self.replicas.get(&key)?.function;
+        Some(&self.functions.get(function)?.owner)
+    }
+
     /// When something is due; `None` while nothing is, or while no more may be started anyway.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

@@ -10,7 +10,9 @@ use zeron_core::route::{Forward, HostPattern, Route, RouteAction, RouteSnapshot}
 use zeron_core::{Function, FunctionId};
 
 use super::{Action, Destination, Rule, Split};
+use crate::config::{Dialect, Knative};
 use crate::function::FunctionState;
+use crate::knative::{self, REVISION, Revisions};
 
 /// Longest host name that DNS allows; longer ones match no exact host.
 const MAX_HOST: usize = 255;
@@ -24,6 +26,10 @@ pub(crate) struct RouteTable {
     shared: Hosts,
     ports: HashMap<NonZeroU16, Hosts>,
     limited: HashMap<FunctionId, Arc<Destination>>,
+    /// Where requests name Revisions.
+    revisions: Revisions,
+    /// A snapshot was taken: what is not in here does not exist.
+    is_compiled: bool,
 }
 
 /// All rules of one port, by host.
@@ -39,6 +45,7 @@ impl RouteTable {
     /// Compiles `snapshot`; `state` gives a function's state, which outlives tables.
     pub(crate) fn compile(
         snapshot: &RouteSnapshot,
+        dialect: &Dialect,
         mut state: impl FnMut(&FunctionId) -> Option<Arc<FunctionState>>,
     ) -> Self {
         let functions: Functions<'_> = snapshot
@@ -50,7 +57,13 @@ impl RouteTable {
                 Some((id, (state(id)?, Arc::clone(&routed.function))))
             })
             .collect();
-        let mut table = Self::default();
+        let mut table = Self {
+            is_compiled: true,
+            ..Self::default()
+        };
+        if let Dialect::Knative(knative) = dialect {
+            table.add_revisions(&functions, knative);
+        }
         for route in &snapshot.routes {
             let hosts = match route.port {
                 None => &mut table.shared,
@@ -67,6 +80,30 @@ impl RouteTable {
         });
         table.limited = limited.collect();
         table
+    }
+
+    fn add_revisions(&mut self, functions: &Functions<'_>, knative: &Knative) {
+        let revisions = functions.iter().filter(|(id, _)| id.kind() == REVISION);
+        for (state, function) in revisions.map(|(_, known)| known) {
+            let (state, function) = (Arc::clone(state), Arc::clone(function));
+            let passthrough = knative.has_passthrough;
+            let destination = knative::destination(state, function, passthrough);
+            self.revisions.insert(destination);
+        }
+    }
+
+    /// A Revision, where requests name them.
+    pub(crate) fn revision(&self, namespace: &str, name: &str) -> Option<&Arc<Destination>> {
+        self.revisions.get(namespace, name)
+    }
+
+    pub(crate) fn revisions(&self) -> &Revisions {
+        &self.revisions
+    }
+
+    /// A snapshot was taken: what is not in here does not exist.
+    pub(crate) fn is_compiled(&self) -> bool {
+        self.is_compiled
     }
 
     /// The action for a request that came to `port`, by the most specific host, then path, then
@@ -186,13 +223,12 @@ fn split(forward: &Forward, functions: &Functions<'_>) -> Split {
         let (state, function) = functions.get(&target.function)?;
         total += u64::from(target.weight);
         let destination = Destination {
-            state: Arc::clone(state),
-            function: Arc::clone(function),
             timeouts: forward.timeouts.unwrap_or(function.timeouts),
             placeholder: placeholder.clone(),
             is_placeholder_silent: forward.is_placeholder_silent,
             fallback: fallback.clone(),
             says_cold_start: forward.cold_start_header,
+            ..Destination::plain(Arc::clone(state), Arc::clone(function))
         };
         Some((total, Arc::new(destination)))
     });

@@ -8,6 +8,7 @@ use zeron_core::route::{
 };
 
 use super::*;
+use crate::config::Dialect;
 
 /// A route that answers with its own number.
 fn route(number: usize, host: HostPattern, prefix: &str, headers: &[(&str, &str)]) -> Route {
@@ -50,7 +51,7 @@ fn table(routes: Vec<Route>) -> RouteTable {
         routes,
         functions: Vec::new(),
     };
-    RouteTable::compile(&snapshot, |_| None)
+    RouteTable::compile(&snapshot, &Dialect::Zeron, |_| None)
 }
 
 fn found(table: &RouteTable, host: &str, path: &str, headers: &[(&str, &str)]) -> Option<usize> {

@@ -161,6 +161,7 @@ impl Stage {
             match soon(self.autoscaler.receiver.recv()).await.unwrap() {
                 ToAutoscaler::Wake(wake) => return wake,
                 ToAutoscaler::Stats(_)
+                | ToAutoscaler::Samples(_)
                 | ToAutoscaler::Drained(_)
                 | ToAutoscaler::Coverage(_)
                 | ToAutoscaler::Goodbye => {}
@@ -186,6 +187,15 @@ impl Stage {
             "GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
         ))
         .await
+    }
+
+    /// Its metrics, as they are scraped.
+    pub fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.activator.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 
     /// Waits until the load of `function` is this.
@@ -291,5 +301,8 @@ pub fn replica(number: u64, address: std::net::SocketAddr) -> Endpoint {
         is_ready: true,
         is_draining: false,
         probe: None,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
     }
 }

@@ -130,6 +130,9 @@ impl Backend for FakeBackend {
             is_ready: true,
             is_draining: false,
             probe: None,
+            is_probe_needed: false,
+            replicas: 1,
+            shared_by: 1,
         });
         let snapshot = Arc::new(EndpointSnapshot {
             endpoints: endpoints.collect(),

@@ -211,6 +211,9 @@ fn snapshot(ready: usize) -> Option<Arc<EndpointSnapshot>> {
         is_ready: true,
         is_draining: false,
         probe: None,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
     };
     Some(Arc::new(EndpointSnapshot {
         endpoints: (0..ready).map(endpoint).collect(),

@@ -63,6 +63,9 @@ fn endpoint(target: &ScaleTarget, pod: &Pod) -> Option<Endpoint> {
         is_ready: pod.is_ready,
         is_draining: pod.is_draining,
         probe,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
     })
 }
 

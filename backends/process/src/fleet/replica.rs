@@ -82,6 +82,9 @@ impl Replica {
             is_ready: self.is_ready(),
             is_draining: self.phase == Phase::Draining,
             probe: None,
+            is_probe_needed: false,
+            replicas: 1,
+            shared_by: 1,
         })
     }
 }

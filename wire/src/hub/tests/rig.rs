@@ -138,6 +138,9 @@ impl Rig {
             is_ready: *is_ready,
             is_draining: false,
             probe: None,
+            is_probe_needed: false,
+            replicas: 1,
+            shared_by: 1,
         });
         let snapshot = EndpointSnapshot {
             endpoints: endpoints.collect(),

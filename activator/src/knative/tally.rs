@@ -1,0 +1,71 @@
+//! What Knative's dashboards read, under its names: OpenTelemetry's dots are Prometheus' underscores.
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::load::Load;
+use crate::worker::Shared;
+
+/// One gauge of every Revision that has requests here.
+type Gauge = (&'static str, &'static str, fn(Load) -> u32);
+
+const GAUGES: [Gauge; 3] = [
+    (
+        "kn_revision_request_concurrency",
+        "Concurrent requests that are routed to Activator",
+        Load::total,
+    ),
+    (
+        "kn_revision_request_queued",
+        "Number of requests currently queued in the activator waiting for capacity",
+        |load| load.queued,
+    ),
+    (
+        "kn_revision_request_active",
+        "Number of requests currently being proxied by the activator",
+        |load| load.in_flight,
+    ),
+];
+
+/// The requests of all Revisions.
+pub(crate) struct Tally(pub(crate) Arc<Shared>);
+
+impl fmt::Debug for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tally")
+    }
+}
+
+impl Collector for Tally {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let table = self.0.routes.load();
+        let all = table.revisions().all();
+        let loads = all.map(|it| (it, it.state.load()));
+        let busy: Vec<_> = loads.filter(|(_, load)| load.total() > 0).collect();
+        for (name, help, value) in GAUGES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (revision, load) in &busy {
+                let owner = &revision.function.owner;
+                let service = match owner.kind.as_str() {
+                    "Service" => owner.name.as_str(),
+                    _ => "",
+                };
+                let id = &revision.state.id;
+                let labels = [
+                    ("k8s_namespace_name", id.namespace()),
+                    ("kn_service_name", service),
+                    ("kn_configuration_name", owner.name.as_str()),
+                    ("kn_revision_name", id.name()),
+                ];
+                let gauge = ConstGauge::new(i64::from(value(*load)));
+                gauge.encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
