@@ -11,6 +11,7 @@ mod inbox;
 mod metrics;
 mod outbox;
 mod owned;
+mod path;
 mod poll;
 mod replicas;
 mod sources;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
+use zeron_core::path::PathFacts;
 use zeron_core::status::FunctionStatus;
 use zeron_core::{
     Backend, Decision, EndpointSink, Function, FunctionId, ScalerRegistry, Timestamp,
@@ -181,6 +183,13 @@ impl EngineHandle {
     /// Forgets a function and takes its drains back. Its replicas are not touched.
     pub fn remove(&self, function: FunctionId) {
         self.inbox.remove(function);
+    }
+
+    /// What is seen of a function's switched request path
+    /// ([`RequestPath::Serverless`](zeron_core::path::RequestPath)): the newest replaces what was
+    /// said before. Nothing is scaled before the first. What is not applied is ignored.
+    pub fn observe_path(&self, function: &FunctionId, facts: PathFacts) {
+        self.inbox.observe_path(function, facts);
     }
 
     /// One function now.

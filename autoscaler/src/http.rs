@@ -58,7 +58,7 @@ impl HttpRate {
                     value: self.window.as_ref().map_or(0.0, |window| window.rate(now)),
                     at: now,
                 },
-                Load::Unknown { .. } => load.value(now),
+                Load::Sampled | Load::Unknown { .. } => load.value(now),
             };
             ask(scene, "request-rate", value, rate.target)
         });

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use zeron_core::Timestamp;
 use zeron_core::decision::{Ask, Rule};
-use zeron_core::metric::MetricValue;
+use zeron_core::metric::{MetricValue, Unknown, UnknownKind};
+use zeron_core::path::{PathAsk, PathFacts, RequestPath};
 use zeron_core::policy::{KnativeMetric, KnativeScaling};
 
 use crate::collector::{Averages, Collector, LoadSample};
 use crate::group::{GroupAsk, Scene};
 use crate::kpa::{Decider, DeciderSpec, GRID};
-use crate::kpa_zero::{Bounds, Replicas, ZeroPath};
+use crate::kpa_zero::{Bounds, Replicas, Step, ZeroPath};
 use crate::observation::Load;
+use crate::serverless::ServerlessPath;
 use crate::state::Start;
 
 const NO_LOAD: Averages = Averages {
@@ -19,12 +21,34 @@ const NO_LOAD: Averages = Averages {
     panic: 0.0,
 };
 
+/// From a wish to a count, by who is in the path of requests.
+#[derive(Clone, Debug)]
+enum Way {
+    Activator(ZeroPath),
+    Serverless(Box<ServerlessPath>),
+}
+
+impl Way {
+    fn new(path: RequestPath, start: Start, now: Timestamp) -> Self {
+        match path {
+            RequestPath::Activator => Self::Activator(ZeroPath::new(start, now)),
+            RequestPath::Serverless { .. } => Self::Serverless(Box::new(ServerlessPath::new(now))),
+        }
+    }
+
+    fn fits(&self, path: RequestPath) -> bool {
+        matches!(self, Self::Activator(_)) == (path == RequestPath::Activator)
+    }
+}
+
 /// What the group remembers.
 #[derive(Clone, Debug)]
 pub(crate) struct KnativeState {
     collector: Collector,
     decider: Decider,
-    zero: ZeroPath,
+    way: Way,
+    /// Since when nothing was there to decide by.
+    blind_since: Option<Timestamp>,
     next_tick: Timestamp,
     /// The grid's offset; `None`: it begins with the function.
     phase: Option<Duration>,
@@ -50,7 +74,8 @@ impl KnativeState {
                 scaling.panic_window,
             ),
             decider: Decider::new(&spec(scaling, true), scaling.scale_down_delay, found, now),
-            zero: ZeroPath::new(start, now),
+            way: Way::new(scaling.path, start, now),
+            blind_since: None,
             next_tick: now + GRID,
             phase: None,
             is_poked: false,
@@ -71,19 +96,66 @@ impl KnativeState {
 
     /// Until now there may have been traffic that nobody counted.
     pub(crate) fn doubt(&mut self, now: Timestamp) {
-        self.zero.doubt(now);
+        if let Way::Activator(path) = &mut self.way {
+            path.doubt(now);
+        }
+    }
+
+    /// What is seen of a switched path.
+    pub(crate) fn observe_path(&mut self, facts: PathFacts, now: Timestamp) {
+        if let Way::Serverless(path) = &mut self.way {
+            path.observe(facts, now);
+        }
+    }
+
+    /// What is asked of a switched path.
+    pub(crate) fn path(&self, scaling: &KnativeScaling) -> Option<PathAsk> {
+        let Way::Serverless(path) = &self.way else {
+            return None;
+        };
+        if !path.is_begun() {
+            return None;
+        }
+        let (activity, activity_since) = path.activity();
+        let plan = path.plan();
+        Some(PathAsk {
+            activity,
+            activity_since,
+            is_initialized: path.is_initialized(),
+            mode: plan.mode,
+            activators: plan.activators,
+            desired: plan.desired,
+            is_probe_wanted: plan.is_probe_wanted,
+            excess_burst_capacity: self.decider.status().excess_burst_capacity,
+            stable: self.averages.stable,
+            panic: self.averages.panic,
+            target: scaling.target,
+            is_panicking: self.decider.panic_since().is_some(),
+        })
     }
 
     /// New settings: data and panic mode stay; the delay window stays what it was.
     pub(crate) fn resize(&mut self, scaling: &KnativeScaling, now: Timestamp) {
         self.collector
             .resize(scaling.stable_window, scaling.panic_window, now);
+        if !self.way.fits(scaling.path) {
+            let start = Start::Found {
+                replicas: self.decider.status().desired.unwrap_or(0),
+                last_active: self.last_active,
+            };
+            self.way = Way::new(scaling.path, start, now);
+        }
     }
 
     /// Adds a second's load.
     pub(crate) fn record(&mut self, at: Timestamp, sample: &LoadSample) {
         self.collector.record(at, sample);
-        self.is_poked |= self.decider.status().desired == Some(0) && sample.concurrency != 0.0;
+        let is_at_rest = match (self.decider.status().desired, &self.way) {
+            (Some(desired), _) => desired == 0,
+            // After a restart nothing else may ever ask for a decision.
+            (None, way) => matches!(way, Way::Serverless(_)),
+        };
+        self.is_poked |= is_at_rest && sample.concurrency != 0.0;
     }
 
     /// Whether a decision should not wait for the grid.
@@ -95,7 +167,7 @@ impl KnativeState {
         let now = scene.now;
         let observation = scene.observation;
         let (is_counted, unknown) = match &observation.load {
-            Load::Known { .. } => (true, None),
+            Load::Known { .. } | Load::Sampled => (true, None),
             // What is counted is enough to go up by; nothing goes down.
             Load::Partial { reason, since, .. } => {
                 let reason = reason.clone();
@@ -116,13 +188,7 @@ impl KnativeState {
             current: observation.current,
             ready: observation.ready,
         };
-        // A waiting request wants a replica as much as the algorithm will once it is counted.
-        let want = match self.decider.status().desired {
-            Some(decided) => Some(decided.max(scene.raise)),
-            None if scene.raise == 0 => None,
-            None => Some(self.zero.first(scaling, bounds, replicas).max(scene.raise)),
-        };
-        let step = self.zero.step(scaling, bounds, want, replicas, now);
+        let (want, step) = self.step(scaling, bounds, replicas, scene);
         if want.is_some_and(|want| want > 0) {
             self.last_active = Some(now);
         }
@@ -138,19 +204,50 @@ impl KnativeState {
         ask
     }
 
+    fn step(
+        &mut self,
+        scaling: &KnativeScaling,
+        bounds: Bounds,
+        replicas: Replicas,
+        scene: &Scene<'_>,
+    ) -> (Option<u32>, Step) {
+        let status = self.decider.status();
+        match &mut self.way {
+            Way::Activator(path) => {
+                // A waiting request wants a replica as much as the algorithm will once it is
+                // counted.
+                let want = match status.desired {
+                    Some(decided) => Some(decided.max(scene.raise)),
+                    None if scene.raise == 0 => None,
+                    None => Some(path.first(scaling, bounds, replicas).max(scene.raise)),
+                };
+                (want, path.step(scaling, bounds, want, replicas, scene.now))
+            }
+            Way::Serverless(path) => {
+                let step = path.step(scaling, bounds, status, replicas, scene.now);
+                (status.desired, step)
+            }
+        }
+    }
+
     fn tick(&mut self, scaling: &KnativeScaling, scene: &Scene<'_>) {
         let now = scene.now;
-        // The activator is the only source, and its silence is a known zero.
-        self.averages = self
-            .collector
-            .averages(scaling.metric, now)
-            .unwrap_or(NO_LOAD);
-        self.decider.decide(
-            &spec(scaling, scene.is_reachable),
-            self.averages,
-            scene.observation.ready,
-            now,
-        );
+        let averages = self.collector.averages(scaling.metric, now);
+        let is_scraped = scaling.path == RequestPath::Serverless { is_scraped: true };
+        // Whoever scrapes may have missed what there is: no decision. Else the activators are the
+        // only source, and their silence is a known zero.
+        if averages.is_none() && is_scraped {
+            self.blind_since = self.blind_since.or(Some(now));
+        } else {
+            self.blind_since = None;
+            self.averages = averages.unwrap_or(NO_LOAD);
+            self.decider.decide(
+                &spec(scaling, scene.is_reachable),
+                self.averages,
+                scene.observation.ready,
+                now,
+            );
+        }
         self.is_poked = false;
         if now >= self.next_tick {
             let behind = now.since(self.next_tick).as_micros() / GRID.as_micros();
@@ -188,10 +285,11 @@ impl KnativeState {
             KnativeMetric::Rps => "rps",
         };
         let wanted = self.decider.limits().wanted;
-        let is_known = unknown.is_none();
-        if !is_known {
+        if unknown.is_some() {
             ask.unknown.push(metric.to_owned());
         }
+        let unknown = unknown.or_else(|| self.blind());
+        let is_known = unknown.is_none();
         ask.asks.push(Ask {
             source: scene.source.clone(),
             metric: metric.to_owned(),
@@ -207,6 +305,16 @@ impl KnativeState {
         ask.winner = (is_known && decided > 0 && decided >= scene.raise).then_some(0);
     }
 
+    /// Nothing was scraped to decide by: the last decision stands.
+    fn blind(&self) -> Option<MetricValue> {
+        let reason = Unknown {
+            kind: UnknownKind::NotRead,
+            message: "no replica has been scraped within the stable window".to_owned(),
+        };
+        let since = self.blind_since?;
+        Some(MetricValue::Unknown { reason, since })
+    }
+
     /// The grid matters while there is load, a wish, or anything to take away.
     fn schedule(
         &mut self,
@@ -217,7 +325,8 @@ impl KnativeState {
     ) {
         ask.due = due.filter(|&due| due > scene.now);
         let is_quiet = self.collector.is_empty(scene.now);
-        let is_loaded = scene.observation.load.total() != Some(0);
+        let load = &scene.observation.load;
+        let is_loaded = *load != Load::Sampled && load.total() != Some(0);
         if replicas > 0 || scene.observation.current > 0 || !is_quiet || is_loaded {
             // While the load is unknown the grid stands still.
             let is_due = self.next_tick <= scene.now;

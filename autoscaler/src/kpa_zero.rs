@@ -1,7 +1,8 @@
 //! From the KPA's answer to a replica count: bounds, initial scale, and the way to zero.
 //!
 //! Source: knative/serving `pkg/reconciler/autoscaling/kpa`. The activator never leaves the path,
-//! so nothing is probed, and the time in proxy mode counts from the beginning.
+//! so nothing is probed, and the time in proxy mode counts from the beginning. Where Knative
+//! switches the path, [`serverless`](crate::serverless) applies instead.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use zeron_core::policy::KnativeScaling;
 use crate::state::Start;
 
 /// Added to the progress deadline before an activation counts as failed.
-const ACTIVATION_BUFFER: Duration = Duration::from_secs(30);
+pub(crate) const ACTIVATION_BUFFER: Duration = Duration::from_secs(30);
 
 /// The Active condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +105,7 @@ impl ZeroPath {
         let mut rules = Vec::new();
         let (step, seen) = match want {
             Some(want) => {
-                let bounded = self.bounded(scaling, bounds, want, &mut rules);
+                let bounded = bounded(scaling, bounds, self.is_initialized, want, &mut rules);
                 self.towards(scaling, bounds, bounded, replicas.current, now)
             }
             None => (self.before_first(scaling, bounds, replicas), None),
@@ -150,37 +151,6 @@ impl ZeroPath {
             },
             due: None,
         }
-    }
-
-    fn bounded(
-        &self,
-        scaling: &KnativeScaling,
-        bounds: Bounds,
-        want: u32,
-        rules: &mut Vec<Rule>,
-    ) -> u32 {
-        let initial = scaling.initial_scale;
-        let is_initial = initial > 1 && !self.is_initialized && bounds.is_reachable;
-        let mut bounded = want;
-        if bounded < bounds.min {
-            rules.push(Rule::Min {
-                min: bounds.min,
-                from: bounded,
-            });
-            bounded = bounds.min;
-        }
-        if is_initial && bounded < initial {
-            rules.push(Rule::InitialScale { initial });
-            bounded = initial;
-        }
-        if bounded > bounds.max {
-            rules.push(Rule::Max {
-                max: bounds.max,
-                from: bounded,
-            });
-            bounded = bounds.max;
-        }
-        bounded
     }
 
     /// The count for a bounded wish, and the wish that the Active condition sees.
@@ -285,6 +255,38 @@ impl ZeroPath {
             self.active_since = now;
         }
     }
+}
+
+/// A wish within its bounds; the initial scale is one until it was reached once.
+pub(crate) fn bounded(
+    scaling: &KnativeScaling,
+    bounds: Bounds,
+    is_initialized: bool,
+    want: u32,
+    rules: &mut Vec<Rule>,
+) -> u32 {
+    let initial = scaling.initial_scale;
+    let is_initial = initial > 1 && !is_initialized && bounds.is_reachable;
+    let mut bounded = want;
+    if bounded < bounds.min {
+        rules.push(Rule::Min {
+            min: bounds.min,
+            from: bounded,
+        });
+        bounded = bounds.min;
+    }
+    if is_initial && bounded < initial {
+        rules.push(Rule::InitialScale { initial });
+        bounded = initial;
+    }
+    if bounded > bounds.max {
+        rules.push(Rule::Max {
+            max: bounds.max,
+            from: bounded,
+        });
+        bounded = bounds.max;
+    }
+    bounded
 }
 
 #[cfg(test)]

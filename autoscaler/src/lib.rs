@@ -19,6 +19,7 @@ mod kpa_zero;
 pub mod metric;
 pub mod observation;
 mod raise;
+mod serverless;
 pub mod simulate;
 mod sliding;
 pub mod state;

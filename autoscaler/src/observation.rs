@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use zeron_core::decision::Cause;
-use zeron_core::metric::{MetricValue, Unknown};
+use zeron_core::metric::{MetricValue, Unknown, UnknownKind};
 use zeron_core::{FunctionId, Timestamp};
 
 /// What is so at the moment of a decision; what was so before lies in
@@ -47,6 +47,9 @@ pub enum Load {
         /// Since when.
         since: Timestamp,
     },
+    /// Nobody counts requests one by one: samples of them are in the windows of whoever scales by
+    /// them, and its own rules say when nothing is left.
+    Sampled,
     /// Nobody counts: the link to the activator is lost.
     Unknown {
         /// Why.
@@ -67,7 +70,7 @@ impl Load {
     pub fn total(&self) -> Option<u32> {
         match self {
             Self::Known { in_flight, queued } => Some(in_flight.saturating_add(*queued)),
-            Self::Partial { .. } | Self::Unknown { .. } => None,
+            Self::Partial { .. } | Self::Sampled | Self::Unknown { .. } => None,
         }
     }
 
@@ -78,13 +81,13 @@ impl Load {
             | Self::Partial {
                 in_flight, queued, ..
             } => Some((*in_flight, *queued)),
-            Self::Unknown { .. } => None,
+            Self::Sampled | Self::Unknown { .. } => None,
         }
     }
 
-    /// Whether all of it is counted: without that, nothing goes down.
+    /// Whether all of it is accounted for: without that, nothing goes down.
     pub fn is_known(&self) -> bool {
-        matches!(self, Self::Known { .. })
+        matches!(self, Self::Known { .. } | Self::Sampled)
     }
 
     /// What is counted, as a metric measured at `now`.
@@ -96,6 +99,13 @@ impl Load {
             } => MetricValue::Known {
                 value: f64::from(*in_flight) + f64::from(*queued),
                 at: now,
+            },
+            Self::Sampled => MetricValue::Unknown {
+                reason: Unknown {
+                    kind: UnknownKind::NotRead,
+                    message: "requests are not counted one by one".to_owned(),
+                },
+                since: now,
             },
             Self::Unknown { reason, since } => MetricValue::Unknown {
                 reason: reason.clone(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use zeron_core::Timestamp;
 use zeron_core::metric::{MetricReading, Unknown};
+use zeron_core::path::{PathAsk, PathFacts};
 use zeron_core::policy::{ScalePolicy, Scaling, TriggerGroup};
 use zeron_core::status::TriggerStatus;
 
@@ -125,6 +126,24 @@ impl DecisionState {
                 GroupState::Metric(state) => state.doubt(now),
             }
         }
+    }
+
+    /// Takes in what is seen of a request path that is switched.
+    pub fn observe_path(&mut self, facts: PathFacts, now: Timestamp) {
+        for group in &mut self.groups {
+            if let GroupState::Knative(state) = group {
+                state.observe_path(facts, now);
+            }
+        }
+    }
+
+    /// What is asked of a request path that is switched; `None` where it is not.
+    pub fn path(&self, policy: &ScalePolicy) -> Option<PathAsk> {
+        let mut each = policy.groups.iter().zip(&self.groups);
+        each.find_map(|(group, state)| match (&group.scaling, state) {
+            (Scaling::Knative(scaling), GroupState::Knative(state)) => state.path(scaling),
+            _ => None,
+        })
     }
 
     /// Takes over a changed policy: a group of the same object and dialect keeps what it knows.

@@ -29,6 +29,7 @@ pub(crate) fn knative() -> KnativeScaling {
         scale_to_zero_grace: Duration::from_secs(30),
         retention: Duration::ZERO,
         progress_deadline: Duration::from_secs(600),
+        path: Default::default(),
     }
 }
 

@@ -57,6 +57,7 @@ fn view(id: FunctionId, owner: ObjectRef, generation: u64) -> FunctionView {
             last_active: None,
             paused_at: None,
             held: Vec::new(),
+            path: None,
         },
         urls: Vec::new(),
         traffic_percent: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::ObjectRef;
+use crate::path::RequestPath;
 
 /// Everything that [`decide`](crate::Decision) needs to know about a function.
 ///
@@ -127,6 +128,9 @@ pub struct KnativeScaling {
     pub retention: Duration,
     /// How long the initial scale may take.
     pub progress_deadline: Duration,
+    /// Where requests go, and who counts them.
+    #[serde(default)]
+    pub path: RequestPath,
 }
 
 /// What the KPA measures.

@@ -24,3 +24,26 @@ pub struct Stat {
     /// Replicas with something in flight at `at`, with how much: what is not here is idle.
     pub busy: Vec<(EndpointId, u32)>,
 }
+
+/// What one reporter counted of one function over about a second, to be added to what others
+/// report: Knative's own statistics (`Stat` of knative/serving `pkg/autoscaler/metrics`).
+///
+/// Unlike a [`Stat`] it is no full account: who is silent is not known to have nothing, and how
+/// much is in flight at this moment is not known.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Whose load.
+    pub function: FunctionId,
+    /// When it was taken; whole seconds count.
+    pub at: Timestamp,
+    /// Time-weighted mean of requests in flight.
+    pub average_concurrency: f64,
+    /// The part of it that came through an activator, which reports it too.
+    pub average_proxied_concurrency: f64,
+    /// Requests that arrived.
+    pub request_count: f64,
+    /// The part of them that came through an activator, which reports it too.
+    pub proxied_request_count: f64,
+    /// Who counted: a replica, an activator.
+    pub pod: Box<str>,
+}

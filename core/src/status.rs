@@ -6,6 +6,7 @@ use crate::decision::Rule;
 use crate::endpoint::StartFailure;
 use crate::id::{FunctionId, ObjectRef};
 use crate::metric::MetricValue;
+use crate::path::PathAsk;
 use crate::time::Timestamp;
 
 /// One function now.
@@ -47,6 +48,10 @@ pub struct FunctionStatus {
     /// that lasts, an unknown source, a pause.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<Rule>,
+    /// What is asked of a request path that is switched; `None`: it is not, or nothing has been
+    /// seen of it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathAsk>,
 }
 
 /// What a function is doing.

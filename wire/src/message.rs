@@ -1,6 +1,6 @@
 //! The messages themselves.
 
-use zeron_core::{EndpointId, FunctionId, Stat};
+use zeron_core::{EndpointId, FunctionId, Sample, Stat};
 
 /// From an activator to the autoscaler.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,6 +8,10 @@ pub enum ToAutoscaler {
     /// Load of every function that had any since the last report; at least one a second, empty if
     /// need be: connected and silent is a known zero.
     Stats(Vec<Stat>),
+    /// Knative's own statistics, each added to its function's windows as it comes: silence says
+    /// nothing. Only for functions whose path is
+    /// [`Serverless`](zeron_core::path::RequestPath::Serverless).
+    Samples(Vec<Sample>),
     /// A request found no replica, or the backlog rose above what the replicas may take.
     Wake(Wake),
     /// Nothing is in flight any more on the endpoints of a [`Drain`].

@@ -162,6 +162,7 @@ impl Stage {
                 ToAutoscaler::Wake(wake) => return wake,
                 ToAutoscaler::Stats(_)
                 | ToAutoscaler::Samples(_)
+                | ToAutoscaler::Samples(_)
                 | ToAutoscaler::Drained(_)
                 | ToAutoscaler::Coverage(_)
                 | ToAutoscaler::Goodbye => {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use zeron_core::decision::Cause;
 use zeron_core::function::Protocol;
 use zeron_core::metric::{Unknown, UnknownKind};
+use zeron_core::path::{PathFacts, RequestPath};
 use zeron_core::policy::{Scaling, Writer};
 use zeron_core::roles::BoundTrigger;
 use zeron_core::status::TriggerStatus;
@@ -44,6 +45,8 @@ pub(crate) struct Entry {
     /// When fewer replicas were last asked for.
     pub(crate) lowered_at: Option<Timestamp>,
     pub(crate) bindings: Vec<Binding>,
+    /// What is seen of a switched path.
+    path: Option<PathFacts>,
     pub(crate) view: Arc<View>,
     triggers: Arc<[TriggerStatus]>,
     since: Timestamp,
@@ -88,6 +91,7 @@ impl Entry {
             since: now,
             last_active,
             failed: None,
+            path: None,
         };
         Self {
             state,
@@ -100,6 +104,7 @@ impl Entry {
             is_heard: matches!(start, Start::Created),
             lowered_at: None,
             bindings: Vec::new(),
+            path: None,
             view: Arc::new(View::new(facts)),
             triggers,
             since: now,
@@ -111,6 +116,7 @@ impl Entry {
         self.state = DecisionState::new(&self.function.scale, start, now);
         self.state.set_phase(phase(&self.function.id), now);
         self.replicas = Replicas::new(start.replicas());
+        self.observe_path_again(now);
     }
 
     /// Takes over another definition of the same function.
@@ -119,6 +125,26 @@ impl Entry {
         self.state
             .update(&self.function.scale, &function.scale, current, now);
         self.function = function;
+        self.observe_path_again(now);
+    }
+
+    /// Takes in what is seen of a switched path; false when that is nothing new.
+    pub(crate) fn observe_path(&mut self, mut facts: PathFacts, now: Timestamp) -> bool {
+        let before = self.path.and_then(|before| before.found);
+        facts.found = before.or(facts.found);
+        if self.path == Some(facts) {
+            return false;
+        }
+        self.path = Some(facts);
+        self.observe_path_again(now);
+        true
+    }
+
+    /// A group that is new knows nothing yet.
+    fn observe_path_again(&mut self, now: Timestamp) {
+        if let Some(facts) = self.path {
+            self.state.observe_path(facts, now);
+        }
     }
 
     /// Takes in a snapshot; `declared` is what the platform says of the count, if it says so.
@@ -154,6 +180,7 @@ impl Entry {
 
     pub(crate) fn decide(&mut self, cause: Cause, around: &Circumstances) -> Decision {
         let load = match (&around.lost, &around.unheard) {
+            _ if self.is_sampled() => Load::Sampled,
             (Some((reason, since)), _) if self.has_requests() => Load::Unknown {
                 reason: reason.clone(),
                 since: *since,
@@ -211,6 +238,20 @@ impl Entry {
         self.function.protocol != Protocol::None
     }
 
+    /// Whether its requests pass a path that Knative switches: samples of its load come, no counts.
+    fn is_sampled(&self) -> bool {
+        let mut groups = self.function.scale.groups.iter();
+        groups.any(|group| match &group.scaling {
+            Scaling::Knative(knative) => knative.path != RequestPath::Activator,
+            Scaling::Http(_) | Scaling::Metric(_) => false,
+        })
+    }
+
+    /// Whether our activators have all of its requests: its replicas are drained through them.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.has_requests() && !self.is_sampled()
+    }
+
     /// Takes the newest values of its triggers, for people to look at.
     pub(crate) fn refresh_triggers(&mut self, now: Timestamp) {
         self.triggers = self.state.triggers(&self.function.scale, now).into();
@@ -230,6 +271,7 @@ impl Entry {
             since: self.since,
             last_active: self.state.last_active(),
             failed: None,
+            path: self.state.path(&self.function.scale),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use zeron_core::path::PathFacts;
 use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId};
 
 use super::Found;
@@ -30,6 +31,7 @@ pub(crate) struct Mail {
     pub(crate) endpoints: HashMap<FunctionId, Endpoints>,
     /// What the platform holds, whoever wrote it.
     pub(crate) declared: HashMap<FunctionId, u32>,
+    pub(crate) paths: HashMap<FunctionId, PathFacts>,
     pub(crate) pushes: BTreeSet<(FunctionId, TriggerKey)>,
 }
 
@@ -57,6 +59,16 @@ impl Inbox {
 
     pub(crate) fn remove(&self, function: FunctionId) {
         self.mail.lock().commands.insert(function, Command::Remove);
+        self.arrived.notify_one();
+    }
+
+    /// What is seen of a switched path. What was found before stays found.
+    pub(crate) fn observe_path(&self, function: &FunctionId, mut facts: PathFacts) {
+        let mut mail = self.mail.lock();
+        let before = mail.paths.get(function).and_then(|before| before.found);
+        facts.found = before.or(facts.found);
+        mail.paths.insert(function.clone(), facts);
+        drop(mail);
         self.arrived.notify_one();
     }
 

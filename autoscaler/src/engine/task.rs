@@ -172,6 +172,7 @@ impl Task {
             match message {
                 ToAutoscaler::Wake(wake) => self.wake(&wake),
                 ToAutoscaler::Stats(stats) => self.count(&stats),
+                ToAutoscaler::Samples(samples) => self.sample(&samples),
                 ToAutoscaler::Drained(answer) => drained.push(answer),
                 ToAutoscaler::Coverage(coverage) => self.cover(coverage),
                 // A hub keeps these to itself; one activator in the same process ends the link.
@@ -311,6 +312,9 @@ impl Task {
                 }
             }
         }
+        for (function, facts) in mail.paths {
+            self.observe_path(&function, facts);
+        }
         self.polls.read_fresh();
         for (function, key) in mail.pushes {
             self.push(&function, key);
@@ -339,7 +343,7 @@ impl Task {
             *next_drain += 1;
             DrainId(*next_drain)
         };
-        let must_drain = entry.has_requests();
+        let must_drain = entry.is_counted();
         let before = entry.replicas.asked();
         let steps = entry.replicas.steer(decision.desired, must_drain, next_id);
         if entry.replicas.asked() < before {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod fakes;
+mod switched;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use zeron_core::decision::Rule;
 use zeron_core::metric::{MetricValue, UnknownKind};
+use zeron_core::path::PathAsk;
 use zeron_core::status::{FunctionStatus, Phase, TriggerStatus};
 use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, StartFailure, Timestamp};
 
@@ -30,6 +31,8 @@ pub(crate) struct Facts {
     pub(crate) last_active: Option<Timestamp>,
     /// Why it could not start, until it has: said also at zero, where the platform forgets it.
     pub(crate) failed: Option<StartFailure>,
+    /// What is asked of a switched path.
+    pub(crate) path: Option<PathAsk>,
 }
 
 /// One function, as others see it.
@@ -89,6 +92,13 @@ impl Facts {
             phase: self.phase(),
             counts: (self.desired, self.ready()),
             paused_at: self.paused_at(),
+            path: self.path.map(|path| PathAsk {
+                // What changes with every tick is there for whoever looks.
+                excess_burst_capacity: 0.0,
+                stable: 0.0,
+                panic: 0.0,
+                ..path
+            }),
             triggers: self
                 .triggers
                 .iter()
@@ -175,6 +185,7 @@ impl Facts {
             last_active: self.last_active,
             paused_at: self.paused_at(),
             held: latest.map(held).unwrap_or_default(),
+            path: self.path,
             id: self.function.id.clone(),
             owner: self.function.owner.clone(),
         }
@@ -187,6 +198,7 @@ struct Summary {
     phase: Phase,
     counts: (u32, u32),
     paused_at: Option<u32>,
+    path: Option<PathAsk>,
     /// Of each: whether it is active, whether it fails, whether a fallback stands in for it.
     triggers: Vec<(bool, bool, bool)>,
 }

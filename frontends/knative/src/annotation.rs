@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use zeron_core::path::RequestPath;
 use zeron_core::policy::{Aggregation, KnativeMetric, KnativeScaling};
 use zeron_manifest::parse_duration;
 
@@ -223,6 +224,7 @@ impl ScaleAnnotations {
             scale_to_zero_grace: config.scale_to_zero_grace_period,
             retention: self.retention.unwrap_or(config.pod_retention_period),
             progress_deadline: self.progress_deadline(),
+            path: RequestPath::Activator,
         }
     }
 

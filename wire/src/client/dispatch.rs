@@ -149,8 +149,8 @@ impl Dispatch {
                 ToAutoscaler::Drained(answer) => self.answer(&answer),
                 ToAutoscaler::Stats(stats) => report = Some(stats),
                 ToAutoscaler::Goodbye => is_goodbye = true,
-                // Only a hub says that.
-                ToAutoscaler::Coverage(_) => {}
+                // Only a hub says the one, only Knative's statistics are the other.
+                ToAutoscaler::Coverage(_) | ToAutoscaler::Samples(_) => {}
             }
         }
         if let Some(stats) = report {

@@ -75,6 +75,7 @@ fn function(triggers: Vec<TriggerStatus>) -> FunctionStatus {
         last_active: None,
         paused_at: None,
         held: Vec::new(),
+        path: None,
     }
 }
 

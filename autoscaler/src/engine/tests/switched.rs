@@ -1,0 +1,181 @@
+//! Claims about functions whose request path Knative switches: samples instead of counts, a path
+//! that is asked for, no drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use zeron_core::path::{
+    ActivatorProbe, Activity, FoundPath, PathAsk, PathFacts, PathMode, RequestPath,
+};
+use zeron_core::policy::{KnativeScaling, Scaling};
+use zeron_core::{Sample, Timestamp};
+use zeron_wire::ToAutoscaler;
+
+use super::fakes::{Rig, function, id, settle};
+use super::second;
+use crate::engine::{Clock, Found, MonotonicClock};
+use crate::testkit::{group, knative};
+
+fn scaling() -> KnativeScaling {
+    KnativeScaling {
+        total: 10.0,
+        target: 7.0,
+        path: RequestPath::Serverless { is_scraped: true },
+        ..knative()
+    }
+}
+
+fn facts(activity: Activity, since: Timestamp) -> PathFacts {
+    PathFacts {
+        has_private_service: true,
+        has_service: true,
+        proxied_since: None,
+        probe: None,
+        found: Some(FoundPath {
+            activity,
+            since,
+            is_initialized: true,
+        }),
+    }
+}
+
+fn sample(concurrency: f64, at: Timestamp) -> ToAutoscaler {
+    ToAutoscaler::Samples(vec![Sample {
+        function: id("hello"),
+        at,
+        average_concurrency: concurrency,
+        average_proxied_concurrency: 0.0,
+        request_count: concurrency,
+        proxied_request_count: 0.0,
+        pod: "activator".into(),
+    }])
+}
+
+/// A function that was found, with a path of which `facts` are known.
+struct Switched {
+    rig: Rig,
+    clock: MonotonicClock,
+}
+
+impl Switched {
+    async fn found(replicas: u32, activity: Activity) -> Self {
+        let rig = Rig::start();
+        let clock = MonotonicClock::new();
+        rig.backend.run("hello", replicas);
+        let it = Self { rig, clock };
+        let function = function("hello", vec![group(Scaling::Knative(scaling()), None)]);
+        let found = Found {
+            replicas: Some(replicas),
+            ..Found::default()
+        };
+        it.rig.handle.apply_found(Arc::new(function), found);
+        it.observe(facts(activity, it.clock.now()));
+        settle().await;
+        it
+    }
+
+    fn observe(&self, facts: PathFacts) {
+        self.rig.handle.observe_path(&id("hello"), facts);
+    }
+
+    fn path(&self) -> PathAsk {
+        self.rig.handle.status(&id("hello")).unwrap().path.unwrap()
+    }
+
+    /// Every second the same concurrency is reported.
+    async fn carry(&mut self, concurrency: f64, seconds: u32) {
+        for _ in 0..seconds {
+            tokio::time::sleep(second()).await;
+            self.rig.send(sample(concurrency, self.clock.now())).await;
+        }
+        settle().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_of_a_request_wakes_before_any_time_passes() {
+    let mut it = Switched::found(0, Activity::NoTraffic).await;
+    let before = Instant::now();
+    it.rig.send(sample(1.0, it.clock.now())).await;
+    settle().await;
+    assert_eq!(it.rig.backend.asked("hello"), [1]);
+    assert_eq!(Instant::now(), before);
+    assert_eq!(it.path().mode, PathMode::Proxy, "one replica is no reserve");
+}
+
+#[tokio::test(start_paused = true)]
+async fn load_scales_and_reserve_takes_activators_out_of_the_path() {
+    let mut it = Switched::found(1, Activity::Active).await;
+    it.carry(350.0, 4).await;
+    assert_eq!(it.rig.backend.asked("hello").last(), Some(&50));
+    it.carry(200.0, 8).await;
+    let path = it.path();
+    assert_eq!((path.mode, path.activators), (PathMode::Serve, 8));
+    assert!(path.excess_burst_capacity >= 0.0, "{path:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_to_zero_is_proxy_then_probe_then_grace_without_a_drain() {
+    let mut it = Switched::found(1, Activity::Active).await;
+    it.carry(1.0, 5).await;
+    it.carry(0.0, 130).await;
+    let path = it.path();
+    let seen = (path.activity, path.mode, path.desired);
+    assert_eq!(seen, (Activity::NoTraffic, PathMode::Proxy, Some(0)));
+    assert!(path.is_probe_wanted);
+    assert!(it.rig.backend.asked("hello").is_empty(), "not unprobed");
+    let probed = PathFacts {
+        proxied_since: Some(it.clock.now()),
+        probe: Some(ActivatorProbe {
+            at: it.clock.now(),
+            is_activator: true,
+        }),
+        ..facts(Activity::Active, it.clock.now())
+    };
+    it.observe(probed);
+    settle().await;
+    assert_eq!(it.rig.backend.asked("hello"), [0]);
+    assert!(it.rig.orders().is_empty(), "nobody is told to drain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_data_nothing_is_taken_away() {
+    let it = Switched::found(3, Activity::Active).await;
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(it.rig.backend.asked("hello").is_empty());
+    assert_eq!(it.path().desired, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_shrinks_nothing_while_it_panics_and_wakes_what_sleeps() {
+    let mut it = Switched::found(4, Activity::Active).await;
+    it.carry(1.0, 50).await;
+    assert!(it.path().is_panicking);
+    assert!(it.rig.backend.asked("hello").is_empty());
+    it.carry(1.0, 20).await;
+    assert!(!it.path().is_panicking);
+    assert_eq!(it.rig.backend.asked("hello").first(), Some(&2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_not_ours_loses_no_sample() {
+    for shift in [Duration::from_secs(500), Duration::ZERO] {
+        let mut it = Switched::found(0, Activity::NoTraffic).await;
+        let at = Timestamp::EPOCH + shift;
+        it.rig.send(sample(1.0, at)).await;
+        settle().await;
+        assert_eq!(it.rig.backend.asked("hello"), [1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_matters_of_a_path_is_announced() {
+    let mut it = Switched::found(1, Activity::Active).await;
+    it.carry(1.0, 5).await;
+    let mut changes = it.rig.handle.subscribe();
+    it.carry(2.0, 5).await;
+    assert!(changes.try_recv().is_err(), "averages alone");
+    it.carry(0.0, 130).await;
+    assert_eq!(changes.try_recv().unwrap(), id("hello"));
+}
