@@ -233,6 +233,11 @@ impl ScaleAnnotations {
         self.progress_deadline.unwrap_or(Duration::from_secs(600))
     }
 
+    /// The same, unless it is left to the cluster's configuration.
+    pub(crate) fn declared_progress_deadline(&self) -> Option<Duration> {
+        self.progress_deadline
+    }
+
     /// A declared target cannot exceed the hard limit.
     fn concurrency_total(&self, limit: u32, config: &AutoscalerConfig) -> f64 {
         match (limit, self.target) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zeron_core::policy::{Aggregation, KnativeMetric, KnativeScaling, Scaling, TriggerGroup};
+use zeron_frontend_knative::autoscaling::{PodAutoscaler, ServingConfig};
 use zeron_frontend_knative::{AutoscalerConfig, Service};
 use zeron_manifest::{ConfigSet, Header, Problems, Scope, parse};
 
@@ -29,6 +30,26 @@ fn group(case: &Value, config: &AutoscalerConfig) -> TriggerGroup {
     let scope = Scope::new(&documents[0], &problems, Some(header.object.clone()));
     let service = Service::read(&scope, &header, &ConfigSet::default(), config).unwrap();
     service.function("s-1", config).scale.groups.remove(0)
+}
+
+/// The same out of a PodAutoscaler of an existing Knative.
+fn group_of_autoscaler(case: &Value, config: &AutoscalerConfig) -> (TriggerGroup, bool) {
+    let autoscaler: PodAutoscaler = serde_json::from_value(json!({
+        "metadata": {"name": "s-1", "namespace": "n", "annotations": case["annotations"]},
+        "spec": {
+            "containerConcurrency": case["container_concurrency"],
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "s-1-deployment"},
+            "reachability": case["reachability"],
+            "protocolType": "http1",
+        },
+    }))
+    .unwrap();
+    let config = ServingConfig {
+        autoscaler: config.clone(),
+        ..ServingConfig::default()
+    };
+    let mut function = autoscaler.function(&config);
+    (function.scale.groups.remove(0), function.scale.is_reachable)
 }
 
 fn millis(duration: Duration) -> f64 {
@@ -150,15 +171,26 @@ fn all_recorded_cases_agree() {
         if !problems.is_empty() {
             continue;
         }
-        let group = group(case, &config);
-        let Scaling::Knative(scaling) = &group.scaling else {
-            panic!("{name}: not a Knative group")
-        };
-        assert_spec(&name, want, scaling);
-        // `min` of a revision that no route reaches is the decision's business.
         let is_reachable = case["reachability"] != "Unreachable";
-        let min = if is_reachable { group.min } else { 0 };
-        assert_eq!(want["min_scale"], min, "{name}: min");
-        assert_eq!(want["max_scale"], group.max.unwrap_or(0), "{name}: max");
+        assert_group(&name, want, is_reachable, &group(case, &config));
+        let (group, is_told_reachable) = group_of_autoscaler(case, &config);
+        assert_group(
+            &format!("{name} (PodAutoscaler)"),
+            want,
+            is_reachable,
+            &group,
+        );
+        assert_eq!(is_told_reachable, is_reachable, "{name}");
     }
+}
+
+fn assert_group(name: &str, want: &Value, is_reachable: bool, group: &TriggerGroup) {
+    let Scaling::Knative(scaling) = &group.scaling else {
+        panic!("{name}: not a Knative group")
+    };
+    assert_spec(name, want, scaling);
+    // `min` of a revision that no route reaches is the decision's business.
+    let min = if is_reachable { group.min } else { 0 };
+    assert_eq!(want["min_scale"], min, "{name}: min");
+    assert_eq!(want["max_scale"], group.max.unwrap_or(0), "{name}: max");
 }
