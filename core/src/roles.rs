@@ -28,6 +28,13 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
     /// are not ready, then the newest. Idempotent. Unknown functions are ignored with a warning.
     fn scale(&self, function: &FunctionId, replicas: u32, victims: &[EndpointId]);
 
+    /// Takes back what was asked for last, as far as it is not carried out: somebody else's count
+    /// stands. `false`: it is under way, and may still come about.
+    fn withdraw(&self, function: &FunctionId) -> bool {
+        let _ = function;
+        true
+    }
+
     /// The replicas that go on the way down to `replicas`, where the platform chooses them by
     /// itself, as it does for StatefulSets; `None`: whoever scales in chooses.
     fn predicted_victims(&self, function: &FunctionId, replicas: u32) -> Option<Vec<EndpointId>> {

@@ -67,8 +67,9 @@ impl Task {
     }
 
     /// More than we asked for: somebody else asked (an activator that was not answered in time, a
-    /// person), and that is taken over. What we ourselves lowered a moment ago may still be on its
-    /// way, and so may what we raised.
+    /// person), and that is taken over; what we asked for and was not written yet must not be
+    /// written afterwards. What we ourselves lowered a moment ago may still be on its way, and so
+    /// may what we raised.
     fn compare(&mut self, function: &FunctionId, count: u32) {
         let now = self.clock.now();
         let Some(entry) = self.entries.get_mut(function) else {
@@ -79,7 +80,7 @@ impl Task {
             || entry.lowered_at.is_some_and(|at| now < at + SETTLES_WITHIN);
         let look_again = if count == asked {
             None
-        } else if count > asked && !is_on_its_way {
+        } else if count > asked && !is_on_its_way && self.backend.withdraw(function) {
             tracing::info!(%function, from = asked, to = count, "somebody else raised the count");
             entry.replicas.follow(count);
             entry.doubt(now);

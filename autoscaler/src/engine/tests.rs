@@ -4,6 +4,7 @@
 mod cluster;
 mod fakes;
 mod switched;
+mod withdrawal;
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 mod backend;
 mod event;
+mod flight;
 mod patch;
 mod queue;
 mod victims;

@@ -74,6 +74,9 @@ struct BackendState {
     replicas: HashMap<FunctionId, Vec<EndpointId>>,
     /// Functions whose newest replicas go first, as the platform chooses.
     ordered: HashSet<FunctionId>,
+    /// What is asked for cannot be taken back: it is being written.
+    is_writing: bool,
+    withdrawn: Vec<FunctionId>,
     next: u64,
 }
 
@@ -111,6 +114,7 @@ impl FakeBackend {
         let snapshot = EndpointSnapshot {
             endpoints: replicas.map(|id| ready(*id)).collect(),
             pending,
+            share: None,
             failure: Some(zeron_core::StartFailure {
                 reason: "FailedCreate".to_owned(),
                 message: "exceeded quota".to_owned(),
@@ -136,10 +140,23 @@ impl FakeBackend {
         let snapshot = EndpointSnapshot {
             endpoints: Vec::new(),
             pending: 0,
+            share: None,
             failure: failed.then_some(failure),
         };
         let sink = self.state.lock().sink.clone();
         sink.unwrap().publish(&id(name), Some(Arc::new(snapshot)));
+    }
+
+    /// Whether what is asked for is being written, and cannot be taken back.
+    pub(super) fn write(&self, is_writing: bool) {
+        self.state.lock().is_writing = is_writing;
+    }
+
+    /// How often what was asked for was taken back.
+    pub(super) fn withdrawn(&self, name: &str) -> usize {
+        let state = self.state.lock();
+        let withdrawn = state.withdrawn.iter();
+        withdrawn.filter(|function| **function == id(name)).count()
     }
 
     /// Makes so many replicas run although nobody asked.
@@ -155,6 +172,9 @@ fn ready(id: EndpointId) -> Endpoint {
         is_ready: true,
         is_draining: false,
         probe: None,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
     }
 }
 
@@ -174,6 +194,7 @@ impl BackendState {
         let snapshot = EndpointSnapshot {
             endpoints: endpoints.collect(),
             pending: 0,
+            share: None,
             failure: None,
         };
         if let Some(sink) = &self.sink {
@@ -196,6 +217,12 @@ impl Backend for FakeBackend {
             .push(replicas);
         state.resize(function, replicas, victims);
         self.changed.notify_all();
+    }
+
+    fn withdraw(&self, function: &FunctionId) -> bool {
+        let mut state = self.state.lock();
+        state.withdrawn.push(function.clone());
+        !state.is_writing
     }
 
     fn predicted_victims(&self, function: &FunctionId, replicas: u32) -> Option<Vec<EndpointId>> {

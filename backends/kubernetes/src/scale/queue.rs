@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeron_core::{EndpointId, FunctionId};
 
+use super::flight::Flight;
 use crate::back_off::BackOff;
 
 /// Pauses of one function after failures of its own.
@@ -55,6 +56,8 @@ enum Class {
 pub(crate) enum Ended {
     /// The wish is fulfilled, or no longer applies.
     Done,
+    /// It was called off before it was sent.
+    CalledOff,
     /// There is no target to write to: until there is one.
     Parked,
     /// A failure of this function alone; not before `after`, if the server said so.
@@ -84,8 +87,10 @@ struct Entry {
     wish: Option<Wish>,
     state: State,
     back_off: BackOff,
-    /// Forgotten while a write was under way, which must not be tried again.
-    is_forgotten: bool,
+    /// Of the write that is under way.
+    flight: Option<Arc<Flight>>,
+    /// Withdrawn while a write was under way, which must not be tried again.
+    is_withdrawn: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,10 +124,11 @@ impl Queue {
             wish: None,
             state: State::Idle,
             back_off: OWN_BACK_OFF,
-            is_forgotten: false,
+            flight: None,
+            is_withdrawn: false,
         });
         entry.wish = Some(wish);
-        entry.is_forgotten = false;
+        entry.is_withdrawn = false;
         match entry.state {
             // Another class, perhaps: it queues anew.
             State::Idle | State::Ready(_) | State::Parked => self.make_ready(id),
@@ -130,21 +136,25 @@ impl Queue {
         }
     }
 
-    /// Forgets a function. A write under way ends by itself.
-    pub(crate) fn forget(&mut self, id: &FunctionId) {
-        if let Some(entry) = self.entries.get_mut(id) {
-            entry.wish = None;
-            match entry.state {
-                State::Running => entry.is_forgotten = true,
-                State::Delayed(at) => {
-                    self.delayed.remove(&(at, id.clone()));
-                    self.entries.remove(id);
-                }
-                State::Idle | State::Ready(_) | State::Parked => {
-                    self.entries.remove(id);
-                }
+    /// Takes back what was wished. `false`: a write of it was sent already, which may come about
+    /// but is not tried again.
+    pub(crate) fn withdraw(&mut self, id: &FunctionId) -> bool {
+        let Some(entry) = self.entries.get_mut(id) else {
+            return true;
+        };
+        entry.wish = None;
+        match entry.state {
+            State::Running => {
+                entry.is_withdrawn = true;
+                return entry.flight.as_ref().is_none_or(|flight| flight.call_off());
             }
+            State::Delayed(at) => {
+                self.delayed.remove(&(at, id.clone()));
+            }
+            State::Idle | State::Ready(_) | State::Parked => {}
         }
+        self.entries.remove(id);
+        true
     }
 
     /// Something about the function changed that may help: its target was declared, say.
@@ -157,7 +167,7 @@ impl Queue {
     }
 
     /// The next write, if one may begin.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<(FunctionId, Wish)> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(FunctionId, Wish, Arc<Flight>)> {
         self.wake_delayed(now);
         if self.paused_until.is_some_and(|until| until > now) {
             return None;
@@ -181,8 +191,10 @@ impl Queue {
                 }
                 if let Some(wish) = entry.wish.take() {
                     entry.state = State::Running;
+                    let flight = Arc::<Flight>::default();
+                    entry.flight = Some(Arc::clone(&flight));
                     self.running += 1;
-                    return Some((id, wish));
+                    return Some((id, wish, flight));
                 }
             }
         }
@@ -204,17 +216,18 @@ impl Queue {
         }
         let entry = self.entries.get_mut(id)?;
         entry.state = State::Idle;
+        entry.flight = None;
         if *ended != Ended::Done
             && let Some(newer) = &mut entry.wish
         {
             newer.doubt_base(wish.base);
         }
-        let ended = match entry.is_forgotten {
-            true => &Ended::Done,
+        let ended = match entry.is_withdrawn {
+            true => &Ended::CalledOff,
             false => ended,
         };
         match ended {
-            Ended::Done => {
+            Ended::Done | Ended::CalledOff => {
                 entry.back_off.reset();
                 match entry.wish.is_some() {
                     true => self.make_ready(id),
@@ -250,6 +263,12 @@ impl Queue {
     pub(crate) fn next_at(&self) -> Option<Instant> {
         let delayed = self.delayed.first().map(|(at, _)| *at);
         [delayed, self.paused_until].into_iter().flatten().min()
+    }
+
+    /// Whether some write was withdrawn after it was sent, and has no answer yet.
+    pub(crate) fn is_loose(&self) -> bool {
+        let mut flights = self.entries.values().filter_map(|it| it.flight.as_ref());
+        flights.any(|flight| flight.is_loose())
     }
 
     /// Functions whose wish waits or is under way.
@@ -303,7 +322,7 @@ mod tests {
 
     fn popped(queue: &mut Queue, now: Instant) -> Vec<(String, u32)> {
         std::iter::from_fn(|| queue.pop(now))
-            .map(|(id, wish)| (id.name().to_owned(), wish.replicas))
+            .map(|(id, wish, _)| (id.name().to_owned(), wish.replicas))
             .collect()
     }
 
@@ -369,12 +388,12 @@ mod tests {
         for name in ["a", "b", "c"] {
             queue.push(&id(name), wish(0, 1));
         }
-        let (first, tried) = queue.pop(now).unwrap();
+        let (first, tried, _) = queue.pop(now).unwrap();
         queue.complete(&first, tried, &Ended::Outage, now);
         assert!(queue.pop(now).is_none());
         queue.push(&id("b"), wish(0, 4));
         let later = now + Duration::from_secs(1);
-        let (second, tried) = queue.pop(later).unwrap();
+        let (second, tried, _) = queue.pop(later).unwrap();
         assert!(queue.pop(later).is_none(), "one tries");
         queue.complete(&second, tried, &Ended::Done, later);
         let rest = popped(&mut queue, later);
@@ -389,7 +408,7 @@ mod tests {
     async fn a_wish_without_a_target_waits_for_it() {
         let (mut queue, now) = (Queue::new(64), Instant::now());
         queue.push(&id("a"), wish(0, 1));
-        let (_, tried) = queue.pop(now).unwrap();
+        let (_, tried, _) = queue.pop(now).unwrap();
         queue.complete(&id("a"), tried, &Ended::Parked, now);
         assert!(queue.pop(now).is_none());
         assert!(queue.unpark(&id("a")));
@@ -397,14 +416,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_forgotten_is_not_written() {
+    async fn what_is_withdrawn_is_neither_written_nor_tried_again() {
         let (mut queue, now) = (Queue::new(64), Instant::now());
-        queue.push(&id("a"), wish(0, 1));
-        queue.push(&id("b"), wish(0, 1));
-        queue.forget(&id("a"));
-        let (_, tried) = queue.pop(now).unwrap();
-        queue.forget(&id("b"));
-        queue.complete(&id("b"), tried, &Ended::Failed { after: None }, now);
-        assert_eq!((queue.pop(now), queue.len()), (None, 0));
+        for name in ["waits", "sent", "not-sent", "failed"] {
+            queue.push(&id(name), wish(0, 1));
+        }
+        assert!(queue.withdraw(&id("waits")));
+        let begun: Vec<_> = std::iter::from_fn(|| queue.pop(now)).collect();
+        assert_eq!(begun.len(), 3);
+        for (id, tried, flight) in begun {
+            let (is_sent, is_withdrawn) = (id.name() == "sent", id.name() != "failed");
+            assert!(!is_sent || flight.send());
+            assert!(!is_withdrawn || queue.withdraw(&id) != is_sent, "{id}");
+            assert_eq!(flight.send(), !is_withdrawn, "{id}");
+            queue.complete(&id, tried, &Ended::Failed { after: None }, now);
+        }
+        assert!(queue.withdraw(&id("failed")), "waiting for another attempt");
+        assert_eq!((queue.len(), queue.next_at()), (0, None));
+        assert!(queue.pop(now + Duration::from_secs(60)).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wished_after_a_withdrawal_is_written() {
+        let (mut queue, now) = (Queue::new(64), Instant::now());
+        queue.push(&id("a"), wish(5, 2));
+        let (_, tried, _) = queue.pop(now).unwrap();
+        queue.withdraw(&id("a"));
+        queue.push(&id("a"), wish(5, 3));
+        queue.complete(&id("a"), tried, &Ended::CalledOff, now);
+        assert_eq!(popped(&mut queue, now), [pair("a", 3)]);
     }
 }
