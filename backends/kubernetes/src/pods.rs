@@ -132,7 +132,7 @@ impl Pods {
         let target = Arc::new(target);
         self.shared.change(|state| {
             let id = target.id.clone();
-            let change = state.table.declare(target);
+            let change = state.table.declare(target, wall());
             if state.observer.is_some() {
                 state.outbox.push(Letter::Declared(id, change));
             }
@@ -196,10 +196,16 @@ impl Pods {
         followers.add(namespace, selector, table)
     }
 
-    /// The count asked for is another than declared: a write was answered.
-    pub(crate) fn want(&self, id: &FunctionId, wanted: u32, version: Option<&str>) {
+    /// The API server answered a request that was made at the time `asked` with this count.
+    pub(crate) fn want(
+        &self,
+        id: &FunctionId,
+        wanted: u32,
+        version: Option<&str>,
+        asked: Timestamp,
+    ) {
         self.shared
-            .change(|state| state.table.want(id, wanted, version));
+            .change(|state| state.table.want(id, wanted, version, asked, wall()));
     }
 
     /// The count asked for, as far as is known.

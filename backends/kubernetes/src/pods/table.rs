@@ -1,5 +1,7 @@
 //! All pods and all targets, joined by an index of label pairs: never pods times functions.
 
+mod count;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,17 +15,13 @@ use super::snapshot;
 use super::trouble::Patience;
 use crate::target::ScaleTarget;
 
+pub(crate) use count::CountChange;
+use count::{Count, Told};
+
 /// A pod's place.
 type Slot = u32;
 /// Namespace, label, value.
 type Pair = (Symbol, Symbol, Symbol);
-
-/// A count that a watch shows and that was not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CountChange {
-    pub(crate) from: u32,
-    pub(crate) to: u32,
-}
 
 /// What a sink is told.
 pub(crate) type Publication = (FunctionId, Option<Arc<EndpointSnapshot>>);
@@ -53,9 +51,7 @@ pub(crate) struct Table {
 struct Entry {
     target: Arc<ScaleTarget>,
     /// Replicas asked for, as far as is known.
-    wanted: Option<u32>,
-    /// The version of the object that says so.
-    version: Option<u64>,
+    wanted: Count,
     pods: Vec<Slot>,
     published: Option<Arc<EndpointSnapshot>>,
     recheck: Option<Timestamp>,
@@ -122,25 +118,34 @@ impl Table {
 
     /// Declares a target or replaces it. A count older than the known one is ignored; says
     /// whether it is another than was known of the same object.
-    pub(crate) fn declare(&mut self, target: Arc<ScaleTarget>) -> Option<CountChange> {
+    pub(crate) fn declare(
+        &mut self,
+        target: Arc<ScaleTarget>,
+        now: Timestamp,
+    ) -> Option<CountChange> {
         let id = target.id.clone();
-        let count = (target.replicas, version(target.resource_version.as_deref()));
-        let old = self.targets.get(&id);
-        let is_same = old.is_some_and(|old| old.target.uid == target.uid);
-        let known = old.filter(|_| is_same).map(|old| (old.wanted, old.version));
-        let (kept, change) = join(known, count);
+        let told = Told::new(target.replicas, target.resource_version.as_deref());
+        let old = self.targets.get_mut(&id);
+        let is_same = |old: &&mut Entry| old.target.uid == target.uid;
+        let (wanted, change) = match old.filter(is_same) {
+            Some(old) => {
+                let change = old.wanted.watch(told, now);
+                (old.wanted, change)
+            }
+            None => (Count::new(told, now), None),
+        };
         match self.targets.get_mut(&id) {
             Some(entry)
                 if entry.target.selector == target.selector
                     && entry.target.namespace == target.namespace =>
             {
                 entry.target = target;
-                (entry.wanted, entry.version) = kept;
+                entry.wanted = wanted;
                 self.dirty.insert(id);
             }
             _ => {
                 self.unlink_target(&id);
-                self.link_target(target, kept);
+                self.link_target(target, wanted);
             }
         }
         change
@@ -152,18 +157,25 @@ impl Table {
         self.unlink_target(id)
     }
 
-    /// A write of the count was answered.
-    pub(crate) fn want(&mut self, id: &FunctionId, wanted: u32, at: Option<&str>) {
+    /// A request of the time `asked` was answered with this count.
+    pub(crate) fn want(
+        &mut self,
+        id: &FunctionId,
+        wanted: u32,
+        version: Option<&str>,
+        asked: Timestamp,
+        now: Timestamp,
+    ) {
         if let Some(entry) = self.targets.get_mut(id) {
-            let known = Some((entry.wanted, entry.version));
-            ((entry.wanted, entry.version), _) = join(known, (Some(wanted), version(at)));
+            let told = Told::new(Some(wanted), version);
+            entry.wanted.answer(told, asked, now);
             self.dirty.insert(id.clone());
         }
     }
 
     /// The count asked for, as far as is known.
     pub(crate) fn wanted(&self, id: &FunctionId) -> Option<u32> {
-        self.targets.get(id)?.wanted
+        self.targets.get(id)?.wanted.replicas()
     }
 
     /// Snapshots that changed, and when to ask again at the latest.
@@ -213,10 +225,12 @@ impl Table {
     }
 
     fn refresh(&mut self, id: &FunctionId, now: Timestamp) -> Option<Arc<EndpointSnapshot>> {
+        self.targets.get_mut(id)?.wanted.settle(now);
         let entry = self.targets.get(id)?;
+        let wanted = entry.wanted.replicas();
         let pods = entry.pods.iter().filter_map(|slot| self.pod(*slot));
-        let (snapshot, recheck) =
-            snapshot::of(&entry.target, entry.wanted, pods, &self.patience, now);
+        let (snapshot, recheck) = snapshot::of(&entry.target, wanted, pods, &self.patience, now);
+        let recheck = [recheck, entry.wanted.recheck()].into_iter().flatten().min();
         let entry = self.targets.get_mut(id)?;
         if entry.recheck != recheck {
             if let Some(old) = entry.recheck {
@@ -325,7 +339,7 @@ impl Table {
         entry.namespace == pod.namespace && selector.matches(|key| pod.label(key, &self.names))
     }
 
-    fn link_target(&mut self, target: Arc<ScaleTarget>, count: Count) {
+    fn link_target(&mut self, target: Arc<ScaleTarget>, wanted: Count) {
         let id = target.id.clone();
         let namespace = self.names.acquire(&target.namespace);
         let pairs = self.index_pairs(&target, namespace);
@@ -341,8 +355,7 @@ impl Table {
         }
         let mut entry = Entry {
             target,
-            wanted: count.0,
-            version: count.1,
+            wanted,
             pods: Vec::new(),
             published: None,
             recheck: None,
@@ -423,28 +436,6 @@ impl Table {
         self.names.release(entry.namespace);
         true
     }
-}
-
-/// A count and the version of the object that it was read from.
-type Count = (Option<u32>, Option<u64>);
-
-/// Versions are numbers that grow, for every API server that stores in etcd; anything else cannot
-/// be compared and counts as newest.
-fn version(text: Option<&str>) -> Option<u64> {
-    text?.parse().ok()
-}
-
-/// What is known after `news`, and whether the count changed.
-fn join(known: Option<Count>, news: Count) -> (Count, Option<CountChange>) {
-    let Some(known) = known else {
-        return (news, None);
-    };
-    let is_stale = known.1.zip(news.1).is_some_and(|(old, new)| new < old);
-    if is_stale || news.0.is_none() {
-        return (known, None);
-    }
-    let change = known.0.zip(news.0).filter(|(from, to)| from != to);
-    (news, change.map(|(from, to)| CountChange { from, to }))
 }
 
 /// Takes `item` out of the list under `key`, and the list when it is empty.

@@ -17,6 +17,7 @@ use zeron_core::policy::Writer as Scaling;
 use zeron_core::{Backend, EndpointId, EndpointSink, Function, FunctionId};
 
 use super::event::ScaleEvent;
+use super::flight::Flight;
 use super::queue::{Queue, Wish};
 use super::victims;
 use super::writer::{Attempt, Writer};
@@ -60,6 +61,8 @@ struct Inner {
     functions: Mutex<HashMap<FunctionId, Known>>,
     queue: Mutex<Queue>,
     changed: Notify,
+    /// An attempt ended.
+    ended: Notify,
     writer: Writer,
 }
 
@@ -87,6 +90,7 @@ impl KubernetesBackend {
             functions: Mutex::default(),
             queue: Mutex::new(Queue::new(config.concurrency)),
             changed: Notify::new(),
+            ended: Notify::new(),
             writer: Writer {
                 caller: Caller::new(client, counters, config.timeout),
                 pods: pods.clone(),
@@ -106,6 +110,21 @@ impl KubernetesBackend {
     /// What happens from now on. A listener that is too slow misses the oldest.
     pub fn events(&self) -> broadcast::Receiver<ScaleEvent> {
         self.inner.writer.events.subscribe()
+    }
+
+    /// Returns once nothing that was sent for functions that were removed, or whose wish was
+    /// withdrawn, can come about any more.
+    pub async fn settled(&self) {
+        loop {
+            let ended = self.inner.ended.notified();
+            tokio::pin!(ended);
+            // Counts from here, not from the first poll.
+            ended.as_mut().enable();
+            if !self.inner.queue.lock().is_loose() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Functions whose write waits or is under way.
@@ -138,10 +157,20 @@ impl Backend for KubernetesBackend {
             .then(|| victims::predicted(&self.pods.replicas(id), count))
     }
 
-    /// Only forgets: the replicas stay as they are.
+    /// Only forgets: the replicas stay as they are. What is not sent yet is not written any more.
     fn remove(&self, function: &FunctionId) {
-        self.inner.functions.lock().remove(function);
-        self.inner.queue.lock().forget(function);
+        let mut functions = self.inner.functions.lock();
+        functions.remove(function);
+        self.inner.queue.lock().withdraw(function);
+    }
+
+    fn withdraw(&self, function: &FunctionId) -> bool {
+        let mut functions = self.inner.functions.lock();
+        let is_over = self.inner.queue.lock().withdraw(function);
+        if let Some(known) = functions.get_mut(function).filter(|_| is_over) {
+            known.writing = None;
+        }
+        is_over
     }
 
     fn scale(&self, function: &FunctionId, replicas: u32, victims: &[EndpointId]) {
@@ -202,14 +231,14 @@ impl TargetObserver for Inner {
 }
 
 impl Inner {
-    fn begin(&self) -> Option<(FunctionId, Wish)> {
+    fn begin(&self) -> Option<(FunctionId, Wish, Arc<Flight>)> {
         // Together: what is wished in between would not know of this write.
         let mut functions = self.functions.lock();
-        let (id, wish) = self.queue.lock().pop(Instant::now())?;
+        let (id, wish, flight) = self.queue.lock().pop(Instant::now())?;
         if let Some(known) = functions.get_mut(&id) {
             known.writing = Some(wish.replicas);
         }
-        Some((id, wish))
+        Some((id, wish, flight))
     }
 
     fn end(&self, id: &FunctionId, wish: Wish, attempt: Attempt) {
@@ -221,6 +250,7 @@ impl Inner {
             let mut queue = self.queue.lock();
             queue.complete(id, wish, &attempt.ended, Instant::now())
         };
+        self.ended.notify_waiters();
         let (Some(failure), Some(retry_in)) = (attempt.failure, pause) else {
             return;
         };
@@ -240,10 +270,10 @@ impl Inner {
 async fn run(inner: Arc<Inner>) {
     let mut under_way = FuturesUnordered::new();
     loop {
-        while let Some((id, wish)) = inner.begin() {
+        while let Some((id, wish, flight)) = inner.begin() {
             let inner = Arc::clone(&inner);
             under_way.push(async move {
-                let attempt = inner.writer.carry_out(&id, &wish).await;
+                let attempt = inner.writer.carry_out(&id, &wish, &flight).await;
                 (id, wish, attempt)
             });
         }

@@ -7,12 +7,13 @@ use tracing::{info, warn};
 use zeron_core::FunctionId;
 
 use super::event::{ScaleEvent, WriteFailure};
+use super::flight::Flight;
 use super::patch::{Scale, is_conflict, replace, write_path};
 use super::queue::{Ended, Wish};
 use super::victims;
 use crate::api::{CallError, Caller, Content, JSON_PATCH};
 use crate::counters::{Direction, DirectionLabel, Verb};
-use crate::pods::Pods;
+use crate::pods::{Pods, wall};
 use crate::target::ScaleTarget;
 
 /// Conflicts in a row before others get their turn.
@@ -30,6 +31,18 @@ pub(crate) struct Writer {
 pub(crate) struct Attempt {
     pub(crate) ended: Ended,
     pub(crate) failure: Option<WriteFailure>,
+}
+
+/// Why an attempt goes no further.
+enum Stop {
+    Ended(Ended),
+    Failed(CallError),
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// What to do about a wish, given the count that is there.
@@ -56,14 +69,24 @@ fn decide(base: Option<u32>, now: u32, wished: u32) -> Step {
 }
 
 impl Writer {
-    /// Carries out `wish`. Never lowers a count that it has not seen.
-    pub(crate) async fn carry_out(&self, id: &FunctionId, wish: &Wish) -> Attempt {
-        match self.attempt(id, wish).await {
-            Ok(ended) => Attempt {
+    /// Carries out `wish` unless it is called off. Never lowers a count that it has not seen.
+    pub(crate) async fn carry_out(&self, id: &FunctionId, wish: &Wish, flight: &Flight) -> Attempt {
+        let target = self.pods.target(id).filter(|target| !target.is_deleting);
+        let Some(target) = target else {
+            return Attempt {
+                ended: Ended::Parked,
+                failure: None,
+            };
+        };
+        let mut marked = Vec::new();
+        let end = self.attempt(id, &target, wish, flight, &mut marked).await;
+        self.unmark(&target, &marked).await;
+        match end {
+            Ok(ended) | Err(Stop::Ended(ended)) => Attempt {
                 ended,
                 failure: None,
             },
-            Err(error) => Attempt {
+            Err(Stop::Failed(error)) => Attempt {
                 ended: match error.is_outage() {
                     true => Ended::Outage,
                     false => Ended::Failed {
@@ -75,76 +98,70 @@ impl Writer {
         }
     }
 
-    async fn attempt(&self, id: &FunctionId, wish: &Wish) -> Result<Ended, CallError> {
-        let Some(target) = self.pods.target(id) else {
-            return Ok(Ended::Parked);
+    /// Leaves in `marked` the pods whose marks have to be taken back.
+    async fn attempt(
+        &self,
+        id: &FunctionId,
+        target: &ScaleTarget,
+        wish: &Wish,
+        flight: &Flight,
+        marked: &mut Vec<Arc<str>>,
+    ) -> Result<Ended, Stop> {
+        // Scaling in needs the version; so does whoever knows no count.
+        let known = self.pods.wanted(id).filter(|now| wish.replicas >= *now);
+        let (mut now, mut version) = match known {
+            Some(known) => (known, None),
+            None => self.read(id, target, flight).await?,
         };
-        if target.is_deleting {
-            return Ok(Ended::Parked);
-        }
-        let mut scale = None;
-        let mut marked: Vec<Arc<str>> = Vec::new();
-        let mut conflict = None;
-        for _ in 0..ATTEMPTS {
-            // Scaling in needs the version; so does whoever knows no count.
-            let now = match &scale {
-                Some(scale) => Scale::replicas(scale),
-                None => match self.pods.wanted(id).filter(|now| wish.replicas >= *now) {
-                    Some(known) => known,
-                    None => {
-                        let read = self.read(&target).await?;
-                        if read.is_other(&target) {
-                            return Ok(Ended::Parked);
-                        }
-                        self.pods.want(id, read.replicas(), read.version());
-                        let count = read.replicas();
-                        scale = Some(read);
-                        count
-                    }
-                },
-            };
-            let step = decide(wish.base, now, wish.replicas);
-            let version = match step {
-                Step::Nothing => {
-                    self.unmark(&target, &marked).await;
-                    return Ok(Ended::Done);
-                }
-                Step::Raise => None,
-                Step::Lower => {
-                    marked = self.mark(id, &target, wish, now).await?;
-                    scale.as_ref().and_then(Scale::version).map(str::to_owned)
-                }
-            };
-            match self
-                .write(&target, now, wish.replicas, version.as_deref())
-                .await
-            {
+        let mut round = 1;
+        loop {
+            match decide(wish.base, now, wish.replicas) {
+                Step::Nothing => return Ok(Ended::Done),
+                Step::Raise => version = None,
+                Step::Lower => self.mark(id, target, wish, now, flight, marked).await?,
+            }
+            if !flight.send() {
+                return Ok(Ended::CalledOff);
+            }
+            let asked = wall();
+            let written = self.write(target, now, wish.replicas, version.as_deref());
+            match written.await {
                 Ok(written) => {
-                    self.written(id, wish, now, &written);
+                    let version = written.version();
+                    self.pods.want(id, wish.replicas, version, asked);
+                    self.written(id, wish, now);
+                    marked.clear();
                     return Ok(Ended::Done);
                 }
                 Err(error) if is_conflict(&error) => {
+                    flight.refused();
                     self.caller.counters.scale_conflicts.inc();
-                    let read = self.read(&target).await?;
-                    if read.is_other(&target) {
-                        return Ok(Ended::Parked);
+                    if round == ATTEMPTS {
+                        return Err(error.into());
                     }
-                    self.pods.want(id, read.replicas(), read.version());
-                    scale = Some(read);
-                    conflict = Some(error);
+                    round += 1;
+                    (now, version) = self.read(id, target, flight).await?;
                 }
-                Err(error) => {
-                    self.unmark(&target, &marked).await;
-                    return Err(error);
-                }
+                Err(error) => return Err(error.into()),
             }
         }
-        self.unmark(&target, &marked).await;
-        Err(conflict.expect("the loop ends early unless there was a conflict"))
     }
 
-    async fn read(&self, target: &ScaleTarget) -> Result<Scale, CallError> {
-        self.caller.get(&target.path(Some("scale"))).await
+    /// The count that is there and the version that says so.
+    async fn read(
+        &self,
+        id: &FunctionId,
+        target: &ScaleTarget,
+        flight: &Flight,
+    ) -> Result<(u32, Option<String>), Stop> {
+        let (path, asked) = (target.path(Some("scale")), wall());
+        let reading = flight.unless_called_off(self.caller.get::<Scale>(&path));
+        let read = reading.await.ok_or(Stop::Ended(Ended::CalledOff))??;
+        if read.is_other(target) {
+            return Err(Stop::Ended(Ended::Parked));
+        }
+        self.pods.want(id, read.replicas(), read.version(), asked);
+        Ok((read.replicas(), read.version().map(str::to_owned)))
     }
 
     async fn write(
@@ -160,7 +177,7 @@ impl Writer {
             .await
     }
 
-    fn written(&self, id: &FunctionId, wish: &Wish, from: u32, scale: &Scale) {
+    fn written(&self, id: &FunctionId, wish: &Wish, from: u32) {
         let (to, took) = (wish.replicas, wish.asked.elapsed());
         let direction = match (from, to) {
             (0, _) => Direction::from_zero,
@@ -172,7 +189,6 @@ impl Writer {
         counters.scale_writes.get_or_create(&label).inc();
         counters.scale_seconds.observe(took);
         info!(function = %id, from, to, ?took, "scaled");
-        self.pods.want(id, to, scale.version());
         let id = id.clone();
         // Nobody may be listening.
         self.events
@@ -187,25 +203,27 @@ impl Writer {
         target: &ScaleTarget,
         wish: &Wish,
         now: u32,
-    ) -> Result<Vec<Arc<str>>, CallError> {
+        flight: &Flight,
+        marked: &mut Vec<Arc<str>>,
+    ) -> Result<(), Stop> {
         if wish.replicas == 0 || !target.heeds_deletion_cost() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let replicas = self.pods.replicas(id);
-        let pods = victims::to_mark(&replicas, &wish.victims, now - wish.replicas);
-        match victims::mark(&self.caller, target, &pods, true).await {
-            Ok(()) => Ok(pods),
-            Err(error) if error.status() == Some(403) => {
+        *marked = victims::to_mark(&replicas, &wish.victims, now - wish.replicas);
+        let marking = victims::mark(&self.caller, target, marked, true);
+        match flight.unless_called_off(marking).await {
+            None => Err(Stop::Ended(Ended::CalledOff)),
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) if error.status() == Some(403) => {
+                marked.clear();
                 let failure = WriteFailure::from(&error);
                 warn!(function = %id, error = failure.message, "pods cannot be marked to go first");
                 let id = id.clone();
                 self.events.send(ScaleEvent::Unmarked { id, failure }).ok();
-                Ok(Vec::new())
+                Ok(())
             }
-            Err(error) => {
-                self.unmark(target, &pods).await;
-                Err(error)
-            }
+            Some(Err(error)) => Err(error.into()),
         }
     }
 

@@ -50,7 +50,7 @@ fn pod(name: &str, uid: u64, labels: Value, more: Value) -> RawPod {
 fn table(targets: impl IntoIterator<Item = ScaleTarget>) -> Table {
     let mut table = Table::new(Patience::default());
     for target in targets {
-        table.declare(Arc::new(target));
+        table.declare(Arc::new(target), at(0));
     }
     table.publications(at(0));
     table
@@ -182,10 +182,11 @@ fn a_target_declared_late_finds_its_pods() {
         1,
         at(1),
     );
-    table.declare(Arc::new(target("a", &[("x", "y"), ("app", "a")])));
+    let late = target("a", &[("x", "y"), ("app", "a")]);
+    table.declare(Arc::new(late), at(1));
     assert_eq!(changed(&mut table, at(1)).ready(), 1);
     // Another selector, another set of pods.
-    table.declare(Arc::new(target("a", &[("app", "z")])));
+    table.declare(Arc::new(target("a", &[("app", "z")])), at(1));
     assert_eq!(changed(&mut table, at(1)).endpoints.len(), 0);
 }
 
@@ -260,7 +261,7 @@ fn a_quota_is_said_with_how_many_run() {
         ..target("a", &[("app", "a")])
     };
     let mut table = table([limited(None)]);
-    table.declare(Arc::new(limited(Some(quota.clone()))));
+    table.declare(Arc::new(limited(Some(quota.clone()))), at(0));
     assert!(changed(&mut table, at(1)).failure.clone().unwrap().is_final);
     table.apply(&pod("p", 1, json!({"app": "a"}), json!({})), 1, at(1));
     let snapshot = changed(&mut table, at(1));
@@ -268,7 +269,7 @@ fn a_quota_is_said_with_how_many_run() {
     assert_eq!(failure.message, "1 of 3 replicas run: exceeded quota");
     assert!(!failure.is_final && snapshot.pending == 2);
     // Nobody asks for it any more: nothing fails.
-    table.want(&snapshot_id(), 0, None);
+    table.want(&snapshot_id(), 0, None, at(2), at(2));
     assert_eq!(changed(&mut table, at(2)).failure, None);
 }
 
@@ -286,23 +287,42 @@ fn a_stale_count_is_ignored_and_a_foreign_one_is_noticed() {
         })
     };
     let (mut table, id) = (table([]), snapshot_id());
-    assert_eq!(table.declare(counted(0, "10")), None);
-    table.want(&id, 3, Some("12"));
-    assert_eq!(
-        table.declare(counted(0, "11")),
-        None,
-        "from before the write"
-    );
-    assert_eq!(table.wanted(&id), Some(3));
-    assert_eq!(table.declare(counted(3, "12")), None, "our own write");
-    let foreign = table.declare(counted(5, "13"));
+    assert_eq!(table.declare(counted(0, "10"), at(0)), None);
+    table.want(&id, 3, Some("12"), at(1), at(1));
+    let before_the_write = table.declare(counted(0, "11"), at(1));
+    assert_eq!((before_the_write, table.wanted(&id)), (None, Some(3)));
+    let our_own = table.declare(counted(3, "12"), at(1));
+    assert_eq!(our_own, None);
+    let foreign = table.declare(counted(5, "13"), at(1));
     assert_eq!(foreign, Some(CountChange { from: 3, to: 5 }));
     let re_created = Arc::new(ScaleTarget {
         uid: Some("another".into()),
         ..(*counted(1, "20")).clone()
     });
-    assert_eq!(table.declare(re_created), None);
+    assert_eq!(table.declare(re_created, at(1)), None);
     assert_eq!(table.wanted(&id), Some(1));
+}
+
+#[test]
+fn a_store_that_was_restored_is_believed_within_a_minute_without_another_event() {
+    let counted = |replicas, version: &str| {
+        Arc::new(ScaleTarget {
+            replicas: Some(replicas),
+            resource_version: Some(version.into()),
+            ..target("a", &[("app", "a")])
+        })
+    };
+    let mut table = table([]);
+    table.declare(counted(1, "9000"), at(0));
+    assert_eq!(changed(&mut table, at(0)).pending, 1);
+    assert_eq!(table.declare(counted(4, "50"), at(10)), None);
+    let (changes, recheck) = table.publications(at(10));
+    assert!(changes.is_empty());
+    let recheck = recheck.unwrap();
+    assert!(recheck <= at(61), "{recheck:?}");
+    assert_eq!(changed(&mut table, recheck).pending, 4);
+    assert_eq!(table.wanted(&snapshot_id()), Some(4));
+    assert_eq!(table.publications(at(100)).1, None);
 }
 
 #[test]

@@ -239,6 +239,25 @@ async fn a_dead_server_loses_and_reverses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_restore_of_the_store_what_is_read_counts() {
+    let rig = rig(&[("a", 0)]);
+    // Known from before the restore: no replica, at a version that is far ahead.
+    rig.pods.declare(ScaleTarget {
+        replicas: Some(0),
+        resource_version: Some("9000".into()),
+        ..target("a")
+    });
+    rig.scales.set("a", 3);
+    rig.scale("a", 1, &[]);
+    rig.settle().await;
+    assert_eq!(rig.scales.count("a"), Some(3), "a wish to raise never lowers");
+    // Now that it is known, one replica less is less.
+    rig.scale("a", 1, &[]);
+    rig.settle().await;
+    assert_eq!(rig.scales.count("a"), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hung_server_is_given_up_and_asked_again() {
     let mut rig = rig(&[("a", 0)]);
     rig.scales.fail([Fault::Hung]);
@@ -250,6 +269,65 @@ async fn a_hung_server_is_given_up_and_asked_again() {
     );
     rig.settle().await;
     assert_eq!(rig.scales.count("a"), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_that_waits_for_a_dead_server_can_be_withdrawn() {
+    let rig = rig(&[("a", 5)]);
+    rig.scales.fail(vec![Fault::Broken; 20]);
+    rig.scale("a", 2, &[]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(rig.backend.withdraw(&target("a").id));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((rig.scales.count("a"), rig.backend.waiting()), (Some(5), 0));
+    // Another wish counts from what is there.
+    rig.scale("a", 4, &[]);
+    rig.settle().await;
+    assert_eq!(rig.scales.count("a"), Some(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_cannot_be_withdrawn_and_what_is_not_sent_stays_unsent() {
+    let rig = rig(&[("a", 5), ("b", 5)]);
+    let second = Duration::from_secs(1);
+    rig.scales.fail([Fault::Slow(second)]);
+    rig.scale("a", 2, &[]);
+    tokio::time::sleep(second / 10).await;
+    assert!(rig.backend.withdraw(&target("a").id), "it reads the count");
+    rig.settle().await;
+    rig.scales.fail([Fault::Pass, Fault::Slow(second)]);
+    rig.scale("b", 2, &[]);
+    tokio::time::sleep(second / 10).await;
+    assert!(!rig.backend.withdraw(&target("b").id), "it writes");
+    rig.settle().await;
+    let counts = ["a", "b"].map(|name| rig.scales.count(name));
+    assert_eq!(counts, [Some(5), Some(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_is_removed_only_what_was_sent_is_waited_for() {
+    let rig = rig(&[("reads", 5), ("waits", 5), ("writes", 5)]);
+    let second = Duration::from_secs(1);
+    rig.backend.settled().await;
+    rig.scales.fail([Fault::Pass, Fault::Slow(second * 2), Fault::Hung]);
+    rig.scale("writes", 2, &[]);
+    tokio::time::sleep(second / 10).await;
+    rig.scale("reads", 2, &[]);
+    tokio::time::sleep(second / 10).await;
+    let started = Instant::now();
+    for name in ["reads", "waits"] {
+        rig.scale(name, 2, &[]);
+        rig.backend.remove(&target(name).id);
+    }
+    rig.backend.settled().await;
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    rig.backend.remove(&target("writes").id);
+    rig.backend.settled().await;
+    let took = started.elapsed();
+    assert!((second..second * 2).contains(&took), "{took:?}");
+    rig.settle().await;
+    let counts = ["reads", "waits", "writes"].map(|name| rig.scales.count(name));
+    assert_eq!(counts, [Some(5), Some(5), Some(2)]);
 }
 
 #[tokio::test(start_paused = true)]
