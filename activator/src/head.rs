@@ -100,7 +100,10 @@ pub(crate) fn forward_to_queue(
     let host = passthrough.unwrap_or(&authority.value).clone();
     prepare(parts, host, names::ends_at_activator);
     let headers = &mut parts.headers;
-    if headers.get(K_ORIGINAL_HOST).is_none_or(HeaderValue::is_empty) {
+    if headers
+        .get(K_ORIGINAL_HOST)
+        .is_none_or(HeaderValue::is_empty)
+    {
         headers.insert(K_ORIGINAL_HOST, authority.value.clone());
     }
     headers.insert(K_PROXY_REQUEST, HeaderValue::from_static("activator"));

@@ -89,7 +89,9 @@ impl Refusal {
         }
         let mut answer = self.plain(format!("{text}\n"));
         let no_sniffing = HeaderValue::from_static("nosniff");
-        answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, no_sniffing);
+        answer
+            .headers_mut()
+            .insert(X_CONTENT_TYPE_OPTIONS, no_sniffing);
         answer
     }
 

@@ -85,8 +85,8 @@ async fn ports_open_and_close_while_connections_go_on() {
     // Closed is closed: it can be opened again at once.
     for _ in 0..20 {
         assert_eq!(open(&stage, &[first]), [(first, true)]);
-        assert_eq!(open(&stage, &[first]), []);
-        assert_eq!(open(&stage, &[]), []);
+        assert!(open(&stage, &[first]).is_empty());
+        assert!(open(&stage, &[]).is_empty());
     }
 }
 

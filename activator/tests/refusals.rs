@@ -118,6 +118,7 @@ async fn a_failed_start_is_told_to_strangers_without_what_only_its_owner_should_
     let snapshot = EndpointSnapshot {
         endpoints: vec![unready],
         pending: 0,
+        share: None,
         failure: Some(StartFailure {
             reason: "ImagePullBackOff".to_owned(),
             message: "registry.internal/secret:1 not found".to_owned(),
@@ -269,7 +270,11 @@ async fn what_may_be_repeated_goes_once_to_another_replica_when_the_first_dies()
     let answer = stage.get("f.test").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
-    assert!(stage.metrics().contains("zeron_activator_sent_again_total 1"));
+    assert!(
+        stage
+            .metrics()
+            .contains("zeron_activator_sent_again_total 1")
+    );
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn silence_is_reported_as_an_empty_beat_and_load_as_load() {
     stage.declare(vec![function("f", 1), function("g", 1)]);
     let gate = Gate::new().await;
     stage.replicas(&id("f"), &[replica(1, gate.address)]);
-    assert_eq!(stats(&mut stage).await, []);
+    assert!(stats(&mut stage).await.is_empty());
     let mut client = stage.connect().await;
     client.write_all(REQUEST).await.unwrap();
     let mut told = stats(&mut stage).await;
@@ -93,7 +93,7 @@ async fn a_drain_of_what_nobody_knows_is_answered_at_once() {
     };
     let sender = stage.autoscaler.sender.clone();
     sender.send(ToActivator::Drain(order)).await.unwrap();
-    assert_eq!(drained(&mut stage).await.endpoints, []);
+    assert!(drained(&mut stage).await.endpoints.is_empty());
 }
 
 #[tokio::test]

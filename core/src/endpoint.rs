@@ -77,6 +77,44 @@ pub struct EndpointSnapshot {
     pub pending: u32,
     /// Why the newest start failed; `None` once a replica is ready again.
     pub failure: Option<StartFailure>,
+    /// Several activators share the replicas of a function with a limit without telling each
+    /// other; `None`: whoever has this snapshot may use all.
+    #[serde(default)]
+    pub share: Option<Share>,
+}
+
+/// The part of one of several activators in the replicas that can be used at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Its place among the activators, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub activators: u32,
+}
+
+impl Share {
+    /// Whether the replica at `place` is in the part, of `count` replicas in an order that all
+    /// activators agree on.
+    ///
+    /// Each activator has as many, side by side; of what is left over the first ones get one
+    /// each. Where there are fewer replicas than activators, several activators share one
+    /// (Knative's `assignSlice`, `pkg/activator/net/throttler.go`).
+    pub fn has(self, place: usize, count: usize) -> bool {
+        let index = usize::try_from(self.index).unwrap_or(usize::MAX);
+        let activators = usize::try_from(self.activators).unwrap_or(usize::MAX);
+        if activators <= 1 || count <= 1 {
+            return true;
+        }
+        if count < activators {
+            return place == index % count;
+        }
+        let each = count / activators;
+        let shared = each * activators;
+        match place < shared {
+            true => place / each == index,
+            false => place - shared == index,
+        }
+    }
 }
 
 impl EndpointSnapshot {

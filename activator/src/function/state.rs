@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use zeron_core::endpoint::Share;
 use zeron_core::function::AdmissionPolicy;
 use zeron_core::route::RoutedFunction;
 use zeron_core::{EndpointId, EndpointSnapshot, StartFailure};
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) owners: Vec<Owner>,
     /// Replicas that the platform is about to start.
     pub(super) pending: u32,
+    /// Which of those that can be used are for this activator, where there is a limit.
+    share: Option<Share>,
     pub(super) failure: Option<StartFailure>,
     /// By order of arrival. Not empty only while no slot is free.
     pub(super) queue: BTreeMap<u64, Waiter>,
@@ -86,6 +89,7 @@ impl State {
             owners: Vec::new(),
             hops: 0,
             pending: 0,
+            share: None,
             failure: None,
             queue: BTreeMap::new(),
             queued_bytes: 0,
@@ -287,7 +291,7 @@ impl State {
         let Seated { seats, new, gone } =
             replica::seats(snapshot, seats, std::mem::take(&mut self.gone));
         (self.seats, self.gone) = (seats, gone);
-        self.pending = snapshot.pending;
+        (self.pending, self.share) = (snapshot.pending, snapshot.share);
         self.settle(function, new, now, effects);
         self.drain_newcomers(new);
         self.notice_exchange(&staying, now);
@@ -373,10 +377,26 @@ impl State {
         let usable = self.seats.iter().filter(|seat| seat.is_usable());
         self.usable
             .extend(usable.map(|seat| Arc::clone(&seat.replica)));
+        self.take_share();
         self.refresh_owners();
         if !self.usable.iter().map(|replica| replica.key).eq(before) {
             self.gate.reset();
         }
+    }
+
+    /// Leaves to other activators what is theirs. All of them go by the addresses' text.
+    fn take_share(&mut self) {
+        let Some(share) = self.share.filter(|_| self.limit.is_some()) else {
+            return;
+        };
+        self.usable
+            .sort_by_cached_key(|replica| replica.address.to_string());
+        let count = self.usable.len();
+        let mut places = 0..count;
+        self.usable.retain(|_| {
+            let place = places.next();
+            place.is_some_and(|place| share.has(place, count))
+        });
     }
 
     pub(super) fn arrive(&mut self, now: Instant, effects: &mut Effects) {

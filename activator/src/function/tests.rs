@@ -3,6 +3,7 @@
 mod books;
 mod owners;
 mod shared;
+mod shares;
 
 use std::num::NonZeroU32;
 
@@ -86,6 +87,7 @@ impl Scene {
         let snapshot = EndpointSnapshot {
             endpoints,
             pending: 0,
+            share: None,
             failure,
         };
         self.function.observe(&snapshot, Instant::now());
@@ -284,7 +286,7 @@ async fn no_wake_while_replicas_suffice() {
     let mut scene = Scene::new(0);
     scene.replicas(&[1]);
     let _permits: Vec<_> = (0..100).map(|_| scene.granted()).collect();
-    assert_eq!(scene.wakes(), []);
+    assert!(scene.wakes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -294,7 +296,7 @@ async fn a_paused_function_at_zero_refuses_and_sleeps_on() {
         panic!("nobody may wake it");
     };
     assert_eq!(refusal.cause, Cause::Paused);
-    assert_eq!(scene.wakes(), []);
+    assert!(scene.wakes().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,11 +354,14 @@ async fn a_drain_takes_the_idle_and_answers_when_the_busy_are_done() {
     scene.drain(7, None);
     assert_eq!(scene.drained(), [(7, vec![idle_id])]);
     scene.drain(8, None);
-    assert_eq!(scene.drained(), []);
+    assert!(scene.drained().is_empty());
     let waiting = scene.waits();
     assert_eq!(scene.wakes(), [2], "nobody takes new work");
     drop(busy);
-    assert_eq!(scene.drained(), [], "who waits came after the last report");
+    assert!(
+        scene.drained().is_empty(),
+        "who waits came after the last report"
+    );
     scene.function.report(Instant::now());
     assert!(scene.function.check_drain(DrainId(8), Instant::now()));
     assert_eq!(scene.drained(), [(8, vec![busy_id])]);
@@ -373,7 +378,7 @@ async fn a_drain_of_the_last_replica_waits_for_a_report_of_what_arrived() {
     scene.drain(1, None);
     let told = scene.autoscaler.try_recv();
     assert!(matches!(told, Ok(ToAutoscaler::Wake(wake)) if wake.queued == 1));
-    assert_eq!(scene.drained(), []);
+    assert!(scene.drained().is_empty());
     scene.function.report(Instant::now());
     assert!(scene.function.check_drain(DrainId(1), Instant::now()));
     assert_eq!(scene.drained(), [(1, vec![1])]);

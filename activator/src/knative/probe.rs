@@ -65,7 +65,9 @@ fn error(status: StatusCode, text: &str) -> Response<AnswerBody> {
     *answer.status_mut() = status;
     plain(&mut answer);
     let no_sniffing = HeaderValue::from_static("nosniff");
-    answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, no_sniffing);
+    answer
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, no_sniffing);
     answer
 }
 

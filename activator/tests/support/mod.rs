@@ -133,6 +133,7 @@ impl Stage {
             EndpointSnapshot {
                 endpoints: endpoints.to_vec(),
                 pending: 0,
+                share: None,
                 failure: None,
             },
         );
@@ -144,6 +145,7 @@ impl Stage {
             EndpointSnapshot {
                 endpoints: Vec::new(),
                 pending: 1,
+                share: None,
                 failure: Some(failure),
             },
         );
@@ -161,7 +163,6 @@ impl Stage {
             match soon(self.autoscaler.receiver.recv()).await.unwrap() {
                 ToAutoscaler::Wake(wake) => return wake,
                 ToAutoscaler::Stats(_)
-                | ToAutoscaler::Samples(_)
                 | ToAutoscaler::Samples(_)
                 | ToAutoscaler::Drained(_)
                 | ToAutoscaler::Coverage(_)

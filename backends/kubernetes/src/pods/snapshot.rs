@@ -44,6 +44,7 @@ pub(crate) fn of<'a>(
     let snapshot = EndpointSnapshot {
         endpoints,
         pending,
+        share: None,
         failure,
     };
     (snapshot, recheck)

@@ -231,6 +231,7 @@ impl Entry {
         EndpointSnapshot {
             endpoints,
             pending: self.asked.saturating_sub(running),
+            share: None,
             failure: crash.cloned().or_else(|| self.refusal(now)),
         }
     }
