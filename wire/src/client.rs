@@ -3,7 +3,7 @@
 mod connection;
 mod dispatch;
 mod drains;
-mod outgoing;
+pub(crate) mod outgoing;
 #[cfg(test)]
 mod tests;
 mod unanswered;

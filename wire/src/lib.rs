@@ -2,11 +2,13 @@
 //!
 //! In one process the messages go through bounded channels ([`link()`]). Between processes each
 //! activator dials every autoscaler ([`client::connect`]) and each autoscaler listens
-//! ([`server::Server`]) and makes one link of many activators ([`hub::Hub`]).
+//! ([`server::Server`]) and makes one link of many activators ([`hub::Hub`]). Beside Knative's own
+//! replicas its protocol is spoken instead ([`knative`]).
 
 pub mod client;
 mod codec;
 pub mod hub;
+pub mod knative;
 pub mod link;
 pub mod message;
 pub mod server;

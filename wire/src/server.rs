@@ -1,7 +1,7 @@
 //! The autoscaler's side: lets activators in that may come in, and takes them to the hub.
 
 mod connection;
-mod handshake;
+pub(crate) mod handshake;
 
 use std::fmt;
 use std::future::Future;

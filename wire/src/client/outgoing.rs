@@ -13,7 +13,7 @@ const CAPACITY: usize = 16_384;
 
 /// Never waits for the connection.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(crate) struct Outgoing {
     waiting: Mutex<Waiting>,
     arrived: Notify,
 }
@@ -33,7 +33,7 @@ struct Waiting {
 
 /// What to write next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Frame(Bytes),
     /// The last one.
     Goodbye(Bytes),
@@ -42,7 +42,7 @@ pub(super) enum Next {
 }
 
 impl Outgoing {
-    pub(super) fn wake(&self, function: &FunctionId, frame: Bytes) {
+    pub(crate) fn wake(&self, function: &FunctionId, frame: Bytes) {
         self.with(|waiting| {
             if waiting.wakes.insert(function.clone(), frame).is_none() {
                 waiting.is_behind |= waiting.wakes.len() > CAPACITY;
@@ -51,18 +51,18 @@ impl Outgoing {
         });
     }
 
-    pub(super) fn answer(&self, frame: Bytes) {
+    pub(crate) fn answer(&self, frame: Bytes) {
         self.with(|waiting| {
             waiting.is_behind |= waiting.answers.len() >= CAPACITY;
             waiting.answers.push_back(frame);
         });
     }
 
-    pub(super) fn report(&self, frames: Arc<[Bytes]>) {
+    pub(crate) fn report(&self, frames: Arc<[Bytes]>) {
         self.with(|waiting| waiting.report = Some(frames));
     }
 
-    pub(super) fn goodbye(&self, frame: Bytes) {
+    pub(crate) fn goodbye(&self, frame: Bytes) {
         self.with(|waiting| waiting.goodbye = Some(frame));
     }
 
@@ -76,7 +76,7 @@ impl Outgoing {
     }
 
     /// Waits for something to write. Dropped while it waits, it has taken nothing.
-    pub(super) async fn take(&self) -> Next {
+    pub(crate) async fn take(&self) -> Next {
         loop {
             match self.next() {
                 Some(next) => return next,

@@ -20,13 +20,13 @@ const MAX_HEADERS: usize = 64;
 /// Why the request is answered with a status.
 #[derive(Debug, thiserror::Error)]
 #[error("refused with {status}: {why}")]
-struct Turned {
-    status: StatusCode,
-    why: String,
+pub(crate) struct Turned {
+    pub(crate) status: StatusCode,
+    pub(crate) why: String,
 }
 
 impl Turned {
-    fn new(status: StatusCode, why: &str) -> Self {
+    pub(crate) fn new(status: StatusCode, why: &str) -> Self {
         let why = why.to_owned();
         Self { status, why }
     }
@@ -65,7 +65,7 @@ pub(super) async fn upgrade(
     }
 }
 
-enum Opening {
+pub(crate) enum Opening {
     Failed(std::io::Error),
     Turned(Turned),
 }
@@ -96,18 +96,23 @@ async fn open(
     if request.uri().path() != PATH {
         return Err(Turned::new(StatusCode::NOT_FOUND, "another path").into());
     }
-    let response = create_response(&request)
-        .map_err(|error| Turned::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let head = switching(&request)?;
     let identity = authenticate.check(bearer(&request)).await?;
-    let accept = response.headers().get("sec-websocket-accept");
-    let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
-    let head = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-accept: {accept}\r\n\r\n"
-    );
     stream.write_all(head.as_bytes()).await?;
     stream.flush().await?;
     Ok((identity, rest))
+}
+
+/// The answer to a request that asks for WebSocket.
+pub(crate) fn switching(request: &Request<()>) -> Result<String, Turned> {
+    let response = create_response(request)
+        .map_err(|error| Turned::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
+    let accept = response.headers().get("sec-websocket-accept");
+    let accept = accept.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    Ok(format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-accept: {accept}\r\n\r\n"
+    ))
 }
 
 fn bearer(request: &Request<()>) -> Option<&str> {
@@ -117,7 +122,7 @@ fn bearer(request: &Request<()>) -> Option<&str> {
 }
 
 /// The request's head, and what came behind it.
-async fn read_request(stream: &mut Stream) -> Result<(Request<()>, Vec<u8>), Opening> {
+pub(crate) async fn read_request(stream: &mut Stream) -> Result<(Request<()>, Vec<u8>), Opening> {
     let mut buffer = BytesMut::with_capacity(1_024);
     loop {
         if let Some((request, length)) = parse(&buffer)? {
@@ -161,7 +166,8 @@ fn parse(buffer: &[u8]) -> Result<Option<(Request<()>, usize)>, Turned> {
     Ok(Some((request, length)))
 }
 
-async fn refuse(stream: &mut Stream, status: StatusCode) -> Result<(), Ended> {
+/// Answers with a status alone, and ends the connection.
+pub(crate) async fn refuse(stream: &mut Stream, status: StatusCode) -> Result<(), Ended> {
     let challenge = if status == StatusCode::UNAUTHORIZED {
         "www-authenticate: Bearer\r\n"
     } else {
