@@ -80,6 +80,20 @@ pub(crate) const KEDA_ADAPTER: Module = Module {
     cold: "2 minutes after the operator",
 };
 
+/// Knative Serving, for tests and measurements inside it.
+pub(crate) const KNATIVE: Module = Module {
+    name: "knative",
+    packages: &[
+        "knative.dev/serving/cmd/activator",
+        "knative.dev/serving/cmd/autoscaler",
+        "knative.dev/serving/cmd/controller",
+        "knative.dev/serving/cmd/queue",
+        "knative.dev/serving/cmd/webhook",
+    ],
+    flags: "-s -w",
+    cold: "3 minutes",
+};
+
 /// Small programs of our own.
 pub(crate) const TOOLS: Module = Module {
     name: "tools",
@@ -107,8 +121,8 @@ impl Module {
     ///
     /// Two calls at once, of any processes, build one after the other.
     pub(crate) fn build(&self) -> anyhow::Result<PathBuf> {
-        let source = cargo::root().join("tests/cluster").join(self.name);
-        let key = self.key(&source)?;
+        let source = self.source();
+        let key = self.key()?;
         let folder = cache().join(format!("{}-{key:016x}", self.name));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let lock = File::create(cache().join("lock")).context("cannot write a lock")?;
@@ -120,6 +134,42 @@ impl Module {
             }
         }
         Ok(folder)
+    }
+
+    /// The names of the programs.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &'static str> {
+        self.packages.iter().copied().map(program)
+    }
+
+    /// Where Go keeps the files of a module that this one requires, and its version.
+    pub(crate) fn required(&self, module: &str) -> anyhow::Result<(PathBuf, String)> {
+        self.go(&["mod", "download", module])?;
+        let line = self.go(&["list", "-m", "-f", "{{.Dir}} {{.Version}}", module])?;
+        let (folder, version) = line
+            .trim()
+            .rsplit_once(' ')
+            .with_context(|| format!("go list says {line:?} of {module}"))?;
+        Ok((folder.into(), version.to_owned()))
+    }
+
+    fn go(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = Command::new("go")
+            .args(arguments)
+            .current_dir(self.source())
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run go")?;
+        ensure!(
+            output.status.success(),
+            "go {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn source(&self) -> PathBuf {
+        cargo::root().join("tests/cluster").join(self.name)
     }
 
     fn compile(&self, source: &Path, package: &str, program: &Path) -> anyhow::Result<()> {
@@ -153,11 +203,12 @@ impl Module {
     }
 
     /// Everything that goes into a build: sources, versions and sums of modules, flags.
-    fn key(&self, source: &Path) -> anyhow::Result<u64> {
+    pub(crate) fn key(&self) -> anyhow::Result<u64> {
+        let source = self.source();
         let mut files = Vec::new();
-        collect(source, &mut files)?;
+        collect(&source, &mut files)?;
         files.sort();
-        let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+        let mut hash = Fnv::default();
         hash.write(self.flags.as_bytes());
         for file in files {
             hash.write(
@@ -192,7 +243,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 }
 
 /// FNV-1a: the same in every version of Rust, unlike the standard library's hash.
-struct Fnv(u64);
+pub(crate) struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
 
 impl Hasher for Fnv {
     fn finish(&self) -> u64 {

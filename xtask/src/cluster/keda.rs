@@ -1,12 +1,8 @@
 //! KEDA itself, built for tests and measurements that need it beside Zeron.
 
 use std::path::PathBuf;
-use std::process::Command;
-
-use anyhow::{Context, ensure};
 
 use super::go;
-use crate::cargo;
 
 /// Names KEDA's operator to tests.
 pub(crate) const OPERATOR: &str = "ZERON_TEST_KEDA";
@@ -35,22 +31,6 @@ pub(crate) fn run(has_adapter: bool) -> anyhow::Result<()> {
 
 /// Its definitions of kinds, in Go's cache of modules.
 fn definitions() -> anyhow::Result<PathBuf> {
-    let output = Command::new("go")
-        .args([
-            "list",
-            "-m",
-            "-f",
-            "{{.Dir}}",
-            "github.com/kedacore/keda/v2",
-        ])
-        .current_dir(cargo::root().join("tests/cluster/keda"))
-        .output()
-        .context("cannot run go")?;
-    ensure!(
-        output.status.success(),
-        "go list: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    Ok(PathBuf::from(folder).join("config/crd/bases"))
+    let (folder, _) = go::KEDA.required("github.com/kedacore/keda/v2")?;
+    Ok(folder.join("config/crd/bases"))
 }

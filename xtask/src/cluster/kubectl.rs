@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use super::state::State;
+
 /// The program, with the credentials of a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Kubectl {
@@ -22,6 +24,11 @@ impl Kubectl {
         }
     }
 
+    /// The cluster of this folder, as its administrator.
+    pub(crate) fn of(state: &State) -> Self {
+        Self::new(state.path("bin/kubectl"), state.path("kubeconfig"))
+    }
+
     /// What a command printed; an error with what it complained of.
     pub(crate) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         self.run_with(arguments, "")
@@ -29,11 +36,15 @@ impl Kubectl {
 
     /// Applies manifests.
     pub(crate) fn apply(&self, manifests: &str) -> anyhow::Result<()> {
-        self.run_with(&["apply", "--server-side", "-f", "-"], manifests)
-            .map(drop)
+        self.run_with(
+            &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            manifests,
+        )
+        .map(drop)
     }
 
-    fn run_with(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+    /// The same of a command that reads manifests from its standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
         let mut child = Command::new(&self.program)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)

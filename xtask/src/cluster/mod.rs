@@ -8,6 +8,7 @@ mod dns;
 mod go;
 mod iptables;
 mod keda;
+mod knative;
 mod kubectl;
 mod machine;
 mod node;
@@ -99,6 +100,11 @@ pub(crate) enum Action {
         #[arg(long)]
         adapter: bool,
     },
+    /// Knative Serving itself, for tests and measurements inside it.
+    Knative {
+        #[command(subcommand)]
+        action: knative::Action,
+    },
     /// Builds and installs what a cluster needs, and starts nothing.
     Build {
         /// Only for etcd and kube-apiserver.
@@ -183,6 +189,7 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             Ok(())
         }
         Action::Keda { adapter } => keda::run(adapter),
+        Action::Knative { action } => knative::run(&action),
         Action::Build { api_only } => {
             let mode = if api_only { Mode::ApiOnly } else { possible() };
             Programs::prepare(mode).map(drop)
@@ -363,7 +370,7 @@ fn status(state: &State) -> anyhow::Result<()> {
         let log = state.text(&format!("logs/{}.log", daemon.name));
         println!("{:<24} {health:<6} {:>8}  {log}", daemon.name, daemon.pid);
     }
-    let kubectl = Kubectl::new(state.path("bin/kubectl"), state.path("kubeconfig"));
+    let kubectl = Kubectl::of(state);
     print!("{}", kubectl.run(&["get", "nodes"])?);
     println!("kubeconfig {}", state.text("kubeconfig"));
     Ok(())

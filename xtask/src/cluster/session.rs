@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use super::programs::{self, Programs};
 use super::state::{self, State};
-use super::{KUBECONFIG, Mode, keda, node};
+use super::{KUBECONFIG, Mode, keda, knative, node};
 use crate::skipped::Report;
 use crate::{apt, cargo, image};
 
@@ -20,6 +20,7 @@ const IMAGE_TAG: &str = "test";
 pub(crate) struct Preparation {
     cluster: Source,
     keda: Option<JoinHandle<anyhow::Result<PathBuf>>>,
+    knative: Option<JoinHandle<anyhow::Result<PathBuf>>>,
 }
 
 #[derive(Debug)]
@@ -31,13 +32,16 @@ enum Source {
 }
 
 impl Preparation {
-    /// Looks for a cluster, and begins to build one when there is none; KEDA after it.
+    /// Looks for a cluster, and begins to build one when there is none; KEDA and Knative after it.
     pub(crate) fn begin() -> Self {
         let cluster = Source::find();
-        // Its tests need a node. The lock of the cache lets one build work at a time.
+        // Their tests need a node. The lock of the cache lets one build work at a time.
         let has_node = !matches!(cluster, Source::Building(Mode::ApiOnly, _));
-        let keda = has_node.then(|| std::thread::spawn(keda::operator));
-        Self { cluster, keda }
+        Self {
+            cluster,
+            keda: has_node.then(|| std::thread::spawn(keda::operator)),
+            knative: has_node.then(|| std::thread::spawn(knative::build)),
+        }
     }
 
     /// Brings the cluster up. What cannot be had here is entered into the report of skips.
@@ -47,6 +51,11 @@ impl Preparation {
         match self.keda.map(joined) {
             Some(Ok(operator)) => session.variables.push((keda::OPERATOR, operator.into())),
             Some(Err(error)) => report.add("KEDA's operator", &in_short(&error))?,
+            None => {}
+        }
+        match self.knative.map(joined) {
+            Some(Ok(programs)) => session.variables.push((knative::PROGRAMS, programs.into())),
+            Some(Err(error)) => report.add("Knative Serving", &in_short(&error))?,
             None => {}
         }
         Ok(session)
