@@ -66,6 +66,7 @@ fn trigger(index: usize) -> Trigger {
             index,
             kind: "kafka".to_owned(),
             metadata: [("topic".to_owned(), format!("t{index}"))].into(),
+            from_environment: Default::default(),
             auth: Default::default(),
         }),
         name: None,

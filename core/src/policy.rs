@@ -1,10 +1,11 @@
 //! How many replicas a function should have: groups of triggers, each from one object, joined.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::ObjectRef;
 use crate::path::RequestPath;
@@ -234,7 +235,7 @@ pub struct HttpTargets {
 }
 
 /// A source's type and parameters, as strings, the way KEDA has them.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct TriggerSpec {
     /// The object that has the trigger.
     pub object: ObjectRef,
@@ -244,10 +245,22 @@ pub struct TriggerSpec {
     pub kind: String,
     /// `metadata`, `*FromEnv` already resolved under the bare name.
     pub metadata: BTreeMap<String, String>,
+    /// Names in `metadata` whose values came from the environment of the function: that of a
+    /// container is filled from Secrets, so these values are never shown.
+    #[serde(default)]
+    pub from_environment: BTreeSet<String>,
     /// What a TriggerAuthentication gave: secrets, never shown.
-    #[serde(skip_serializing)]
     #[serde(default)]
     pub auth: BTreeMap<String, Secret>,
+}
+
+impl TriggerSpec {
+    /// The metadata that may be shown.
+    fn shown(&self) -> BTreeMap<&str, &str> {
+        let entries = self.metadata.iter();
+        let shown = entries.filter(|(name, _)| !self.from_environment.contains(*name));
+        shown.map(|(k, v)| (k.as_str(), v.as_str())).collect()
+    }
 }
 
 impl fmt::Debug for TriggerSpec {
@@ -256,9 +269,23 @@ impl fmt::Debug for TriggerSpec {
             .field("object", &self.object)
             .field("index", &self.index)
             .field("kind", &self.kind)
-            .field("metadata", &self.metadata)
+            .field("metadata", &self.shown())
+            .field("from_environment", &self.from_environment)
             .field("auth", &self.auth.keys())
             .finish()
+    }
+}
+
+/// Without secrets: what is read back has fewer parameters.
+impl Serialize for TriggerSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("TriggerSpec", 5)?;
+        fields.serialize_field("object", &self.object)?;
+        fields.serialize_field("index", &self.index)?;
+        fields.serialize_field("kind", &self.kind)?;
+        fields.serialize_field("metadata", &self.shown())?;
+        fields.serialize_field("from_environment", &self.from_environment)?;
+        fields.end()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads a trigger's parameters: typed, trimmed, and with every problem named at once.
 //!
 //! KEDA's rules: a value comes from `metadata` or from the authentication, is trimmed, and an empty one
-//! counts as absent. Values that came from the authentication are never repeated in a message.
+//! counts as absent. Values that came from the authentication or the environment are never repeated in
+//! a message.
 
 use std::collections::BTreeSet;
 
@@ -19,11 +20,11 @@ pub(crate) enum Place {
     Either,
 }
 
-/// A value and whether it may be shown.
+/// A value, and what is said instead of it where it may be a secret.
 #[derive(Clone, Copy)]
 struct Found<'a> {
     value: &'a str,
-    is_secret: bool,
+    stand_in: Option<&'static str>,
 }
 
 /// The parameters of one trigger, and what was wrong with those read so far.
@@ -172,25 +173,22 @@ impl<'a> Parameters<'a> {
                 format!("{name} is given both in metadata and in the authentication"),
             );
         }
+        let is_variable = self.spec.from_environment.contains(name);
         match (metadata, auth) {
             (Some(value), _) => Some(Found {
                 value,
-                is_secret: false,
+                stand_in: is_variable.then_some("of the environment"),
             }),
             (None, Some(value)) => Some(Found {
                 value,
-                is_secret: true,
+                stand_in: Some("of the authentication"),
             }),
             (None, None) => None,
         }
     }
 
     fn wrong(&mut self, name: &'static str, found: Found<'_>, allowed: &str) {
-        let value = if found.is_secret {
-            "of the authentication"
-        } else {
-            found.value
-        };
+        let value = found.stand_in.unwrap_or(found.value);
         self.problem(
             name,
             format!("{name}: {value:?} is not allowed, expected {allowed}"),

@@ -125,6 +125,7 @@ mod tests {
             index: 0,
             kind: kind.to_owned(),
             metadata: BTreeMap::new(),
+            from_environment: std::collections::BTreeSet::new(),
             auth: BTreeMap::new(),
         }
     }

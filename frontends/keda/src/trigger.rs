@@ -1,7 +1,7 @@
 //! One entry of `triggers`.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zeron_core::ObjectRef;
 use zeron_core::policy::{HttpTargets, MetricType, Secret, Trigger, TriggerSource, TriggerSpec};
@@ -159,7 +159,10 @@ impl TriggerDraft {
         owner: &Owner<'_>,
         bindings: &Bindings<'_>,
     ) -> TriggerSpec {
-        let mut metadata = self.resolved_metadata(missing, owner.target, bindings);
+        let Resolved {
+            mut metadata,
+            from_environment,
+        } = self.resolved_metadata(missing, owner.target, bindings);
         let auth = self.parameters(missing, owner.object, owner.target, bindings);
         if self.is_resource() {
             let function = owner.target.function(&owner.object.namespace);
@@ -181,6 +184,7 @@ impl TriggerDraft {
             index: self.index,
             kind: self.kind.clone(),
             metadata,
+            from_environment,
             auth,
         }
     }
@@ -226,15 +230,15 @@ impl TriggerDraft {
         missing: &Missing<'_>,
         target: &ScaleTarget,
         bindings: &Bindings<'_>,
-    ) -> BTreeMap<String, String> {
+    ) -> Resolved {
         let variable = |name: &str| bindings.variable(target.container.as_deref(), name);
-        let mut resolved = BTreeMap::new();
+        let mut resolved = Resolved::default();
         for (key, value) in &self.metadata {
             match key.strip_suffix("FromEnv").filter(|bare| !bare.is_empty()) {
-                None => {
-                    let value = self.old_form(key, value, variable).unwrap_or(value);
-                    resolved.insert(key.clone(), value.to_owned());
-                }
+                None => match self.old_form(key, value, variable) {
+                    Some(found) => resolved.insert_secret(key.clone(), found),
+                    None => resolved.insert(key.clone(), value),
+                },
                 Some(bare) => match variable(value) {
                     Some(found) => {
                         // External scalers are given the key as it is written.
@@ -244,7 +248,7 @@ impl TriggerDraft {
                         } else {
                             bare.to_owned()
                         };
-                        resolved.insert(key, found.to_owned());
+                        resolved.insert_secret(key, found);
                     }
                     None => {
                         let path = format!("{}.metadata.{key}", self.path);
@@ -301,6 +305,25 @@ impl TriggerDraft {
         found.parameters(variable, |name| {
             missing.report(&path, missing_variable(name, target));
         })
+    }
+}
+
+/// Metadata with the variables that it names filled in.
+#[derive(Default)]
+struct Resolved {
+    metadata: BTreeMap<String, String>,
+    from_environment: BTreeSet<String>,
+}
+
+impl Resolved {
+    fn insert(&mut self, key: String, value: &str) {
+        self.metadata.insert(key, value.to_owned());
+    }
+
+    /// A value of a variable, which may come from a Secret.
+    fn insert_secret(&mut self, key: String, value: &str) {
+        self.from_environment.insert(key.clone());
+        self.metadata.insert(key, value.to_owned());
     }
 }
 

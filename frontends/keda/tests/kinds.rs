@@ -433,6 +433,7 @@ fn parameters_come_from_secrets_config_maps_and_variables() {
         [("password", "hunter2"), ("sasl", "o"), ("username", "me")]
     );
     assert_eq!(spec.metadata["bootstrapServers"], "b:9092");
+    assert!(spec.from_environment.contains("bootstrapServers"));
     let own: Vec<&String> = set
         .problems
         .iter()

@@ -19,6 +19,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
+        from_environment: BTreeSet::new(),
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
@@ -104,6 +105,27 @@ fn value_from_the_authentication_is_never_shown() {
     let problems = parameters.finish();
     assert!(problems[0].message.contains("none, plaintext"));
     assert!(!problems[0].message.contains("hunter2"));
+}
+
+#[test]
+fn value_from_the_environment_is_never_shown() {
+    let mut spec = spec(&[("lagThreshold", "hunter2"), ("sasl", "hunter2")], &[]);
+    let names = ["lagThreshold", "sasl", "partitions", "flag"];
+    for name in names {
+        spec.metadata.insert(name.to_owned(), "hunter2".to_owned());
+        spec.from_environment.insert(name.to_owned());
+    }
+    let mut parameters = Parameters::new(&spec);
+    parameters.integer("lagThreshold", 1, 10);
+    parameters.choice("sasl", Place::Either, &[("none", 0)], 0);
+    parameters.integers("partitions");
+    parameters.flag("flag");
+    let problems = parameters.finish();
+    assert_eq!(problems.len(), names.len());
+    for problem in problems {
+        assert!(problem.message.contains("\"of the environment\""));
+        assert!(!problem.message.contains("hunter2"));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Triggers to evaluate, and the other side: topics, records and commits in a broker.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,7 @@ pub(crate) fn kafka(address: &str, group: &str, parameters: &[(&str, &str)]) -> 
         metadata: metadata
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
+        from_environment: BTreeSet::new(),
         auth: BTreeMap::new(),
     }
 }

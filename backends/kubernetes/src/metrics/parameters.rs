@@ -72,7 +72,16 @@ impl Parameters {
         };
         let target: f64 = target
             .filter(|target: &f64| target.is_finite() && *target > 0.0)
-            .ok_or_else(|| problem("value", &format!("{value:?} is no amount above zero")))?;
+            .ok_or_else(|| {
+                // Of a variable, which may come from a Secret, the name is enough.
+                let is_shown = !trigger.from_environment.contains("value");
+                let value = if is_shown {
+                    value
+                } else {
+                    "of the environment"
+                };
+                problem("value", &format!("{value:?} is no amount above zero"))
+            })?;
         let function = get(FUNCTION).and_then(function_id);
         Ok(Self {
             function: function.ok_or_else(|| problem(FUNCTION, "names no function"))?,
@@ -124,6 +133,7 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .chain([(FUNCTION.to_owned(), "ns/Deployment/a".to_owned())])
                 .collect(),
+            from_environment: std::collections::BTreeSet::new(),
             auth: std::collections::BTreeMap::new(),
         };
         Parameters::read(&trigger).map_err(|problem| problem.message)

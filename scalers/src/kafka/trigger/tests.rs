@@ -22,6 +22,7 @@ fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> Trigger
             .chain(metadata)
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
+        from_environment: Default::default(),
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
