@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use zeron_core::Timestamp;
 use zeron_core::policy::{Aggregation, KnativeMetric};
+use zeron_core::{Sample, Timestamp};
 
 use crate::window::Window;
 
@@ -18,6 +18,17 @@ pub struct LoadSample {
     pub requests: f64,
     /// The part of `requests` that another reporter counts too.
     pub proxied_requests: f64,
+}
+
+impl From<&Sample> for LoadSample {
+    fn from(sample: &Sample) -> Self {
+        Self {
+            concurrency: sample.average_concurrency,
+            proxied_concurrency: sample.average_proxied_concurrency,
+            requests: sample.request_count,
+            proxied_requests: sample.proxied_request_count,
+        }
+    }
 }
 
 impl LoadSample {

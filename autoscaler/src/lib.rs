@@ -2,7 +2,7 @@
 //!
 //! Modules in the order in which data meets them: [`window`]s and the [`collector`] take in load;
 //! [`kpa`], [`behavior`], [`metric`] and [`formula`] make a count of each input; [`decide()`] joins
-//! them; the [`engine`] acts on it.
+//! them; the [`engine`] acts on it. Where nobody tells the load by itself, [`scrape`] asks for it.
 
 pub mod behavior;
 pub mod collector;
@@ -19,6 +19,7 @@ mod kpa_zero;
 pub mod metric;
 pub mod observation;
 mod raise;
+pub mod scrape;
 mod serverless;
 pub mod simulate;
 mod sliding;
@@ -30,5 +31,6 @@ pub mod window;
 pub use decide::decide;
 pub use engine::{Clock, Engine, EngineConfig, EngineHandle, Found, MonotonicClock};
 pub use observation::{Load, Observation};
+pub use scrape::{Scraper, ScraperHandle};
 pub use simulate::{SimulationConfig, SimulationReport, simulate};
 pub use state::{DecisionState, Start, TriggerKey};

@@ -21,13 +21,8 @@ impl Task {
                 // Another autoscaler's, as a rule, on its way to its owner.
                 continue;
             };
-            let load = LoadSample {
-                concurrency: sample.average_concurrency,
-                proxied_concurrency: sample.average_proxied_concurrency,
-                requests: sample.request_count,
-                proxied_requests: sample.proxied_request_count,
-            };
-            entry.state.observe_load(taken_at(sample.at, now), &load);
+            let at = taken_at(sample.at, now);
+            entry.state.observe_load(at, &LoadSample::from(sample));
             if entry.state.is_poked() {
                 self.decide(&sample.function, Cause::Grid);
             }

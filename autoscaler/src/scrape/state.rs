@@ -1,0 +1,186 @@
+//! Which functions are scraped, and who of them can be asked.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use zeron_core::{EndpointSnapshot, FunctionId};
+
+use super::{MeshCompatibility, ScrapeOutcome, ScrapeTarget};
+
+/// Parts of a second: functions that are scraped together are not scraped in one moment.
+pub(super) const SLOTS: usize = 10;
+
+/// A replica that can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Replica {
+    address: IpAddr,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Target {
+    spec: ScrapeTarget,
+    /// An answer is on its way.
+    is_asked: bool,
+    /// Its replicas cannot be addressed, but its Service can.
+    is_meshed: bool,
+    outcome: ScrapeOutcome,
+}
+
+/// What is to be asked for one function.
+#[derive(Clone, Debug)]
+pub(super) struct Errand {
+    pub(super) function: FunctionId,
+    pub(super) old: Vec<IpAddr>,
+    pub(super) young: Vec<IpAddr>,
+    pub(super) service: Arc<str>,
+    pub(super) mode: MeshCompatibility,
+    pub(super) is_meshed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    mode: MeshCompatibility,
+    targets: HashMap<FunctionId, Target>,
+    /// Of every function that a back end published.
+    replicas: HashMap<FunctionId, Vec<Replica>>,
+    /// Functions with somebody to ask, by the part of the second in which they are asked.
+    busy: [BTreeSet<FunctionId>; SLOTS],
+}
+
+impl State {
+    pub(super) fn new(mode: MeshCompatibility) -> Self {
+        Self {
+            mode,
+            targets: HashMap::new(),
+            replicas: HashMap::new(),
+            busy: Default::default(),
+        }
+    }
+
+    pub(super) fn watch(&mut self, function: &FunctionId, spec: ScrapeTarget) {
+        match self.targets.get_mut(function) {
+            Some(target) => target.spec = spec,
+            None => {
+                let target = Target {
+                    spec,
+                    is_asked: false,
+                    is_meshed: false,
+                    outcome: ScrapeOutcome::default(),
+                };
+                self.targets.insert(function.clone(), target);
+            }
+        }
+        self.place(function);
+    }
+
+    pub(super) fn forget(&mut self, function: &FunctionId) {
+        self.targets.remove(function);
+        self.place(function);
+    }
+
+    pub(super) fn set_mode(&mut self, mode: MeshCompatibility) {
+        if self.mode != mode {
+            self.mode = mode;
+            self.targets
+                .values_mut()
+                .for_each(|it| it.is_meshed = false);
+        }
+    }
+
+    pub(super) fn outcome(&self, function: &FunctionId) -> Option<ScrapeOutcome> {
+        Some(self.targets.get(function)?.outcome.clone())
+    }
+
+    pub(super) fn publish(&mut self, function: &FunctionId, snapshot: Option<&EndpointSnapshot>) {
+        let now = Instant::now();
+        let before = self.replicas.remove(function).unwrap_or_default();
+        let endpoints = snapshot.map(|it| it.endpoints.as_slice());
+        let ready = endpoints.unwrap_or_default().iter();
+        let ready = ready.filter(|it| it.is_ready && !it.is_draining);
+        let replicas: Vec<Replica> = ready
+            .filter_map(|it| it.address)
+            .map(|address| {
+                let address = address.ip();
+                let known = before.iter().find(|it| it.address == address);
+                let since = known.map_or(now, |it| it.since);
+                Replica { address, since }
+            })
+            .collect();
+        if !replicas.is_empty() {
+            self.replicas.insert(function.clone(), replicas);
+        }
+        self.place(function);
+    }
+
+    /// Whether there is anybody to ask.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.iter().any(|slot| !slot.is_empty())
+    }
+
+    /// Whom to ask in this part of the second; at most so many. Who still answers is not asked.
+    pub(super) fn due(&mut self, slot: usize, most: usize) -> Vec<Errand> {
+        let now = Instant::now();
+        let mut errands = Vec::new();
+        for function in &self.busy[slot % SLOTS] {
+            let target = self.targets.get_mut(function);
+            let replicas = self.replicas.get(function);
+            let (Some(target), Some(replicas)) = (target, replicas) else {
+                continue;
+            };
+            if target.is_asked || errands.len() >= most {
+                continue;
+            }
+            target.is_asked = true;
+            let window = target.spec.stable_window;
+            let is_old = |it: &&Replica| now.saturating_duration_since(it.since) >= window;
+            let (old, young): (Vec<&Replica>, Vec<&Replica>) = replicas.iter().partition(is_old);
+            errands.push(Errand {
+                function: function.clone(),
+                old: old.iter().map(|it| it.address).collect(),
+                young: young.iter().map(|it| it.address).collect(),
+                service: Arc::clone(&target.spec.service),
+                mode: self.mode,
+                is_meshed: target.is_meshed,
+            });
+        }
+        errands
+    }
+
+    /// An answer came; true when the outcome is another one than before.
+    pub(super) fn answered(
+        &mut self,
+        function: &FunctionId,
+        outcome: ScrapeOutcome,
+        is_meshed: bool,
+    ) -> bool {
+        let Some(target) = self.targets.get_mut(function) else {
+            return false;
+        };
+        target.is_asked = false;
+        target.is_meshed |= is_meshed;
+        let is_changed = target.outcome != outcome;
+        target.outcome = outcome;
+        is_changed
+    }
+
+    fn place(&mut self, function: &FunctionId) {
+        let is_busy = self.targets.contains_key(function) && self.replicas.contains_key(function);
+        let slot = &mut self.busy[slot(function)];
+        if is_busy {
+            slot.insert(function.clone());
+        } else {
+            slot.remove(function);
+        }
+    }
+}
+
+fn slot(function: &FunctionId) -> usize {
+    let mut hasher = DefaultHasher::new();
+    function.hash(&mut hasher);
+    let slots = u64::try_from(SLOTS).unwrap_or(1);
+    usize::try_from(hasher.finish() % slots).unwrap_or(0)
+}
