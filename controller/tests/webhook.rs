@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use support::{Place, deployment, in_cluster, scaled_object, skip};
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use zeron_controller::webhook::{self, WebhookOptions};
 
@@ -48,11 +49,18 @@ async fn the_api_server_refuses_what_the_rules_refuse_and_passes_warnings_on() {
             ..WebhookOptions::new(address, &place.namespace)
         };
         let end = CancellationToken::new();
-        let running = tokio::spawn(webhook::run(place.client.clone(), options, end.clone()));
+        let (shown, is_shown) = oneshot::channel();
+        let is_serving = move || shown.send(()).unwrap();
+        let running = webhook::run(place.client.clone(), options, is_serving, end.clone());
+        let running = tokio::spawn(running);
+        is_shown.await.unwrap();
+        let path = format!("{CONFIGURATIONS}/{}", place.namespace);
+        let named = place.get(&path).await.unwrap();
+        let authority = &named["webhooks"][0]["clientConfig"]["caBundle"];
+        assert!(authority.is_string(), "serving, and nobody could trust it");
         let outcome = tokio::spawn(rules(place.clone())).await;
         end.cancel();
         running.await.unwrap().unwrap();
-        let path = format!("{CONFIGURATIONS}/{}", place.namespace);
         place
             .send(Method::DELETE, &path, "json", &json!({}))
             .await

@@ -18,7 +18,7 @@ pub(super) async fn check(reader: &Reader, namespace: Option<&str>) -> Vec<Findi
         Err(error) => findings.push(Finding::unread(AREA, "Deployments", &error)),
     }
     match reader.list(LEASES).await {
-        Ok(leases) => findings.extend(lease(&leases)),
+        Ok(leases) => findings.extend(held(&leases)),
         Err(error) => findings.push(Finding::unread(AREA, "leases", &error)),
     }
     let of = |group: &str, plural: &str| match namespace {
@@ -77,14 +77,15 @@ pub(super) fn operators(deployments: &[Value]) -> Vec<Finding> {
     findings
 }
 
-fn lease(leases: &[Value]) -> Option<Finding> {
-    let lease = leases
+/// Each KEDA has one, in its own namespace.
+fn held(leases: &[Value]) -> impl Iterator<Item = Finding> {
+    let of_keda = leases
         .iter()
-        .find(|l| text(l, "/metadata/name") == "operator.keda.sh")?;
-    let holder = text(lease, "/spec/holderIdentity");
-    (!holder.is_empty()).then(|| {
+        .filter(|l| text(l, "/metadata/name") == "operator.keda.sh");
+    of_keda.filter_map(|lease| {
+        let holder = text(lease, "/spec/holderIdentity");
         let message = format!("KEDA's lease is held by {holder}");
-        Finding::new(Level::Note, AREA, named(lease), message)
+        (!holder.is_empty()).then(|| Finding::new(Level::Note, AREA, named(lease), message))
     })
 }
 

@@ -29,6 +29,9 @@ pub(crate) struct ClusterArgs {
     /// them unless a live KEDA is seen
     #[arg(long, value_enum, default_value = "auto", value_name = "WHICH")]
     pub(crate) manage: Manage,
+    /// Only the KEDA of this namespace is looked for [default: those of all namespaces]
+    #[arg(long, value_name = "NAMESPACE", env = "ZERON_KEDA_NAMESPACE")]
+    pub(crate) keda_namespace: Option<String>,
     /// Where ClusterTriggerAuthentications find their Secrets and ConfigMaps
     #[arg(
         long,

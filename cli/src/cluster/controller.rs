@@ -28,6 +28,8 @@ use super::start;
 use crate::admin::HealthServer;
 use crate::signals::Signals;
 
+/// What a controller with webhooks waits for before it is ready.
+const WEBHOOKS: &str = "the webhooks' certificate";
 /// The Lease of the controller that works.
 const LEASE: &str = "zeron-controller";
 /// The activators' ports, as our manifests have them.
@@ -47,7 +49,11 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     let mut metrics = Registry::default();
     counters.register(&mut metrics);
     let stopped = CancellationToken::new();
-    let gate = Gate::new(&[]);
+    // The API server asks nobody who is not ready: objects would go by unchecked.
+    let gate = match args.webhook_listen {
+        Some(_) => Gate::new(&[WEBHOOKS]),
+        None => Gate::new(&[]),
+    };
     let probes = tokio::spawn(health.run(
         Arc::new(gate.clone()),
         Arc::new(metrics),
@@ -68,7 +74,9 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     );
     let webhook = args.webhook_listen.map(|listen| {
         let options = WebhookOptions::new(listen, &args.cluster.pod_namespace);
-        webhook::run(client.clone(), options, stopped.clone())
+        let gate = gate.clone();
+        let is_serving = move || gate.done(WEBHOOKS);
+        webhook::run(client.clone(), options, is_serving, stopped.clone())
     });
     let work = Work {
         args,

@@ -57,10 +57,12 @@ pub(super) fn follow(args: &ClusterArgs, scalers: Arc<dyn ScalerRegistry>) -> Fo
             Manage::All => projection::Manage::All,
             Manage::Labelled => projection::Manage::Labelled,
         },
+        sees_all_namespaces: args.watch_namespace.is_empty(),
         ..ProjectionOptions::new(scalers)
     };
     FollowOptions {
         namespaces: args.watch_namespace.clone(),
+        keda_namespace: args.keda_namespace.clone().filter(|name| !name.is_empty()),
         ..FollowOptions::new(projection)
     }
 }

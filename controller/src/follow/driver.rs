@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::lease::{KedaLease, Record};
+use super::lease::{KedaLeases, Record};
 use super::resource::{Resource, resources};
 use super::{DeclaredSink, FollowOptions, custom, lease, references, watch};
 use crate::projection::{Changes, ObjectKey, ObjectKind, Projection};
@@ -65,8 +65,8 @@ pub(super) enum Message {
     Denied(ObjectKey, String),
     /// All references that were wanted were read.
     Fetched,
-    /// KEDA's lease.
-    Lease(Option<Record>),
+    /// KEDA's lease in a namespace; `None`: nobody holds it.
+    Lease(String, Option<Record>),
     /// Whether there is a lease is known.
     LeaseListed,
     /// A kind that objects want to scale.
@@ -83,7 +83,7 @@ pub(super) struct Driver {
     projection: Arc<Mutex<Projection>>,
     sink: Arc<dyn DeclaredSink>,
     synced: signal::Sender<bool>,
-    lease: KedaLease,
+    leases: KedaLeases,
     /// Lists for which the start waits.
     awaited: HashSet<List>,
     is_lease_listed: bool,
@@ -106,7 +106,7 @@ impl Driver {
             projection,
             sink,
             synced,
-            lease: KedaLease::default(),
+            leases: KedaLeases::default(),
             awaited: HashSet::new(),
             is_lease_listed: false,
             wanted: signal::channel(BTreeSet::new()).0,
@@ -133,7 +133,7 @@ impl Driver {
     async fn drive(&mut self, inbox: &mut mpsc::Receiver<Message>) {
         self.start(inbox).await;
         loop {
-            let expiry = self.lease.expiry(std::time::Instant::now());
+            let expiry = self.leases.expiry(std::time::Instant::now());
             let expiry = expiry.map(Instant::from_std);
             tokio::select! {
                 message = inbox.recv() => match message {
@@ -161,7 +161,7 @@ impl Driver {
             };
             self.take(message);
         }
-        self.update_lease();
+        self.update_keda();
         let listed = began.elapsed();
         let mut changes = self.projection.lock().take_changes();
         if self.want() {
@@ -243,22 +243,22 @@ impl Driver {
                 projection.deny(&key.namespace, &key.name, &hint);
             }
             Message::Fetched => {}
-            Message::Lease(record) => {
+            Message::Lease(namespace, record) => {
                 let (now, wall) = (std::time::Instant::now(), jiff::Timestamp::now());
-                self.lease.observe(record, now, wall);
+                self.leases.observe(&namespace, record, now, wall);
             }
             Message::LeaseListed => self.is_lease_listed = true,
             Message::Found(resource) => self.follow(&resource, false),
         }
     }
 
-    fn update_lease(&mut self) {
-        let is_alive = self.lease.is_alive(std::time::Instant::now());
-        self.projection.lock().set_keda_alive(is_alive);
+    fn update_keda(&mut self) {
+        let life = self.leases.life(std::time::Instant::now());
+        self.projection.lock().set_keda(life);
     }
 
     fn hand_out(&mut self) {
-        self.update_lease();
+        self.update_keda();
         let changes: Changes = self.projection.lock().take_changes();
         self.want();
         if !changes.is_empty() {

@@ -3,12 +3,12 @@
 mod custom;
 mod driver;
 mod lease;
-mod raw;
+pub(crate) mod raw;
 mod references;
 mod resource;
 #[cfg(test)]
 mod tests;
-mod watch;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub struct FollowOptions {
     pub projection: ProjectionOptions,
     /// Only these namespaces; empty: all.
     pub namespaces: Vec<String>,
+    /// Only the lease of the KEDA in this namespace says whether KEDA lives; `None`: any that is seen.
+    pub keda_namespace: Option<String>,
     /// Whether TriggerAuthentications, Secrets and ScaledJobs are read: a data plane has no use for
     /// them.
     pub reads_credentials: bool,
@@ -51,6 +53,7 @@ impl FollowOptions {
         Self {
             projection,
             namespaces: Vec::new(),
+            keda_namespace: None,
             reads_credentials: true,
             refresh: Duration::from_secs(45),
             retry_missing: Duration::from_secs(10),

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::custom::paths_of;
-use super::lease::{KedaLease, Record};
+use super::lease::{KedaLeases, Record};
 use super::raw::Raw;
+use super::watch::{Absences, Failure};
+use crate::projection::KedaLife;
 
 fn lease(holder: &str, renewed: &str) -> Option<Record> {
     Record::read(&json!({
@@ -21,36 +23,85 @@ fn wall() -> jiff::Timestamp {
 
 #[test]
 fn a_lease_that_is_renewed_is_alive_whatever_its_clock_says() {
-    let (mut keda, start) = (KedaLease::default(), Instant::now());
-    keda.observe(lease("a", "2020-01-01T00:00:00.000000Z"), start, wall());
-    assert!(!keda.is_alive(start), "an old one says nothing");
+    let (mut keda, start) = (KedaLeases::default(), Instant::now());
+    let old = lease("a", "2020-01-01T00:00:00.000000Z");
+    keda.observe("keda", old, start, wall());
+    assert_eq!(keda.life(start), KedaLife::Gone, "an old one says nothing");
     let later = start + Duration::from_secs(2);
-    keda.observe(lease("a", "2020-01-01T00:00:02.000000Z"), later, wall());
-    assert!(keda.is_alive(later));
-    assert!(keda.is_alive(later + Duration::from_secs(19)));
-    assert!(!keda.is_alive(later + Duration::from_secs(20)));
-    assert_eq!(keda.expiry(later + Duration::from_secs(20)), None);
+    let renewed = lease("a", "2020-01-01T00:00:02.000000Z");
+    keda.observe("keda", renewed, later, wall());
+    assert_eq!(keda.life(later), KedaLife::Alive);
+    assert_eq!(keda.life(later + Duration::from_secs(19)), KedaLife::Alive);
+    let end = later + Duration::from_secs(20);
+    assert_eq!(keda.expiry(later), Some(end));
+    assert_eq!(keda.life(end), KedaLife::Gone);
+    assert_eq!(keda.expiry(end), None);
 }
 
 #[test]
 fn a_lease_of_just_now_is_alive_at_first_sight() {
-    let (mut keda, start) = (KedaLease::default(), Instant::now());
-    keda.observe(lease("a", "2026-01-04T23:59:55.000000Z"), start, wall());
-    assert!(keda.is_alive(start));
-    let same = start + Duration::from_secs(18);
-    keda.observe(lease("a", "2026-01-04T23:59:55.000000Z"), same, wall());
-    assert!(
-        !keda.is_alive(start + Duration::from_secs(21)),
+    let (mut keda, start) = (KedaLeases::default(), Instant::now());
+    let now = || lease("a", "2026-01-04T23:59:55.000000Z");
+    keda.observe("keda", now(), start, wall());
+    assert_eq!(keda.life(start), KedaLife::Alive);
+    keda.observe("keda", now(), start + Duration::from_secs(18), wall());
+    assert_eq!(
+        keda.life(start + Duration::from_secs(21)),
+        KedaLife::Gone,
         "listed again is not renewed"
     );
 }
 
 #[test]
-fn a_lease_that_is_released_or_gone_is_not_alive() {
-    let (mut keda, start) = (KedaLease::default(), Instant::now());
-    keda.observe(lease("a", "2026-01-05T00:00:00.000000Z"), start, wall());
-    keda.observe(lease("", "2026-01-05T00:00:01.000000Z"), start, wall());
-    assert!(!keda.is_alive(start));
+fn a_lease_that_is_released_or_gone_may_belong_to_a_keda_that_restarts() {
+    for released in [lease("", "2026-01-05T00:00:01.000000Z"), None] {
+        let (mut keda, start) = (KedaLeases::default(), Instant::now());
+        keda.observe("keda", lease("a", "2026-01-05T00:00:00Z"), start, wall());
+        let later = start + Duration::from_secs(10);
+        keda.observe("keda", released.clone(), later, wall());
+        assert_eq!(keda.life(later), KedaLife::LetGo);
+        keda.observe("keda", lease("b", "2020-01-05T00:00:00Z"), later, wall());
+        assert_eq!(keda.life(later), KedaLife::Alive, "the next one has it");
+        keda.observe("keda", released, later, wall());
+        let end = later + Duration::from_secs(20);
+        assert_eq!(keda.expiry(later), Some(end));
+        assert_eq!(keda.life(end), KedaLife::Gone);
+    }
+}
+
+#[test]
+fn a_lease_that_nobody_held_says_nothing() {
+    let (mut keda, start) = (KedaLeases::default(), Instant::now());
+    keda.observe("keda", None, start, wall());
+    assert_eq!(keda.life(start), KedaLife::Gone);
+    assert_eq!(keda.expiry(start), None);
+}
+
+#[test]
+fn leases_of_several_namespaces_are_told_apart_and_any_that_lives_counts() {
+    let (mut keda, start) = (KedaLeases::default(), Instant::now());
+    let held = || lease("a", "2026-01-05T00:00:00Z");
+    keda.observe("keda", held(), start, wall());
+    let later = start + Duration::from_secs(10);
+    keda.observe("other", held(), later, wall());
+    keda.observe("keda", None, later, wall());
+    assert_eq!(keda.life(later), KedaLife::Alive, "the other one lives");
+    let first = start + Duration::from_secs(20);
+    assert_eq!(keda.expiry(later), Some(first), "each runs out by itself");
+    assert_eq!(keda.life(first), KedaLife::Alive);
+    assert_eq!(keda.life(first + Duration::from_secs(10)), KedaLife::Gone);
+}
+
+#[test]
+fn a_kind_that_is_missing_once_or_may_not_be_read_keeps_its_objects() {
+    let mut absences = Absences::default();
+    assert!(absences.is_empty(Failure::Missing, false), "at the start");
+    assert!(Absences::default().is_empty(Failure::Forbidden, false));
+    let mut later = Absences::default();
+    assert!(!later.is_empty(Failure::Forbidden, true));
+    assert!(!later.is_empty(Failure::Missing, true));
+    assert!(!later.is_empty(Failure::Forbidden, true));
+    assert!(later.is_empty(Failure::Missing, true), "twice");
 }
 
 #[test]

@@ -22,7 +22,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Why a list or watch broke off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// There is no such kind.
     Missing,
     /// It may not be read.
@@ -50,12 +50,17 @@ async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<st
         resource,
         namespace,
         seen: HashSet::new(),
+        absences: Absences::default(),
     };
     let mut backoff = FIRST_BACKOFF;
     while let Some(event) = stream.next().await {
         match event {
             Ok(event) => {
-                backoff = FIRST_BACKOFF;
+                // That a list begins says nothing yet.
+                if !matches!(event, Event::Init) {
+                    backoff = FIRST_BACKOFF;
+                    listing.absences = Absences::default();
+                }
                 if let Some(message) = listing.message(event)
                     && context.events.send(message).await.is_err()
                 {
@@ -75,6 +80,22 @@ struct Listing<'r> {
     resource: &'r Resource,
     namespace: Option<Arc<str>>,
     seen: HashSet<ObjectKey>,
+    absences: Absences,
+}
+
+/// How often in a row there was no such kind.
+#[derive(Debug, Default)]
+pub(super) struct Absences(u32);
+
+impl Absences {
+    /// Whether a list that failed so means that there are no objects. At the start nobody waits for a
+    /// kind that is not there. Later one that may not be read says nothing of objects that were read
+    /// before, and an API server that is coming up may once say that there is no such kind.
+    pub(super) fn is_empty(&mut self, failure: Failure, is_listed: bool) -> bool {
+        let is_missing = failure == Failure::Missing;
+        self.0 = self.0.saturating_add(u32::from(is_missing));
+        !is_listed || is_missing && self.0 >= 2
+    }
 }
 
 impl Listing<'_> {
@@ -131,8 +152,7 @@ impl Listing<'_> {
                     namespace: self.namespace.clone(),
                     seen: HashSet::new(),
                 };
-                // A kind that may not be read says nothing of objects that were read before.
-                let is_told = failure == Failure::Missing || !context.is_listed();
+                let is_told = self.absences.is_empty(failure, context.is_listed());
                 if is_told && context.events.send(message).await.is_err() {
                     debug!(kind, "nobody follows any more");
                 }
@@ -148,7 +168,7 @@ impl Listing<'_> {
     }
 }
 
-pub(super) fn classify(error: &watcher::Error) -> Failure {
+pub(crate) fn classify(error: &watcher::Error) -> Failure {
     match error {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)

@@ -90,6 +90,10 @@ pub struct ObjectReport {
     pub warnings: Vec<String>,
     /// Secrets that it needs and that may not be read.
     pub denied: Vec<DeniedSecret>,
+    /// Of a ScaledObject: the replicas that its target had before it was scaled for the first time.
+    pub original_replicas: Option<u32>,
+    /// Of a TriggerAuthentication: the ScaledObjects and ScaledJobs with triggers that name it.
+    pub used_by: Vec<ObjectKey>,
 }
 
 /// Whether an object is in force.

@@ -32,6 +32,9 @@ pub(super) struct Entry {
     pub(super) is_adopted: bool,
     /// `status.lastActiveTime`.
     pub(super) last_active: Option<Timestamp>,
+    /// Of a ScaledObject: `status.originalReplicaCount`; before that is written, what its target had
+    /// when it was first compiled.
+    pub(super) original_replicas: Option<u32>,
     pub(super) facts: Facts,
     /// What it says, as JSON.
     pub(super) bytes: Box<[u8]>,
@@ -85,6 +88,9 @@ impl Entry {
             is_handing_back: given_back == Some(marks::HANDING_BACK),
             is_adopted: annotation(&object, marks::ADOPTED_FROM).is_some(),
             last_active: time(&object, &["status", "lastActiveTime"]),
+            original_replicas: at(&object, &["status", "originalReplicaCount"])
+                .and_then(Value::as_u64)
+                .and_then(|count| u32::try_from(count).ok()),
             facts: Facts::read(key, &object),
             bytes: trimmed(key, object).to_string().into_bytes().into(),
             status: status.into(),
@@ -95,6 +101,9 @@ impl Entry {
     /// Takes the place of an older version of the same object.
     pub(super) fn inherit(&mut self, older: Self) {
         let is_same = self.bytes == older.bytes && self.uid == older.uid;
+        if self.uid == older.uid {
+            self.original_replicas = self.original_replicas.or(older.original_replicas);
+        }
         self.quality = match older.quality {
             quality if is_same => quality,
             _ if self.uid != older.uid => Quality::Untested(None),

@@ -25,7 +25,9 @@ pub(super) enum Facts {
     Service(ServiceFacts),
     Autoscaler(AutoscalerFacts),
     Target(Box<TargetFacts>),
-    /// A ScaledJob, Secret or ConfigMap: nothing.
+    /// A ScaledJob, with the authentications that its triggers name.
+    Job(Vec<ObjectKey>),
+    /// A Secret or ConfigMap: nothing.
     None,
 }
 
@@ -114,7 +116,8 @@ impl Facts {
                 Self::Autoscaler(autoscaler(&key.namespace, object))
             }
             ObjectKind::Target(kind) => Self::Target(Box::new(target(key, kind, object))),
-            ObjectKind::ScaledJob | ObjectKind::ConfigMap | ObjectKind::Secret => Self::None,
+            ObjectKind::ScaledJob => Self::Job(authentications(&key.namespace, object)),
+            ObjectKind::ConfigMap | ObjectKind::Secret => Self::None,
         }
     }
 
@@ -125,7 +128,11 @@ impl Facts {
             Self::Http(facts) => facts.target.as_ref(),
             Self::Autoscaler(facts) => facts.target.as_ref(),
             Self::Target(facts) => Some(&facts.id),
-            Self::Route(_) | Self::Authentication(_) | Self::Service(_) | Self::None => None,
+            Self::Route(_)
+            | Self::Authentication(_)
+            | Self::Service(_)
+            | Self::Job(_)
+            | Self::None => None,
         }
     }
 
@@ -139,7 +146,23 @@ impl Facts {
             | Self::Service(_)
             | Self::Autoscaler(_)
             | Self::Target(_)
+            | Self::Job(_)
             | Self::None => (None, None),
+        }
+    }
+
+    /// The authentications that triggers of the object name.
+    pub(super) fn authentications(&self) -> &[ObjectKey] {
+        match self {
+            Self::Scaled(facts) => &facts.authentications,
+            Self::Job(authentications) => authentications,
+            Self::Http(_)
+            | Self::Route(_)
+            | Self::Authentication(_)
+            | Self::Service(_)
+            | Self::Autoscaler(_)
+            | Self::Target(_)
+            | Self::None => &[],
         }
     }
 }
@@ -166,12 +189,17 @@ fn scaled(namespace: &Arc<str>, object: &Value) -> ScaledFacts {
             }
         }
         facts.http.extend(http_object(namespace, trigger));
-        let reference = at(trigger, &["authenticationRef"]);
-        facts
-            .authentications
-            .extend(reference.and_then(|r| authentication_of(namespace, r)));
     }
+    facts.authentications = authentications(namespace, object);
     facts
+}
+
+fn authentications(namespace: &Arc<str>, object: &Value) -> Vec<ObjectKey> {
+    let triggers = items(object, &["spec", "triggers"]).iter();
+    let references = triggers.filter_map(|trigger| at(trigger, &["authenticationRef"]));
+    references
+        .filter_map(|reference| authentication_of(namespace, reference))
+        .collect()
 }
 
 fn http_object(namespace: &Arc<str>, trigger: &Value) -> Option<ObjectKey> {

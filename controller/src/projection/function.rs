@@ -9,7 +9,6 @@ use zeron_catalog::{Component, PodPort};
 use zeron_core::policy::Writer;
 use zeron_core::{Function, FunctionId, Route};
 
-use super::Projection;
 use super::changes::{Changes, Conflict, Declared, DeniedSecret, Outcome};
 use super::compile::{Compiled, Verdict, compile};
 use super::facts::Facts;
@@ -18,6 +17,7 @@ use super::key::{ObjectKey, ObjectKind};
 use super::members::{Gathered, Members};
 use super::report::Finding;
 use super::snapshot::{is_wake_allowed, wake_count};
+use super::{KedaLife, Projection};
 
 /// A function that is declared.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ impl Projection {
             self.reports.find(&key, Finding::plain(outcome, Some(id)));
         }
         let namespace = self.options.cluster_namespace.clone();
+        self.note_original(&holder, &members);
         let gathered = Gathered::gather(&self.index, id, &members, &namespace);
         let denied = self.denied_among(&gathered.wanted);
         let scalers = Arc::clone(&self.options.scalers);
@@ -146,6 +147,20 @@ impl Projection {
         outranked
     }
 
+    /// Remembers what the target has before anything scales it for these objects.
+    fn note_original(&mut self, holder: &ObjectKey, members: &Members) {
+        let Some(Facts::Target(target)) = self.index.facts(holder) else {
+            return;
+        };
+        let replicas = target.replicas;
+        for key in &members.ours {
+            let entry = self.index.objects.get_mut(key);
+            if let Some(entry) = entry.filter(|_| key.kind == ObjectKind::ScaledObject) {
+                entry.original_replicas = entry.original_replicas.or(replicas);
+            }
+        }
+    }
+
     fn denied_among(&self, wanted: &BTreeSet<ObjectKey>) -> Vec<DeniedSecret> {
         let denied = |key: &ObjectKey| {
             Some(DeniedSecret {
@@ -160,11 +175,7 @@ impl Projection {
     /// Remembers which versions can be used, for when newer ones cannot.
     fn judge(&mut self, members: &Members, compiled: &Compiled) {
         for (key, verdict) in &compiled.verdicts {
-            let is_reference = matches!(
-                key.kind,
-                ObjectKind::TriggerAuthentication | ObjectKind::ClusterTriggerAuthentication
-            );
-            if !is_reference && !members.ours.contains(key) {
+            if !key.kind.is_authentication() && !members.ours.contains(key) {
                 continue;
             }
             if let Some(entry) = self.index.objects.get_mut(key) {
@@ -207,9 +218,10 @@ impl Projection {
         function: &mut Function,
         verdicts: &std::collections::BTreeMap<ObjectKey, Verdict>,
     ) -> Option<Conflict> {
+        let is_keda_there = self.keda != KedaLife::Gone;
         let is_left = |key: &&ObjectKey| {
             let is_keda_needed = |v: &Verdict| !v.not_built_in.is_empty();
-            self.is_lent(key) || self.is_keda_alive && verdicts.get(key).is_some_and(is_keda_needed)
+            self.is_lent(key) || is_keda_there && verdicts.get(key).is_some_and(is_keda_needed)
         };
         let scales = |key: &&ObjectKey| match self.index.facts(key) {
             Some(Facts::Scaled(_)) => true,

@@ -29,6 +29,8 @@ pub(super) struct Index {
     routes: HashMap<ObjectKey, Few<ObjectKey>>,
     /// ScaledObjects by the HTTP objects that their triggers name.
     namers: HashMap<ObjectKey, Few<ObjectKey>>,
+    /// ScaledObjects and ScaledJobs by the authentications that their triggers name.
+    authenticated: HashMap<ObjectKey, Few<ObjectKey>>,
 }
 
 /// Where an InterceptorRoute's or a fallback's Service leads.
@@ -97,7 +99,19 @@ impl Index {
                     set(&mut self.namers, http.clone(), key, is_added);
                 }
             }
-            Facts::Http(_) | Facts::Authentication(_) | Facts::Autoscaler(_) | Facts::None => {}
+            Facts::Http(_)
+            | Facts::Authentication(_)
+            | Facts::Autoscaler(_)
+            | Facts::Job(_)
+            | Facts::None => {}
+        }
+        for authentication in facts.authentications() {
+            set(
+                &mut self.authenticated,
+                authentication.clone(),
+                key,
+                is_added,
+            );
         }
         if !matches!(facts, Facts::Target(_))
             && let Some(target) = facts.target()
@@ -128,6 +142,11 @@ impl Index {
     /// ScaledObjects with a trigger that names an HTTP object.
     pub(super) fn namers(&self, http: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
         self.namers.get(http).into_iter().flatten()
+    }
+
+    /// ScaledObjects and ScaledJobs with a trigger that names an authentication.
+    pub(super) fn users_of(&self, authentication: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+        self.authenticated.get(authentication).into_iter().flatten()
     }
 
     /// InterceptorRoutes that lead to a Service.

@@ -114,9 +114,18 @@ impl ObjectKind {
 
     /// Whether its objects say what should be done, so that they are reported on.
     pub fn is_declaration(&self) -> bool {
-        matches!(
+        let is_scaling = matches!(
             self,
             Self::ScaledObject | Self::ScaledJob | Self::HttpScaledObject | Self::InterceptorRoute
+        );
+        is_scaling || self.is_authentication()
+    }
+
+    /// Whether its objects say where triggers have their secrets from.
+    pub fn is_authentication(&self) -> bool {
+        matches!(
+            self,
+            Self::TriggerAuthentication | Self::ClusterTriggerAuthentication
         )
     }
 }

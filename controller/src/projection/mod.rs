@@ -31,7 +31,7 @@ use zeron_core::{FunctionId, Timestamp};
 
 pub use changes::{Changes, Conflict, Declared, DeniedSecret, ObjectReport, Outcome};
 pub use key::{ObjectKey, ObjectKind, TargetKind};
-pub use options::{CatchAll, Manage, ProjectionOptions};
+pub use options::{CatchAll, KedaLife, Manage, ProjectionOptions};
 pub use unresolved::ResolvedOnly;
 
 use entry::{Entry, Quality};
@@ -59,7 +59,7 @@ pub struct Projection {
     reports: Reports,
     /// Secrets that may not be read, and what would allow it.
     denied: HashMap<ObjectKey, String>,
-    is_keda_alive: bool,
+    keda: KedaLife,
     /// To be compiled again.
     dirty: BTreeSet<FunctionId>,
     /// Nothing changed but what their replicas are written to.
@@ -89,7 +89,7 @@ impl Projection {
             routed: HashMap::new(),
             reports: Reports::default(),
             denied: HashMap::new(),
-            is_keda_alive: false,
+            keda: KedaLife::default(),
             dirty: BTreeSet::new(),
             retargeted: BTreeSet::new(),
             is_routing_dirty: false,
@@ -150,12 +150,12 @@ impl Projection {
         self.touch(&key, &Facts::None);
     }
 
-    /// Says whether a KEDA operator holds its lease.
-    pub fn set_keda_alive(&mut self, is_alive: bool) {
-        if self.is_keda_alive == is_alive {
+    /// Says whether a KEDA operator works.
+    pub fn set_keda(&mut self, life: KedaLife) {
+        if self.keda == life {
             return;
         }
-        self.is_keda_alive = is_alive;
+        self.keda = life;
         self.dirty.extend(self.index.functions());
         let declared = self
             .index
@@ -170,7 +170,7 @@ impl Projection {
         match self.options.manage {
             Manage::All => false,
             Manage::Labelled => true,
-            Manage::Auto => self.is_keda_alive,
+            Manage::Auto => self.keda != KedaLife::Gone,
         }
     }
 
@@ -254,7 +254,8 @@ impl Projection {
     fn is_lent(&self, key: &ObjectKey) -> bool {
         self.index.get(key).is_some_and(|entry| {
             let is_ours_alone = entry.is_labelled || !self.is_labelled_only();
-            entry.is_handing_back || entry.is_adopted && self.is_keda_alive && !is_ours_alone
+            let is_keda_back = self.keda == KedaLife::Alive;
+            entry.is_handing_back || entry.is_adopted && is_keda_back && !is_ours_alone
         })
     }
 
@@ -277,6 +278,7 @@ impl Projection {
             self.reports.touch([key]);
         }
         entry.quality = std::mem::replace(&mut old.quality, Quality::Good);
+        entry.original_replicas = entry.original_replicas.or(old.original_replicas);
         **old = entry;
     }
 
@@ -321,8 +323,14 @@ impl Projection {
                     self.touch_route(http);
                 }
             }
-            Facts::Http(_) | Facts::Authentication(_) | Facts::Autoscaler(_) | Facts::None => {}
+            Facts::Http(_)
+            | Facts::Authentication(_)
+            | Facts::Autoscaler(_)
+            | Facts::Job(_)
+            | Facts::None => {}
         }
+        // Who uses them is said of them.
+        self.reports.touch(facts.authentications());
     }
 
     fn touch_route(&mut self, key: &ObjectKey) {

@@ -17,6 +17,19 @@ pub enum Manage {
     Labelled,
 }
 
+/// Whether a KEDA operator works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KedaLife {
+    /// None does.
+    #[default]
+    Gone,
+    /// It let its lease go a moment ago and may only restart. What was taken over from it is ours at
+    /// once; for the rest it counts as alive.
+    LetGo,
+    /// It holds its lease.
+    Alive,
+}
+
 /// Whose objects may take every request that no other route takes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum CatchAll {
@@ -40,6 +53,9 @@ pub struct ProjectionOptions {
     pub catch_all: CatchAll,
     /// Whether the statuses of declarations are kept, for who writes them. Default: not.
     pub keeps_status: bool,
+    /// Whether objects of all namespaces are seen: otherwise it is not known who uses a
+    /// ClusterTriggerAuthentication, and it is not reported on.
+    pub sees_all_namespaces: bool,
     /// Checks the parameters of triggers.
     pub scalers: Arc<dyn ScalerRegistry>,
 }
@@ -52,6 +68,7 @@ impl ProjectionOptions {
             cluster_namespace: "keda".to_owned(),
             catch_all: CatchAll::default(),
             keeps_status: false,
+            sees_all_namespaces: true,
             scalers,
         }
     }

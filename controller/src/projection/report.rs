@@ -10,7 +10,7 @@ use super::Projection;
 use super::changes::{Changes, DeniedSecret, ObjectReport, Outcome};
 use super::facts::Facts;
 use super::index::{Lead, service_key};
-use super::key::{ObjectKey, ObjectKind};
+use super::key::ObjectKey;
 
 /// What was found about objects, and what was said.
 #[derive(Debug, Default)]
@@ -96,6 +96,8 @@ impl Projection {
             partial: finding.partial.clone(),
             warnings: finding.warnings.clone(),
             denied: finding.denied.clone(),
+            original_replicas: entry.original_replicas,
+            used_by: self.index.users_of(key).cloned().collect(),
         })
     }
 
@@ -107,8 +109,17 @@ impl Projection {
             return Some(Finding::plain(Outcome::NotManaged, target));
         }
         match &entry.facts {
-            Facts::None if key.kind == ObjectKind::ScaledJob => {
-                Some(Finding::plain(Outcome::StoredOnly, None))
+            Facts::Job(_) => Some(Finding::plain(Outcome::StoredOnly, None)),
+            Facts::Authentication(_) => {
+                let is_seen = !key.namespace.is_empty() || self.options.sees_all_namespaces;
+                Some(Finding::plain(
+                    if is_seen {
+                        Outcome::Ok
+                    } else {
+                        Outcome::NotManaged
+                    },
+                    None,
+                ))
             }
             Facts::Scaled(_) | Facts::Http(_) => match target {
                 None => Some(invalid("spec.scaleTargetRef: is missing")),
@@ -134,11 +145,7 @@ impl Projection {
                     ))),
                 }
             }
-            Facts::Authentication(_)
-            | Facts::Service(_)
-            | Facts::Autoscaler(_)
-            | Facts::Target(_)
-            | Facts::None => None,
+            Facts::Service(_) | Facts::Autoscaler(_) | Facts::Target(_) | Facts::None => None,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! `lastActiveTime` moves at most every 15 s while there is work, and exactly once more when there
 //! is none left.
 
+mod authentication;
 mod conditions;
 mod extras;
 mod http;
@@ -41,6 +42,9 @@ pub fn patch(object: &Value, seen: &Observation<'_>) -> Option<Value> {
         ObjectKind::ScaledJob => scaled_job::status(object, seen),
         ObjectKind::HttpScaledObject => http::scaled_object(object, seen),
         ObjectKind::InterceptorRoute => http::interceptor_route(object, seen),
+        ObjectKind::TriggerAuthentication | ObjectKind::ClusterTriggerAuthentication => {
+            authentication::status(object, seen)
+        }
         _ => return None,
     };
     let old = object.get("status").cloned().unwrap_or(json!({}));

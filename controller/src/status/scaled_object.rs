@@ -42,9 +42,12 @@ pub(super) fn status(object: &Value, seen: &Observation<'_>) -> Value {
         status["scaleTargetGVKR"] = json!({
             "group": group, "version": version, "kind": target.kind, "resource": target.plural,
         });
-        if let (true, Some(replicas)) = (old["originalReplicaCount"].is_null(), target.replicas) {
-            status["originalReplicaCount"] = json!(replicas);
-        }
+    }
+    if let (true, Some(replicas)) = (
+        old["originalReplicaCount"].is_null(),
+        seen.report.original_replicas,
+    ) {
+        status["originalReplicaCount"] = json!(replicas);
     }
     if let Some(time) = last_active(old, seen, is_active(object, seen, &metrics)) {
         status["lastActiveTime"] = json!(time);

@@ -64,11 +64,17 @@ impl Keeper {
         }
     }
 
-    /// For ever.
-    pub(super) async fn run(&self) {
+    /// For ever. Says when the first certificate is shown.
+    pub(super) async fn run(&self, is_serving: impl FnOnce()) {
+        let mut is_serving = Some(is_serving);
         loop {
             let wait = match self.keep().await {
-                Ok(()) => LOOK,
+                Ok(()) => {
+                    if let Some(say) = is_serving.take() {
+                        say();
+                    }
+                    LOOK
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the webhooks' certificate is not kept");
                     RETRY

@@ -83,13 +83,14 @@ pub enum WebhookError {
 }
 
 /// Serves until `end`. Every controller serves; the certificate in the Secret is common to all. As
-/// long as there is none, connections are refused.
+/// long as there is none, connections are closed; with the first one `is_serving` is called.
 ///
 /// # Errors
 /// [`WebhookError`] when it cannot begin.
 pub async fn run(
     client: Client,
     options: WebhookOptions,
+    is_serving: impl FnOnce() + Send,
     end: CancellationToken,
 ) -> Result<(), WebhookError> {
     let address = options.listen;
@@ -103,7 +104,7 @@ pub async fn run(
         identity,
         options.timeout,
     );
-    let work = async { tokio::join!(keeper.run(), server.run(listener)) };
+    let work = async { tokio::join!(keeper.run(is_serving), server.run(listener)) };
     end.run_until_cancelled(work).await;
     Ok(())
 }

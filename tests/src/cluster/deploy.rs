@@ -136,6 +136,11 @@ impl<'n> Pods<'n> {
         if let Some(resources) = container["resources"].as_object_mut() {
             resources.remove("requests");
         }
+        // A KEDA of another test is none of theirs.
+        if let Some(variables) = container["env"].as_array_mut() {
+            let own = self.namespace.name();
+            variables.push(json!({ "name": "ZERON_KEDA_NAMESPACE", "value": own }));
+        }
         if let Some(arguments) = container["args"].as_array_mut() {
             arguments.push(json!(format!(
                 "--watch-namespace={}",

@@ -200,6 +200,8 @@ impl<'n> Roles<'n> {
         add("--kubeconfig", self.kubeconfig.display().to_string());
         add("--watch-namespace", self.watched.join(","));
         add("--pod-namespace", self.namespace.name().to_owned());
+        // A KEDA of another test is none of theirs.
+        add("--keda-namespace", self.namespace.name().to_owned());
         add("--pod-name", name.clone());
         add("--health-listen", health.to_string());
         match kind {

@@ -4,7 +4,7 @@ use zeron_core::policy::Writer;
 use zeron_core::route::HostPattern;
 
 use super::world::*;
-use crate::projection::{CatchAll, Conflict, Manage, ObjectKey, ObjectKind, Outcome};
+use crate::projection::{CatchAll, Conflict, KedaLife, Manage, ObjectKey, ObjectKind, Outcome};
 
 const HTTP: ObjectKind = ObjectKind::HttpScaledObject;
 const SCALED: ObjectKind = ObjectKind::ScaledObject;
@@ -197,16 +197,19 @@ fn beside_a_live_keda_only_labelled_objects_are_ours() {
         labelled(scaled("ours", "l")),
     ]);
     assert_eq!(*world.so(), Outcome::Ok);
-    world.projection.set_keda_alive(true);
+    world.projection.set_keda(KedaLife::Alive);
     world.take();
     assert_eq!(*world.so(), Outcome::NotManaged);
     assert_eq!(world.removed(), ["default/Deployment/w"]);
     assert_eq!(*world.outcome(SCALED, "ours"), Outcome::Ok);
-    world.projection.set_keda_alive(false);
+    world.projection.set_keda(KedaLife::LetGo);
+    world.take();
+    assert_eq!(*world.so(), Outcome::NotManaged, "it may only restart");
+    world.projection.set_keda(KedaLife::Gone);
     world.take();
     assert_eq!(*world.so(), Outcome::Ok);
     let mut forced = World::with(|options| options.manage = Manage::All);
-    forced.projection.set_keda_alive(true);
+    forced.projection.set_keda(KedaLife::Alive);
     forced.put([deployment("w"), scaled("so", "w")]);
     assert_eq!(*forced.so(), Outcome::Ok);
 }
@@ -251,11 +254,11 @@ fn what_was_taken_over_is_lent_while_keda_is_back() {
     );
     world.put([deployment("w"), service("w", "w"), http]);
     assert_eq!(world.function("w").scale.writer, Writer::Zeron);
-    world.projection.set_keda_alive(true);
+    world.projection.set_keda(KedaLife::Alive);
     world.take();
     assert_eq!(world.function("w").scale.writer, Writer::External);
     assert!(world.removed().is_empty(), "its routes must stay");
-    world.projection.set_keda_alive(false);
+    world.projection.set_keda(KedaLife::LetGo);
     world.take();
     assert_eq!(world.function("w").scale.writer, Writer::Zeron);
 }

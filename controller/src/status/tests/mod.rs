@@ -26,6 +26,8 @@ fn report(kind: ObjectKind, outcome: Outcome) -> ObjectReport {
         partial: Vec::new(),
         warnings: Vec::new(),
         denied: Vec::new(),
+        original_replicas: Some(2),
+        used_by: Vec::new(),
     }
 }
 

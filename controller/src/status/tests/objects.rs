@@ -97,7 +97,7 @@ fn an_object_that_is_not_ours_is_never_written() {
 }
 
 #[test]
-fn the_target_is_named_in_all_its_parts_and_its_first_count_is_kept() {
+fn the_target_is_named_in_all_its_parts_and_its_count_of_before_is_kept() {
     let target = ScaleTarget {
         id: FunctionId::new("shop", "Deployment", "orders"),
         api_version: "apps/v1".into(),
@@ -108,12 +108,15 @@ fn the_target_is_named_in_all_its_parts_and_its_first_count_is_kept() {
         uid: None,
         resource_version: None,
         selector: Arc::new(LabelSelector::default()),
-        replicas: Some(4),
+        replicas: Some(9),
         port: TargetPort::First,
         failure: None,
         is_deleting: false,
     };
-    let report = ok();
+    let report = ObjectReport {
+        original_replicas: Some(4),
+        ..ok()
+    };
     let observation = Observation {
         target: Some(&target),
         ..seen(&report, &[], 0)
@@ -125,15 +128,48 @@ fn the_target_is_named_in_all_its_parts_and_its_first_count_is_kept() {
         json!({"group": "apps", "version": "v1", "kind": "Deployment", "resource": "deployments"});
     assert_eq!(status["scaleTargetGVKR"], parts);
     assert_eq!(status["originalReplicaCount"], 4);
-    let now_zero = ScaleTarget {
-        replicas: Some(0),
-        ..target.clone()
+    let report = ObjectReport {
+        original_replicas: Some(0),
+        ..ok()
     };
     let observation = Observation {
-        target: Some(&now_zero),
+        target: Some(&target),
         ..seen(&report, &[], 0)
     };
     assert_eq!(patch(&after, &observation), None);
+}
+
+#[test]
+fn an_authentication_names_its_users_in_the_order_in_which_they_came() {
+    let user =
+        |kind: ObjectKind, namespace: &str, name: &str| ObjectKey::new(kind, namespace, name);
+    let scaled = |name: &str| user(ObjectKind::ScaledObject, "shop", name);
+    let mut report = report(ObjectKind::ClusterTriggerAuthentication, Outcome::Ok);
+    report.used_by = vec![
+        scaled("a"),
+        scaled("b"),
+        scaled("z"),
+        user(ObjectKind::ScaledObject, "till", "z"),
+        user(ObjectKind::ScaledJob, "shop", "j"),
+    ];
+    let before = json!({ "status": { "scaledobjects": "z,gone,b" } });
+    let after = patched(
+        before.clone(),
+        &patch(&before, &seen(&report, &[], 0)).unwrap(),
+    );
+    let expected = json!({ "scaledobjects": "z,b,a", "scaledjobs": "j" });
+    assert_eq!(after["status"], expected);
+    assert_eq!(
+        patch(&after, &seen(&report, &[], 0)),
+        None,
+        "nothing changed"
+    );
+    report.used_by.clear();
+    let alone = patched(
+        after.clone(),
+        &patch(&after, &seen(&report, &[], 0)).unwrap(),
+    );
+    assert_eq!(alone["status"], json!({}));
 }
 
 #[test]
