@@ -2,11 +2,12 @@
 //!
 //! Modules in the order in which data meets them: [`client`] connects; a caller declares each
 //! [`target`]; [`pods`] joins targets and pods and publishes endpoints; [`scale`] writes counts;
-//! [`lease`] and [`shards`] say who may; [`metrics`] reads what pods use; [`token`] says who
-//! connects to us. Knows no front end: what a cluster declares comes in as targets and functions.
+//! [`lease`], [`shards`] and [`buckets`] say who may; [`metrics`] reads what pods use; [`token`] says
+//! who connects to us. Knows no front end: what a cluster declares comes in as targets and functions.
 
 mod api;
 mod back_off;
+pub mod buckets;
 pub mod client;
 mod counters;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod target;
 pub mod token;
 
 pub use api::CallError;
+pub use buckets::{Buckets, BucketsConfig, BucketsConfigError, Ordinals};
 pub use client::{ClientError, ClientOptions};
 pub use counters::Counters;
 pub use lease::{Campaign, Leadership, Lease, LeaseConfig};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
@@ -30,6 +30,8 @@ pub struct LeaseConfig {
     pub renew: Duration,
     /// How often the others look.
     pub retry: Duration,
+    /// A leader that could not renew for so long gives up; `None`: shortly before `duration` ends.
+    pub deadline: Option<Duration>,
 }
 
 impl LeaseConfig {
@@ -42,6 +44,7 @@ impl LeaseConfig {
             duration: Duration::from_secs(4),
             renew: Duration::from_secs(1),
             retry: Duration::from_millis(500),
+            deadline: None,
         }
     }
 }
@@ -65,6 +68,7 @@ pub struct Lease;
 #[derive(Debug)]
 pub struct Campaign {
     leadership: watch::Receiver<Leadership>,
+    look: Arc<Notify>,
     resign: Option<oneshot::Sender<()>>,
     task: AbortOnDropHandle<()>,
 }
@@ -83,13 +87,20 @@ impl Lease {
             Arc::clone(&config.holder),
             config.duration,
         );
+        let hold = match config.deadline {
+            Some(deadline) => hold.with_deadline(deadline),
+            None => hold,
+        };
+        let look = Arc::new(Notify::new());
         let candidate = Candidate {
             hold,
             config,
             sender,
+            look: Arc::clone(&look),
         };
         Campaign {
             leadership,
+            look,
             resign: Some(resign),
             task: AbortOnDropHandle::new(tokio::spawn(candidate.run(resigned))),
         }
@@ -100,6 +111,11 @@ impl Campaign {
     /// Who leads, from now on.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    /// The Lease is said to have changed: looks at it now.
+    pub fn look(&self) {
+        self.look.notify_one();
     }
 
     /// Leaves the election; a Lease that is ours is given back, so that a successor need not wait.
@@ -116,6 +132,7 @@ struct Candidate {
     hold: Hold,
     config: LeaseConfig,
     sender: watch::Sender<Leadership>,
+    look: Arc<Notify>,
 }
 
 impl Candidate {
@@ -131,6 +148,7 @@ impl Candidate {
             tokio::select! {
                 _ = &mut resigned => break,
                 () = sleep_until(next) => {}
+                () = self.look.notified() => {}
             }
             // The hold may have ended while we slept.
             self.publish();

@@ -56,6 +56,13 @@ impl Hold {
         self
     }
 
+    /// Gives up when it could not be renewed for so long, instead of shortly before others may
+    /// take it.
+    pub(crate) fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.margin = self.duration.saturating_sub(deadline).max(self.margin);
+        self
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
