@@ -163,10 +163,10 @@ impl Counters {
         );
         r.register(
             "watch_errors",
-            "Errors of the pod watch",
+            "Errors of the watches of pods and endpoints",
             self.watch_errors.clone(),
         );
-        r.register("relists", "Full lists of pods", self.relists.clone());
+        r.register("relists", "Full lists of pods and endpoints", self.relists.clone());
         r.register(
             "token_reviews",
             "Tokens checked by the API server",

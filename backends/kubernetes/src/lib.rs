@@ -1,7 +1,8 @@
 //! Replicas are pods of a Kubernetes cluster: what is watched, what is written, who may.
 //!
 //! Modules in the order in which data meets them: [`client`] connects; a caller declares each
-//! [`target`]; [`pods`] joins targets and pods and publishes endpoints; [`scale`] writes counts;
+//! [`target`]; [`pods`] joins targets and pods and publishes endpoints ([`endpoints`]
+//! those behind Knative's Services); [`scale`] writes counts;
 //! [`lease`], [`shards`] and [`buckets`] say who may; [`metrics`] reads what pods use; [`token`] says
 //! who connects to us. Knows no front end: what a cluster declares comes in as targets and functions.
 
@@ -10,6 +11,7 @@ mod back_off;
 pub mod buckets;
 pub mod client;
 mod counters;
+pub mod endpoints;
 pub mod lease;
 pub mod metrics;
 pub mod pods;
@@ -23,6 +25,7 @@ pub use api::CallError;
 pub use buckets::{Buckets, BucketsConfig, BucketsConfigError, Ordinals};
 pub use client::{ClientError, ClientOptions};
 pub use counters::Counters;
+pub use endpoints::{EndpointsConfig, MeshCompatibility, RevisionTarget, ServiceEndpoints};
 pub use lease::{Campaign, Leadership, Lease, LeaseConfig};
 pub use metrics::ResourceMetrics;
 pub use pods::{Pods, PodsConfig};
