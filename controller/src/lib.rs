@@ -6,6 +6,7 @@ pub mod crds;
 pub mod events;
 pub mod finalizer;
 pub mod follow;
+pub mod knative;
 pub mod projection;
 pub mod reconcile;
 pub mod services;

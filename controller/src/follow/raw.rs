@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 
 /// Any object.
 #[derive(Clone)]
-pub(super) struct Raw {
+pub(crate) struct Raw {
     /// Name, namespace and resource version only: the rest stands in `value`.
     meta: ObjectMeta,
     /// `metadata`, `spec`, `status` and `data`.
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 /// What is read of an object's metadata.

@@ -1,0 +1,257 @@
+//! What was read of the cluster, by namespace and name.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::warn;
+use zeron_backend_kubernetes::LabelSelector;
+use zeron_backend_kubernetes::target::failure_of_status;
+use zeron_core::StartFailure;
+use zeron_frontend_knative::autoscaling::{
+    ConfigMapName, Metric, PodAutoscaler, ServerlessService, ServingConfig,
+};
+
+use super::kind::{Key, Kind};
+
+/// Everything that was read.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) autoscalers: HashMap<Key, PodAutoscaler>,
+    pub(super) services: HashMap<Key, ServerlessService>,
+    pub(super) metrics: HashMap<Key, Metric>,
+    pub(super) deployments: HashMap<Key, Deployment>,
+    pub(super) config: Arc<ServingConfig>,
+    /// Which PodAutoscalers scale a Deployment.
+    scaled_by: HashMap<Key, BTreeSet<Key>>,
+}
+
+/// What is read of a Deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Deployment {
+    pub(super) uid: Option<Arc<str>>,
+    pub(super) resource_version: Option<Arc<str>>,
+    pub(super) selector: Arc<LabelSelector>,
+    pub(super) replicas: u32,
+    pub(super) failure: Option<StartFailure>,
+    pub(super) is_deleting: bool,
+}
+
+/// Whose PodAutoscalers a change concerns.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Concerned {
+    Nobody,
+    These(BTreeSet<Key>),
+    All,
+}
+
+impl Concerned {
+    fn one(key: Key) -> Self {
+        Self::These(BTreeSet::from([key]))
+    }
+}
+
+impl Store {
+    /// Takes an object over. One that cannot be read counts as it was before.
+    pub(super) fn upsert(&mut self, kind: Kind, key: Key, object: Value) -> Concerned {
+        match kind {
+            Kind::PodAutoscaler => {
+                let Some(read) = read::<PodAutoscaler>(kind, &key, object) else {
+                    return Concerned::Nobody;
+                };
+                self.forget_target(&key);
+                let target = target_key(&read);
+                self.scaled_by
+                    .entry(target)
+                    .or_default()
+                    .insert(key.clone());
+                self.autoscalers.insert(key.clone(), read);
+                Concerned::one(key)
+            }
+            Kind::ServerlessService => {
+                keep(&mut self.services, key.clone(), read(kind, &key, object));
+                Concerned::one(key)
+            }
+            Kind::Metric => {
+                keep(&mut self.metrics, key.clone(), read(kind, &key, object));
+                Concerned::one(key)
+            }
+            Kind::Deployment => {
+                self.deployments.insert(key.clone(), deployment(&object));
+                self.users(&key)
+            }
+            Kind::ConfigMap => self.configure(&key, &object),
+        }
+    }
+
+    /// An object is gone.
+    pub(super) fn delete(&mut self, kind: Kind, key: &Key) -> Concerned {
+        match kind {
+            Kind::PodAutoscaler => {
+                self.forget_target(key);
+                self.autoscalers.remove(key);
+                Concerned::one(key.clone())
+            }
+            Kind::ServerlessService => {
+                self.services.remove(key);
+                Concerned::one(key.clone())
+            }
+            Kind::Metric => {
+                self.metrics.remove(key);
+                Concerned::one(key.clone())
+            }
+            Kind::Deployment => {
+                self.deployments.remove(key);
+                self.users(key)
+            }
+            // Knative's webhook lets nobody delete them; what they said last holds.
+            Kind::ConfigMap => Concerned::Nobody,
+        }
+    }
+
+    /// What a complete list of `namespace` (`None`: of all) does not have is gone.
+    pub(super) fn absent(
+        &self,
+        kind: Kind,
+        namespace: Option<&str>,
+        listed: &HashSet<Key>,
+    ) -> Vec<Key> {
+        let is_gone =
+            |key: &&Key| namespace.is_none_or(|n| *key.namespace == *n) && !listed.contains(*key);
+        match kind {
+            Kind::PodAutoscaler => self.autoscalers.keys().filter(is_gone).cloned().collect(),
+            Kind::ServerlessService => self.services.keys().filter(is_gone).cloned().collect(),
+            Kind::Metric => self.metrics.keys().filter(is_gone).cloned().collect(),
+            Kind::Deployment => self.deployments.keys().filter(is_gone).cloned().collect(),
+            Kind::ConfigMap => Vec::new(),
+        }
+    }
+
+    /// The Deployment that a PodAutoscaler scales.
+    pub(super) fn target(&self, autoscaler: &PodAutoscaler) -> Option<(Key, &Deployment)> {
+        let key = target_key(autoscaler);
+        let deployment = self.deployments.get(&key)?;
+        Some((key, deployment))
+    }
+
+    fn users(&self, deployment: &Key) -> Concerned {
+        match self.scaled_by.get(deployment) {
+            Some(users) => Concerned::These(users.clone()),
+            None => Concerned::Nobody,
+        }
+    }
+
+    fn forget_target(&mut self, autoscaler: &Key) {
+        let Some(target) = self.autoscalers.get(autoscaler).map(target_key) else {
+            return;
+        };
+        if let Some(users) = self.scaled_by.get_mut(&target) {
+            users.remove(autoscaler);
+            if users.is_empty() {
+                self.scaled_by.remove(&target);
+            }
+        }
+    }
+
+    fn configure(&mut self, key: &Key, object: &Value) -> Concerned {
+        let Some(name) = ConfigMapName::of(&key.name) else {
+            return Concerned::Nobody;
+        };
+        let data = object.get("data").cloned().unwrap_or_default();
+        let data: BTreeMap<String, String> = serde_json::from_value(data).unwrap_or_default();
+        let mut config = ServingConfig::clone(&self.config);
+        for problem in config.update(name, &data) {
+            let config_map = name.as_str();
+            match problem.is_without_effect {
+                true => tracing::debug!(config_map, key = problem.key, %problem, "passed over"),
+                false => {
+                    warn!(config_map, key = problem.key, %problem, "refused: what held holds on")
+                }
+            }
+        }
+        if config == *self.config {
+            return Concerned::Nobody;
+        }
+        self.config = Arc::new(config);
+        Concerned::All
+    }
+}
+
+/// A newer version takes the place of an older one; a late echo of an older one does not.
+fn keep<T: Versioned>(objects: &mut HashMap<Key, T>, key: Key, read: Option<T>) {
+    let Some(read) = read else {
+        return;
+    };
+    let known = objects.get(&key);
+    let is_stale = known.is_some_and(|known| {
+        known.uid() == read.uid() && is_older(read.version(), known.version())
+    });
+    if !is_stale {
+        objects.insert(key, read);
+    }
+}
+
+/// An object whose versions can be told apart.
+trait Versioned {
+    fn uid(&self) -> Option<&str>;
+    fn version(&self) -> Option<&str>;
+}
+
+impl Versioned for ServerlessService {
+    fn uid(&self) -> Option<&str> {
+        self.metadata.uid.as_deref()
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+}
+
+impl Versioned for Metric {
+    fn uid(&self) -> Option<&str> {
+        self.metadata.uid.as_deref()
+    }
+
+    fn version(&self) -> Option<&str> {
+        self.metadata.resource_version.as_deref()
+    }
+}
+
+/// Versions of one object are numbers that grow; of others nothing can be said.
+fn is_older(a: Option<&str>, b: Option<&str>) -> bool {
+    let number = |text: Option<&str>| text?.parse::<u64>().ok();
+    matches!((number(a), number(b)), (Some(a), Some(b)) if a < b)
+}
+
+fn read<T: DeserializeOwned>(kind: Kind, key: &Key, object: Value) -> Option<T> {
+    match serde_json::from_value(object) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            let (namespace, name) = (&key.namespace, &key.name);
+            warn!(?kind, %namespace, %name, %error, "object passed over");
+            None
+        }
+    }
+}
+
+fn target_key(autoscaler: &PodAutoscaler) -> Key {
+    let target = &autoscaler.spec.scale_target_ref.name;
+    Key::new(&autoscaler.metadata.namespace, target)
+}
+
+fn deployment(object: &Value) -> Deployment {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(Arc::from);
+    let selector = object.pointer("/spec/selector");
+    let selector = selector.and_then(|s| LabelSelector::from_json(s).ok());
+    let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64);
+    Deployment {
+        uid: text("/metadata/uid"),
+        resource_version: text("/metadata/resourceVersion"),
+        selector: Arc::new(selector.unwrap_or_else(|| LabelSelector::from_labels([]))),
+        // The API server's own default.
+        replicas: replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        failure: object.get("status").and_then(failure_of_status),
+        is_deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
+    }
+}
