@@ -3,7 +3,9 @@
 //! It watches pods and declared objects by itself, so that warm traffic needs nobody else; it
 //! reports to every autoscaler, and writes a wake-up itself when none of them answers.
 
-use std::collections::{BTreeSet, HashSet};
+mod ports;
+mod wake;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use zeron_activator::{Activator, ActivatorHandle, Config, Peer, PlatformReason};
 use zeron_backend_kubernetes::pods::FollowedPod;
@@ -21,8 +22,6 @@ use zeron_backend_kubernetes::scale::Waker;
 use zeron_backend_kubernetes::{Counters, Pods};
 use zeron_controller::follow::{DeclaredSink, FollowOptions, Follower};
 use zeron_controller::projection::Changes;
-use zeron_core::route::RouteSnapshot;
-use zeron_wire::Wake;
 use zeron_wire::client::{ClientConfig, connect};
 
 use super::args::ActivatorArgs;
@@ -30,13 +29,13 @@ use super::health::Gate;
 use super::{Component, discover, start};
 use crate::admin::HealthServer;
 use crate::signals::Signals;
+use ports::Ports;
+use wake::{WakeCounts, wake_by_itself};
 
 /// One wake-up's write with its answer.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Such writes at once.
-const WAKES_AT_ONCE: usize = 64;
-/// Until one that failed is tried again.
-const AFTER_FAILED_WAKE: Duration = Duration::from_millis(250);
+/// Until a port of a function that is taken is tried again.
+const PORTS_AGAIN: Duration = Duration::from_secs(30);
 /// Where autoscalers hear reports, unless they are at fixed addresses.
 const AUTOSCALER_PORT: u16 = 8080;
 /// How long the last report and the goodbye may take to leave.
@@ -59,11 +58,11 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     );
 
     let waker = Waker::new(client.clone(), WAKE_TIMEOUT, Arc::clone(&counters));
-    let (routes, _) = watch::channel(Arc::new(RouteSnapshot::default()));
+    let (wakes, counts) = watch::channel(Arc::new(WakeCounts::default()));
     let link = connect(ClientConfig {
         addresses: autoscalers(&args, &pods),
         token: token(args.autoscaler_token_file.clone()),
-        on_unanswered: wake_by_itself(waker, pods.clone(), routes.clone()),
+        on_unanswered: wake_by_itself(waker, pods.clone(), counts),
         ..ClientConfig::new(&name, watch::channel(Vec::new()).1)
     });
     let goodbye = link.sender.clone();
@@ -72,6 +71,11 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     )?;
     tokio::spawn(follow_peers(name, activator.clone(), peers(&args, &pods)));
     pods.subscribe(activator.sink());
+    let ports = {
+        let activator = activator.clone();
+        let listen = move |ports: &_| activator.listen_also(ports);
+        Arc::new(Ports::start(listen, PORTS_AGAIN))
+    };
     let follower = Follower::start(
         &client,
         FollowOptions {
@@ -81,7 +85,8 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
         Arc::new(Publisher {
             pods: pods.clone(),
             activator: activator.clone(),
-            routes,
+            ports: Arc::clone(&ports),
+            wakes,
         }),
     );
 
@@ -97,7 +102,7 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     );
     let probes = tokio::spawn(probes);
     tokio::select! {
-        () = synced(&gate, &pods, &follower) => signals.next().await,
+        () = synced(&gate, &pods, &follower, &ports) => signals.next().await,
         () = signals.next() => {}
     }
     gate.close("it is ending");
@@ -116,10 +121,11 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn synced(gate: &Gate, pods: &Pods, follower: &Follower) {
+async fn synced(gate: &Gate, pods: &Pods, follower: &Follower, ports: &Ports) {
     pods.synced().await;
     gate.done("the pods");
     follower.synced().await;
+    ports.settled().await;
     gate.done("the declared objects");
     tracing::info!("ready");
 }
@@ -147,55 +153,6 @@ fn token(file: Option<PathBuf>) -> Arc<dyn Fn() -> Option<String> + Send + Sync>
                 None
             }
         }
-    })
-}
-
-/// Nobody answered: one write, which does nothing unless the count is zero. At most one is under
-/// way for each function, and a few in all: an API server that is slow or gone is not stormed.
-fn wake_by_itself(
-    waker: Waker,
-    pods: Pods,
-    routes: watch::Sender<Arc<RouteSnapshot>>,
-) -> Arc<dyn Fn(Wake) + Send + Sync> {
-    let runtime = tokio::runtime::Handle::current();
-    let under_way = Arc::new(Mutex::new(HashSet::new()));
-    let room = Arc::new(Semaphore::new(WAKES_AT_ONCE));
-    Arc::new(move |wake| {
-        if under_way.lock().contains(&wake.function) {
-            return;
-        }
-        let Some(target) = pods.target(&wake.function) else {
-            return;
-        };
-        let count = routes
-            .borrow()
-            .functions
-            .iter()
-            .find(|it| it.function.id == wake.function && it.is_wake_allowed)
-            .map(|it| it.wake_count);
-        let Some(count) = count else { return };
-        let (waker, room) = (waker.clone(), Arc::clone(&room));
-        let under_way = Arc::clone(&under_way);
-        under_way.lock().insert(wake.function.clone());
-        runtime.spawn(async move {
-            // It is never closed.
-            let _place = room.acquire().await.ok();
-            let outcome = waker.wake(&target, count).await;
-            let has_failed = outcome.is_err();
-            match outcome {
-                Ok(outcome) => {
-                    tracing::info!(function = %wake.function, ?outcome, "woken without an autoscaler");
-                }
-                Err(error) => {
-                    let error = crate::chain::Chain(&error);
-                    tracing::warn!(function = %wake.function, %error, "cannot wake without an autoscaler");
-                }
-            }
-            if has_failed {
-                tokio::time::sleep(AFTER_FAILED_WAKE).await;
-            }
-            under_way.lock().remove(&wake.function);
-        });
     })
 }
 
@@ -250,13 +207,13 @@ async fn follow_peers(
 struct Publisher {
     pods: Pods,
     activator: ActivatorHandle,
-    routes: watch::Sender<Arc<RouteSnapshot>>,
+    ports: Arc<Ports>,
+    wakes: watch::Sender<Arc<WakeCounts>>,
 }
 
 impl DeclaredSink for Publisher {
     fn apply(&self, changes: Changes) {
-        let routes = changes.routes;
-        if let Some(routes) = &routes {
+        if let Some(routes) = &changes.routes {
             // Functions are known before their replicas are.
             self.activator.publish(Arc::clone(routes));
         }
@@ -269,20 +226,9 @@ impl DeclaredSink for Publisher {
                     &declared.target,
                 ));
         }
-        if let Some(routes) = routes {
-            self.open_ports(&routes);
-            self.routes.send_replace(routes);
-        }
-    }
-}
-
-impl Publisher {
-    fn open_ports(&self, routes: &RouteSnapshot) {
-        let ports: BTreeSet<_> = routes.routes.iter().filter_map(|it| it.port).collect();
-        for (port, outcome) in self.activator.listen_also(&ports) {
-            if let Err(error) = outcome {
-                tracing::error!(%port, %error, "cannot listen for an opted-in Service");
-            }
+        if let Some(routes) = changes.routes {
+            self.ports.want(&routes);
+            self.wakes.send_replace(Arc::new(WakeCounts::of(&routes)));
         }
     }
 }

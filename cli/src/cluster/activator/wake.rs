@@ -1,0 +1,140 @@
+//! Waking functions when no autoscaler answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use zeron_backend_kubernetes::scale::Waker;
+use zeron_backend_kubernetes::{Pods, ScaleTarget};
+use zeron_core::FunctionId;
+use zeron_core::route::RouteSnapshot;
+use zeron_wire::Wake;
+
+/// Such writes at once.
+const WAKES_AT_ONCE: usize = 64;
+/// Until one that failed is tried again.
+const AFTER_FAILED_WAKE: Duration = Duration::from_millis(250);
+
+/// How many replicas a wake-up asks for, of every function that a request may wake.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct WakeCounts(HashMap<FunctionId, u32>);
+
+impl WakeCounts {
+    pub(super) fn of(routes: &RouteSnapshot) -> Self {
+        let functions = routes.functions.iter().filter(|it| it.is_wake_allowed);
+        let counts = functions.map(|it| (it.function.id.clone(), it.wake_count));
+        Self(counts.collect())
+    }
+
+    fn get(&self, function: &FunctionId) -> Option<u32> {
+        self.0.get(function).copied()
+    }
+}
+
+/// Nobody answered: one write, which does nothing unless the count is zero. At most one is under
+/// way for each function, and a few in all: an API server that is slow or gone is not stormed.
+pub(super) fn wake_by_itself(
+    waker: Waker,
+    pods: Pods,
+    counts: watch::Receiver<Arc<WakeCounts>>,
+) -> Arc<dyn Fn(Wake) + Send + Sync> {
+    let runtime = Handle::current();
+    let under_way = Arc::new(Mutex::new(HashSet::new()));
+    let room = Arc::new(Semaphore::new(WAKES_AT_ONCE));
+    Arc::new(move |wake| {
+        let Some(target) = pods.target(&wake.function) else {
+            return;
+        };
+        let Some(count) = counts.borrow().get(&wake.function) else {
+            return;
+        };
+        if !under_way.lock().insert(wake.function.clone()) {
+            return;
+        }
+        let (waker, room) = (waker.clone(), Arc::clone(&room));
+        let under_way = Arc::clone(&under_way);
+        runtime.spawn(async move {
+            // It is never closed.
+            let _place = room.acquire().await.ok();
+            if !write(&waker, &target, count).await {
+                tokio::time::sleep(AFTER_FAILED_WAKE).await;
+            }
+            under_way.lock().remove(&wake.function);
+        });
+    })
+}
+
+/// Says whether the API server took it.
+async fn write(waker: &Waker, target: &ScaleTarget, count: u32) -> bool {
+    let function = &target.id;
+    match waker.wake(target, count).await {
+        Ok(outcome) => {
+            tracing::info!(%function, ?outcome, "woken without an autoscaler");
+            true
+        }
+        Err(error) => {
+            let error = crate::chain::Chain(&error);
+            tracing::warn!(%function, %error, "cannot wake without an autoscaler");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
+    use zeron_core::route::RoutedFunction;
+    use zeron_core::workload::{ReadinessProbe, ResourceLimits, Workload};
+    use zeron_core::{Function, ScalePolicy};
+
+    use super::*;
+    use crate::testkit;
+
+    fn id(name: &str) -> FunctionId {
+        FunctionId::new("default", "Deployment", name)
+    }
+
+    fn routed(name: &str, is_wake_allowed: bool, wake_count: u32) -> RoutedFunction {
+        let function = Function {
+            id: id(name),
+            owner: testkit::object("apps/v1", "Deployment", name),
+            workload: Workload {
+                command: Vec::new(),
+                args: Vec::new(),
+                env: Vec::new(),
+                working_dir: None,
+                image: None,
+                port: None,
+                readiness: ReadinessProbe::default(),
+                limits: ResourceLimits::default(),
+                termination_grace: Duration::from_secs(30),
+                start_deadline: Duration::from_secs(600),
+            },
+            protocol: Protocol::Http1,
+            concurrency_limit: None,
+            timeouts: Timeouts::default(),
+            scale: ScalePolicy::default(),
+            admission: AdmissionPolicy::default(),
+        };
+        RoutedFunction {
+            function: Arc::new(function),
+            is_wake_allowed,
+            wake_count,
+        }
+    }
+
+    #[test]
+    fn what_must_sleep_is_not_among_what_may_be_woken() {
+        let routes = RouteSnapshot {
+            functions: vec![routed("awake", true, 3), routed("paused", false, 1)],
+            ..RouteSnapshot::default()
+        };
+        let counts = WakeCounts::of(&routes);
+        let of = |name: &str| counts.get(&id(name));
+        let found = (of("awake"), of("paused"), of("other"));
+        assert_eq!(found, (Some(3), None, None));
+    }
+}
