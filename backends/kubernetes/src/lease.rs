@@ -7,10 +7,12 @@
 mod campaign;
 mod hold;
 mod record;
+mod watch;
 
 pub use campaign::{Campaign, Leadership, Lease, LeaseConfig};
 pub(crate) use hold::{Hold, collection};
-pub(crate) use record::{LeaseList, LeaseObject, Observed};
+pub(crate) use record::{LeaseObject, Observed};
+pub(crate) use watch::{LeaseWatch, Shown};
 
 #[cfg(test)]
 pub(crate) mod testing;

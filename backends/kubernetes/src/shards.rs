@@ -1,7 +1,12 @@
 //! Functions in shards, one Lease each, shared evenly by the autoscalers that live.
+//!
+//! Each autoscaler renews one Lease of its own, by which it keeps all its shards; a watch shows
+//! those of the others. So the API server is asked about once a second, however many shards are.
 
 mod assign;
+mod follow;
 mod member;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,12 +14,15 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::counters::Counters;
 
 pub use assign::shard_of;
+use follow::Acting;
 use member::Member;
+pub use view::member_lease;
 
 /// The shards that somebody holds.
 pub type ShardSet = BTreeSet<u32>;
@@ -30,21 +38,21 @@ pub struct ShardsConfig {
     pub holder: Arc<str>,
     /// How long a shard of an autoscaler that is gone stays without owner; whole seconds.
     pub duration: Duration,
-    /// How often Leases are renewed.
+    /// How often we show that we live.
     pub renew: Duration,
-    /// How often the others are looked at.
+    /// Until something that failed is tried again.
     pub retry: Duration,
 }
 
 impl ShardsConfig {
-    /// The usual timing: 4 s, renewed each second, looked at twice a second.
+    /// The usual timing: 4 s, renewed each third of it.
     pub fn new(namespace: &str, count: u32, holder: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
             count,
             holder: holder.into(),
             duration: Duration::from_secs(4),
-            renew: Duration::from_secs(1),
+            renew: Duration::from_secs(4) / 3,
             retry: Duration::from_millis(500),
         }
     }
@@ -54,6 +62,7 @@ impl ShardsConfig {
 #[derive(Debug)]
 pub struct Shards {
     held: watch::Receiver<ShardSet>,
+    acting: watch::Sender<Acting>,
     release: Option<oneshot::Sender<()>>,
     task: AbortOnDropHandle<()>,
 }
@@ -63,10 +72,12 @@ impl Shards {
     /// assigned by a rule that all compute alike; who holds one that is another's gives it back.
     pub fn campaign(client: Client, config: ShardsConfig, counters: Arc<Counters>) -> Self {
         let (sender, held) = watch::channel(ShardSet::new());
+        let (acting, acts) = watch::channel(None);
         let (release, released) = oneshot::channel();
-        let member = Member::new(client, config, counters, sender);
+        let member = Member::new(client, config, counters, sender, acts);
         Self {
             held,
+            acting,
             release: Some(release),
             task: AbortOnDropHandle::new(tokio::spawn(member.run(released))),
         }
@@ -75,6 +86,20 @@ impl Shards {
     /// The shards that are ours. One that goes is gone from here before anybody else may have it.
     pub fn held(&self) -> watch::Receiver<ShardSet> {
         self.held.clone()
+    }
+
+    /// Calls `hold` with the shards that are ours, now and whenever they change. A shard that `hold`
+    /// was called without goes to another once `settled` returned, or after a second.
+    pub fn follow<F>(
+        &self,
+        hold: impl FnMut(&ShardSet) + Send + 'static,
+        settled: impl Fn() -> F + Send + 'static,
+    ) -> JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (held, acting) = (self.held(), self.acting.clone());
+        tokio::spawn(follow::follow(held, acting, hold, settled))
     }
 
     /// Gives everything back, so that successors need not wait.

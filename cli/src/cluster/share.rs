@@ -44,17 +44,14 @@ impl Share {
     }
 
     /// Takes functions as shards are won, and drops them before others may have them.
+    /// What was sent for them is waited for.
     pub(super) fn follow(self, shards: Shards) -> Held {
-        let mut held = shards.held();
-        let following = tokio::spawn(async move {
-            loop {
-                let now = held.borrow_and_update().clone();
-                self.hold(&now);
-                if held.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
+        let backend = Arc::clone(&self.parts.backend);
+        let settled = move || {
+            let backend = Arc::clone(&backend);
+            async move { backend.settled().await }
+        };
+        let following = shards.follow(move |held| self.hold(held), settled);
         Held { shards, following }
     }
 
@@ -120,7 +117,7 @@ impl DeclaredSink for Share {
 }
 
 impl Held {
-    /// Gives the shards to others at once.
+    /// Gives the shards to others, as soon as nothing is written for them any more.
     pub(super) async fn release(self) {
         self.shards.release().await;
         self.following.abort();

@@ -9,6 +9,7 @@ use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use zeron_backend_kubernetes::shards::member_lease;
 
 use super::error::TakeoverError;
 use super::liveness::{LeaseWatch, Life};
@@ -20,7 +21,7 @@ use super::survey::{Part, Survey};
 const PAGE: u32 = 500;
 /// How often leases are looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
-/// Our own leases are renewed each second; no longer than this is waited to see it.
+/// Our own leases are renewed every other second; no longer than this is waited to see it.
 const PROOF: Duration = Duration::from_secs(6);
 
 const DECLARED: [Kind; 8] = [
@@ -148,10 +149,8 @@ impl Reader {
             .cluster
             .list(Kind::Lease, Select::In(&namespace))
             .await?;
-        leases.retain(|lease| {
-            lease.name().starts_with("zeron-autoscaler-") && lease.name().contains("-of-")
-        });
-        Ok(self.observed(&leases))
+        leases.retain(|lease| lease.name().starts_with("zeron-autoscaler-"));
+        Ok(with_their_holders(self.observed(&leases)))
     }
 
     fn observed(&mut self, leases: &[Object]) -> Vec<(ObjectName, Life)> {
@@ -358,4 +357,52 @@ pub(super) fn decoded(kind: Kind, object: &DynamicObject) -> Result<Object, Take
         TakeoverError::Encoding(format!("{kind} {name}"), error)
     })?;
     Ok(Object::new(kind, value))
+}
+
+/// Shards, each as alive as its holder: a shard's lease only says whose it is, and its holder's
+/// own lease is the one that is renewed.
+fn with_their_holders(leases: Vec<(ObjectName, Life)>) -> Vec<(ObjectName, Life)> {
+    let (shards, members): (Vec<_>, Vec<_>) = leases
+        .into_iter()
+        .partition(|(lease, _)| lease.name.contains("-of-"));
+    let of_holder = |life: Life| {
+        let (Life::Held { holder, .. } | Life::Renewed { holder }) = &life else {
+            return life;
+        };
+        let name = member_lease(holder);
+        let member = members.iter().find(|(lease, _)| lease.name == name);
+        member.map_or(Life::Absent, |(_, life)| life.clone())
+    };
+    let shards = shards.into_iter();
+    shards
+        .map(|(lease, life)| (lease, of_holder(life)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(name: &str, life: Life) -> (ObjectName, Life) {
+        (ObjectName::new(Kind::Lease, "zeron-system", name), life)
+    }
+
+    #[test]
+    fn a_shard_is_held_by_whoever_shows_that_it_lives() {
+        let held = |holder: &str| Life::Held {
+            holder: holder.to_owned(),
+            stale_in: Duration::from_secs(900),
+        };
+        let renewed = || Life::Renewed {
+            holder: "a".to_owned(),
+        };
+        let lives = with_their_holders(vec![
+            lease("zeron-autoscaler-00-of-3", held("a")),
+            lease("zeron-autoscaler-01-of-3", held("gone")),
+            lease("zeron-autoscaler-02-of-3", Life::Released),
+            lease("zeron-autoscaler-member-a", renewed()),
+        ]);
+        let lives: Vec<Life> = lives.into_iter().map(|(_, life)| life).collect();
+        assert_eq!(lives, [renewed(), Life::Absent, Life::Released]);
+    }
 }

@@ -100,6 +100,32 @@ impl Hold {
         }
     }
 
+    /// What a watch shows, unless more is known already.
+    pub(crate) fn show(&mut self, object: LeaseObject) {
+        let known = self.observed.as_ref();
+        if known.is_none_or(|known| !object.is_older_than(&known.object)) {
+            self.see(Some(object));
+        }
+    }
+
+    /// A watch shows that it is gone; `object` is its end.
+    pub(crate) fn gone(&mut self, object: &LeaseObject) {
+        let known = self.observed.as_ref();
+        if known.is_none_or(|known| !object.is_older_than(&known.object)) {
+            self.see(None);
+        }
+    }
+
+    /// It is not held any more, whatever the record says.
+    pub(crate) fn lapse(&mut self) {
+        self.held_until = None;
+    }
+
+    /// When it is to be renewed, if that happens so often.
+    pub(crate) fn due(&self, every: Duration) -> Option<Instant> {
+        Some(self.renewed? + every)
+    }
+
     /// Whether it may be taken: missing, released, expired, or ours from before.
     pub(crate) fn is_free(&self, now: Instant) -> bool {
         self.observed.as_ref().is_none_or(|observed| {
@@ -138,13 +164,23 @@ impl Hold {
         Ok(())
     }
 
-    /// Renews it, but only while that may help: an answer after the end of the hold is none.
+    /// Renews it, but only while that may help: an answer after the end of the hold is none, and
+    /// ends it.
     pub(crate) async fn renew(&mut self) -> Result<(), CallError> {
         let Some(until) = self.held_until else {
             return self.write().await;
         };
-        match timeout_at(until, self.write()).await {
-            Ok(Err(error)) if matches!(error.status(), Some(404 | 409)) => {
+        let renewed = timeout_at(until, self.write_again()).await;
+        if Instant::now() >= until {
+            self.lapse();
+            return Err(CallError::Timeout(self.duration));
+        }
+        renewed.unwrap_or(Err(CallError::Timeout(self.duration)))
+    }
+
+    async fn write_again(&mut self) -> Result<(), CallError> {
+        match self.write().await {
+            Err(error) if matches!(error.status(), Some(404 | 409)) => {
                 // Somebody else wrote it: a person, or a successor that saw us too late.
                 self.read().await?;
                 match self.holder() == Some(&self.holder) && self.is_held(Instant::now()) {
@@ -152,8 +188,7 @@ impl Hold {
                     false => Err(error),
                 }
             }
-            Ok(result) => result,
-            Err(_) => Err(CallError::Timeout(self.duration)),
+            result => result,
         }
     }
 

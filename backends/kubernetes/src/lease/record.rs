@@ -47,6 +47,7 @@ pub(crate) struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct LeaseList {
+    pub(crate) metadata: Metadata,
     pub(crate) items: Vec<LeaseObject>,
 }
 
@@ -55,6 +56,17 @@ impl LeaseObject {
     pub(crate) fn holder(&self) -> Option<&str> {
         let holder = self.spec.holder_identity.as_deref();
         holder.filter(|holder| !holder.is_empty())
+    }
+
+    /// Whether it is an older version than `other`, of the same object. Versions that are no
+    /// numbers cannot be compared.
+    pub(crate) fn is_older_than(&self, other: &Self) -> bool {
+        let version = |object: &Self| -> Option<u64> {
+            let version = object.metadata.resource_version.as_deref();
+            version?.parse().ok()
+        };
+        let versions = version(self).zip(version(other));
+        versions.is_some_and(|(own, other)| own < other)
     }
 
     /// How long it is valid after a renewal.

@@ -230,7 +230,10 @@ impl Table {
         let wanted = entry.wanted.replicas();
         let pods = entry.pods.iter().filter_map(|slot| self.pod(*slot));
         let (snapshot, recheck) = snapshot::of(&entry.target, wanted, pods, &self.patience, now);
-        let recheck = [recheck, entry.wanted.recheck()].into_iter().flatten().min();
+        let recheck = [recheck, entry.wanted.recheck()]
+            .into_iter()
+            .flatten()
+            .min();
         let entry = self.targets.get_mut(id)?;
         if entry.recheck != recheck {
             if let Some(old) = entry.recheck {

@@ -120,3 +120,125 @@ async fn two_counts_that_begin_at_once_become_one() {
     sleep(Duration::from_secs(2)).await;
     assert_eq!((held(&four).len(), held(&eight).len()), (4, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_rest_the_api_server_is_asked_less_than_once_a_second() {
+    let leases = Arc::new(FakeLeases::default());
+    let (a, b) = (join(&leases, "a"), join(&leases, "b"));
+    until(&[&a, &b], |sets| sets.iter().all(|set| set.len() == 4)).await;
+    let before = ["a", "b"].map(|who| leases.calls(who).len());
+    sleep(Duration::from_secs(1_000)).await;
+    for (who, before) in ["a", "b"].into_iter().zip(before) {
+        let calls = leases.calls(who).split_off(before);
+        let lists = calls.iter().filter(|call| *call == "GET all").count();
+        assert!((16..=17).contains(&lists), "{lists} lists");
+        assert!((750..850).contains(&calls.len()), "{}", calls.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_watch_stands_still_takes_nothing_from_those_who_live() {
+    let leases = Arc::new(FakeLeases::default());
+    let (a, b) = (join(&leases, "a"), join(&leases, "b"));
+    until(&[&a, &b], |sets| sets.iter().all(|set| set.len() == 4)).await;
+    leases.stall("b");
+    let (before, started) = ([held(&a), held(&b)], Instant::now());
+    while started.elapsed() < Duration::from_secs(120) {
+        sleep(Duration::from_millis(5)).await;
+        assert_eq!([held(&a), held(&b)], before);
+    }
+    // And it still notices who is gone.
+    drop(a);
+    let took = until(&[&b], all_held).await;
+    assert!(took <= Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_expired_begins_anew() {
+    let leases = Arc::new(FakeLeases::default());
+    let (a, b) = (join(&leases, "a"), join(&leases, "b"));
+    until(&[&a, &b], |sets| sets.iter().all(|set| set.len() == 4)).await;
+    let before = [held(&a), held(&b)];
+    for _ in 0..20 {
+        leases.expire();
+        sleep(Duration::from_millis(700)).await;
+        assert_eq!([held(&a), held(&b)], before);
+    }
+    let lists = leases.calls("a");
+    let lists = lists.iter().filter(|call| *call == "GET all").count();
+    assert!((20..30).contains(&lists), "{lists} lists");
+    b.release().await;
+    let took = until(&[&a], all_held).await;
+    assert!(took <= Duration::from_millis(100), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lost_its_presence_holds_nothing_before_it_took_it_anew() {
+    let leases = Arc::new(FakeLeases::default());
+    let (a, b) = (join(&leases, "a"), join(&leases, "b"));
+    until(&[&a, &b], |sets| sets.iter().all(|set| set.len() == 4)).await;
+    let (before, mut changes) = ([held(&a), held(&b)], a.held());
+    // A person removes what says that it lives: its shards are not anybody's for that.
+    for _ in 0..10 {
+        changes.mark_unchanged();
+        leases.remove("zeron-autoscaler-member-a");
+        let lost = tokio::time::timeout(Duration::from_secs(2), changes.changed());
+        lost.await.expect("a loss").unwrap();
+        until(&[&a, &b], |sets| *sets == before).await;
+    }
+}
+
+/// Follows `shards` like somebody whose last write takes so long.
+fn act(shards: &Shards, last_write: Duration) -> watch::Receiver<ShardSet> {
+    let (acts, acting) = watch::channel(ShardSet::new());
+    let hold = move |held: &ShardSet| {
+        acts.send_replace(held.clone());
+    };
+    drop(shards.follow(hold, move || sleep(last_write)));
+    acting
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_given_to_another_when_the_last_write_for_it_is_over() {
+    for (last_write, waits) in [(0, 0), (400, 400), (60_000, 1_000)] {
+        let leases = Arc::new(FakeLeases::default());
+        let a = join(&leases, "a");
+        let acting = act(&a, Duration::from_millis(last_write));
+        until(&[&a], all_held).await;
+        sleep(Duration::from_secs(2)).await;
+        let b = join(&leases, "b");
+        until(&[&a, &b], |sets| sets[0].len() == 4).await;
+        let took = until(&[&a, &b], all_held).await.as_millis();
+        assert!((waits..waits + 600).contains(&took), "{last_write}: {took}");
+        assert_eq!(*acting.borrow(), held(&a));
+        let leaves = Instant::now();
+        a.release().await;
+        assert!(acting.borrow().is_empty());
+        let took = leaves.elapsed().as_millis();
+        assert!((waits..waits + 100).contains(&took), "{last_write}: {took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_that_comes_back_during_a_last_write_is_acted_on_at_once() {
+    let (held, follows) = watch::channel(ShardSet::from([0]));
+    let (acting, acts) = watch::channel(None);
+    let notes = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let log = Arc::clone(&notes);
+    let hold = move |held: &ShardSet| log.lock().push(held.clone());
+    let settled = || sleep(Duration::from_secs(10));
+    tokio::spawn(follow::follow(follows, acting, hold, settled));
+    sleep(Duration::from_secs(20)).await;
+    for next in [ShardSet::new(), ShardSet::from([1])] {
+        held.send_replace(next);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let seen = notes.lock().clone();
+    assert_eq!(
+        seen,
+        [ShardSet::from([0]), ShardSet::new(), ShardSet::from([1])]
+    );
+    assert_eq!(*acts.borrow(), Some(ShardSet::from([0, 1])), "still let go");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(*acts.borrow(), Some(ShardSet::from([1])));
+}

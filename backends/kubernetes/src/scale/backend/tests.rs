@@ -250,7 +250,11 @@ async fn after_a_restore_of_the_store_what_is_read_counts() {
     rig.scales.set("a", 3);
     rig.scale("a", 1, &[]);
     rig.settle().await;
-    assert_eq!(rig.scales.count("a"), Some(3), "a wish to raise never lowers");
+    assert_eq!(
+        rig.scales.count("a"),
+        Some(3),
+        "a wish to raise never lowers"
+    );
     // Now that it is known, one replica less is less.
     rig.scale("a", 1, &[]);
     rig.settle().await;
@@ -309,7 +313,8 @@ async fn of_what_is_removed_only_what_was_sent_is_waited_for() {
     let rig = rig(&[("reads", 5), ("waits", 5), ("writes", 5)]);
     let second = Duration::from_secs(1);
     rig.backend.settled().await;
-    rig.scales.fail([Fault::Pass, Fault::Slow(second * 2), Fault::Hung]);
+    rig.scales
+        .fail([Fault::Pass, Fault::Slow(second * 2), Fault::Hung]);
     rig.scale("writes", 2, &[]);
     tokio::time::sleep(second / 10).await;
     rig.scale("reads", 2, &[]);
