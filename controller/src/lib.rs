@@ -7,6 +7,7 @@ pub mod events;
 pub mod finalizer;
 pub mod follow;
 pub mod knative;
+pub mod knative_activator;
 pub mod projection;
 pub mod reconcile;
 pub mod services;
