@@ -56,6 +56,12 @@ pub trait EndpointSink: Send + Sync + fmt::Debug + 'static {
     fn declared(&self, function: &FunctionId, replicas: u32) {
         let _ = (function, replicas);
     }
+
+    /// These replicas were to stop and stay after all: the count that would have stopped them was
+    /// not written, and will not be. Only platforms that may refuse a count say so.
+    fn kept(&self, function: &FunctionId, replicas: &[EndpointId]) {
+        let _ = (function, replicas);
+    }
 }
 
 /// One client of one event source (server and credentials), shared by all its triggers.

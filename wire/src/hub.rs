@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use zeron_core::{EndpointSink, EndpointSnapshot, FunctionId, Stat};
+use zeron_core::{EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Stat};
 
 use crate::link::{AutoscalerLink, CAPACITY, link};
 use crate::message::{Coverage, Drained, ToActivator, Wake};
@@ -117,6 +117,14 @@ impl EndpointSink for Hub {
         drop(endpoints);
         self.mail.arrived.notify_one();
     }
+
+    /// Activators need not wait to see whether they go.
+    fn kept(&self, function: &FunctionId, replicas: &[EndpointId]) {
+        let mut kept = self.mail.kept.lock();
+        kept.entry(function.clone()).or_default().extend(replicas);
+        drop(kept);
+        self.mail.arrived.notify_one();
+    }
 }
 
 /// Why an activator is not taken in.
@@ -199,6 +207,7 @@ enum Event {
 #[derive(Debug, Default)]
 struct Mail {
     endpoints: Mutex<HashMap<FunctionId, Option<Arc<EndpointSnapshot>>>>,
+    kept: Mutex<HashMap<FunctionId, BTreeSet<EndpointId>>>,
     expected: Mutex<Option<watch::Receiver<Expected>>>,
     arrived: Notify,
 }

@@ -56,8 +56,8 @@ pub enum ToActivator {
     Cancel(DrainId),
     /// A [`Wake`] of this function arrived at its owner, which has asked for replicas.
     Woken(FunctionId),
-    /// The replicas of this drain were told to stop: it will not be cancelled any more. Those that
-    /// do not go after all serve again.
+    /// The replicas of this drain were told to stop: it is cancelled only if all of them are known
+    /// to stay after all. Others that do not go serve again by themselves, later.
     Settled(DrainId),
 }
 

@@ -14,6 +14,8 @@ pub(super) type ConnectionId = u64;
 /// How long an acknowledged drain outlives the connection to its autoscaler: its replicas may be
 /// told to stop at this very moment, or never.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a settled drain may still be taken back by its autoscaler.
+const REMEMBERED: Duration = Duration::from_secs(30);
 /// Drains under way; those beyond are not obeyed, so they are never acknowledged.
 const CAPACITY: usize = 65_536;
 
@@ -23,6 +25,8 @@ struct Owned {
     answer: Option<Drained>,
     /// The owner is lost; until then it may come back.
     until: Option<Instant>,
+    /// Its replicas were told to stop: it ends by itself.
+    settled: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -46,11 +50,16 @@ impl Drains {
         match order {
             ToActivator::Drain(drain) => self.drain(from, drain),
             ToActivator::Cancel(id) | ToActivator::Settled(id) => {
-                let is_ours = self.by_id.get(&id).is_some_and(|it| it.owner == from);
-                if !is_ours {
+                let Some(owned) = self.by_id.get_mut(&id).filter(|it| it.owner == from) else {
                     return Verdict::Ignore;
+                };
+                if let ToActivator::Settled(_) = order {
+                    let now = Instant::now();
+                    owned.settled = Some(now);
+                    self.forget_settled(now);
+                } else {
+                    self.by_id.remove(&id);
                 }
-                self.by_id.remove(&id);
                 Verdict::Forward(order)
             }
             ToActivator::Woken(_) => Verdict::Forward(order),
@@ -72,6 +81,7 @@ impl Drains {
             owner: from,
             answer: None,
             until: None,
+            settled: None,
         };
         self.by_id.insert(drain.id, owned);
         Verdict::Forward(ToActivator::Drain(drain))
@@ -87,12 +97,17 @@ impl Drains {
     /// An autoscaler is lost: what it has not been told of goes back into rotation.
     pub(super) fn lose(&mut self, owner: ConnectionId, now: Instant) -> Vec<ToActivator> {
         for owned in self.by_id.values_mut() {
-            if owned.owner == owner {
+            if owned.owner == owner && owned.settled.is_none() {
                 let is_told = owned.answer.is_some();
                 owned.until = Some(if is_told { now + LINGER } else { now });
             }
         }
         self.expire(now)
+    }
+
+    fn forget_settled(&mut self, now: Instant) {
+        self.by_id
+            .retain(|_, owned| owned.settled.is_none_or(|at| now < at + REMEMBERED));
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -101,6 +116,7 @@ impl Drains {
 
     /// Orders that take back what nobody claimed again.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<ToActivator> {
+        self.forget_settled(now);
         let is_over = |owned: &Owned| owned.until.is_some_and(|until| until <= now);
         let over = self.by_id.extract_if(|_, owned| is_over(owned));
         over.map(|(id, _)| ToActivator::Cancel(id)).collect()
@@ -168,12 +184,22 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_drain_is_not_taken_back() {
-        let mut drains = Drains::default();
-        given(&mut drains, 1, 10);
-        drains.answered(&answer(10));
-        drains.order(1, ToActivator::Settled(DrainId(10)));
-        assert_eq!(drains.lose(1, Instant::now() + LINGER), []);
+    fn a_settled_drain_is_taken_back_by_its_owner_alone_and_soon_forgotten() {
+        let (mut drains, now) = (Drains::default(), Instant::now());
+        for id in [10, 20] {
+            given(&mut drains, 1, id);
+            drains.answered(&answer(id));
+            drains.order(1, ToActivator::Settled(DrainId(id)));
+        }
+        let cancel = ToActivator::Cancel(DrainId(10));
+        assert_eq!(drains.order(2, cancel.clone()), Verdict::Ignore);
+        let forwarded = Verdict::Forward(cancel.clone());
+        assert_eq!(drains.order(1, cancel.clone()), forwarded);
+        assert_eq!(drains.order(1, cancel), Verdict::Ignore, "once");
+        // Its autoscaler is lost: the replicas may stop.
+        assert_eq!(drains.lose(1, now + LINGER), []);
+        assert_eq!((drains.by_id.len(), drains.next()), (1, None));
+        drains.expire(Instant::now() + REMEMBERED);
         assert!(drains.by_id.is_empty());
     }
 }

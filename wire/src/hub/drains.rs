@@ -1,14 +1,21 @@
 //! Drains under way: which replicas, told to whom, acknowledged by whom.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use zeron_core::{EndpointId, EndpointSnapshot, FunctionId};
 
 use super::activator::{Activator, Link};
 use crate::message::{Drain, DrainId, Drained, ToActivator};
+
+/// How long a settled drain may still be taken back: by then activators use what stayed anyway.
+const REMEMBERED: Duration = Duration::from_secs(30);
+/// Settled drains that are remembered.
+const SETTLED: usize = 65_536;
 
 /// One drain of the engine.
 #[derive(Debug)]
@@ -30,6 +37,18 @@ impl Order {
             ..self.drain.clone()
         })
     }
+
+    /// The replicas, as far as they are known.
+    fn replicas(&self) -> Option<&Vec<EndpointId>> {
+        let chosen = self.acknowledged.values().next();
+        self.victims.as_ref().or(chosen)
+    }
+
+    /// Whether all of it stays.
+    fn is_kept(&self, function: &FunctionId, kept: &BTreeSet<EndpointId>) -> bool {
+        let is_kept = |replicas: &Vec<EndpointId>| replicas.iter().all(|it| kept.contains(it));
+        self.drain.function == *function && self.replicas().is_some_and(is_kept)
+    }
 }
 
 /// All drains, by the engine's names.
@@ -37,6 +56,8 @@ impl Order {
 pub(super) struct Drains {
     by_id: HashMap<DrainId, Order>,
     by_wire: HashMap<DrainId, DrainId>,
+    /// Oldest first.
+    settled: VecDeque<(Instant, Order)>,
     next_wire: u64,
 }
 
@@ -48,6 +69,7 @@ impl Drains {
         Self {
             by_id: HashMap::new(),
             by_wire: HashMap::new(),
+            settled: VecDeque::new(),
             next_wire: RandomState::new().hash_one("drain"),
         }
     }
@@ -88,25 +110,61 @@ impl Drains {
     }
 
     pub(super) fn cancel(&mut self, id: DrainId, activators: &mut Activators) {
-        self.end(id, activators, ToActivator::Cancel);
+        if let Some(order) = self.end(id) {
+            tell(&ToActivator::Cancel(order.wire), activators);
+        }
     }
 
-    pub(super) fn settle(&mut self, id: DrainId, activators: &mut Activators) {
-        self.end(id, activators, ToActivator::Settled);
-    }
-
-    fn end(
-        &mut self,
-        id: DrainId,
-        activators: &mut Activators,
-        word: impl Fn(DrainId) -> ToActivator,
-    ) {
-        let Some(order) = self.by_id.remove(&id) else {
+    pub(super) fn settle(&mut self, id: DrainId, activators: &mut Activators, now: Instant) {
+        let Some(order) = self.end(id) else {
             return;
         };
+        tell(&ToActivator::Settled(order.wire), activators);
+        if self.settled.len() < SETTLED {
+            self.settled.push_back((now, order));
+        }
+    }
+
+    fn end(&mut self, id: DrainId) -> Option<Order> {
+        let order = self.by_id.remove(&id)?;
         self.by_wire.remove(&order.wire);
-        for activator in activators.values_mut() {
-            activator.tell(word(order.wire));
+        Some(order)
+    }
+
+    // === from the platform ===
+
+    /// These replicas, which were to stop, stay after all: so do the drains that they are all of.
+    /// One that the engine has not settled yet is about to be.
+    pub(super) fn keep(
+        &mut self,
+        function: &FunctionId,
+        kept: &BTreeSet<EndpointId>,
+        activators: &mut Activators,
+    ) {
+        let before = self.settled.len();
+        self.settled.retain(|(_, order)| {
+            let is_kept = order.is_kept(function, kept);
+            if is_kept {
+                tell(&ToActivator::Cancel(order.wire), activators);
+            }
+            !is_kept
+        });
+        if self.settled.len() < before {
+            return;
+        }
+        let reported = self.by_id.iter().filter(|(_, order)| order.is_reported);
+        let reported = reported.filter(|(_, order)| order.is_kept(function, kept));
+        let ids: Vec<DrainId> = reported.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.cancel(id, activators);
+        }
+    }
+
+    pub(super) fn prune(&mut self, now: Instant) {
+        while let Some((at, _)) = self.settled.front()
+            && *at + REMEMBERED <= now
+        {
+            self.settled.pop_front();
         }
     }
 
@@ -255,15 +313,19 @@ impl Drains {
                     .all(|name| order.acknowledged.contains_key(*name));
             if is_done {
                 order.is_reported = true;
-                let chosen = order.acknowledged.values().next();
-                let endpoints = order.victims.as_ref().or(chosen);
                 finished.push(Drained {
                     id: order.drain.id,
                     function: order.drain.function.clone(),
-                    endpoints: endpoints.cloned().unwrap_or_default(),
+                    endpoints: order.replicas().cloned().unwrap_or_default(),
                 });
             }
         }
         finished
+    }
+}
+
+fn tell(word: &ToActivator, activators: &mut Activators) {
+    for activator in activators.values_mut() {
+        activator.tell(word.clone());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
-use zeron_core::{EndpointSnapshot, FunctionId};
+use zeron_core::{EndpointId, EndpointSnapshot, FunctionId};
 
 use super::activator::{Activator, Link};
 use super::coverage::coverage;
@@ -221,6 +221,10 @@ impl State {
         }
     }
 
+    pub(super) fn kept(&mut self, function: &FunctionId, replicas: &BTreeSet<EndpointId>) {
+        self.drains.keep(function, replicas, &mut self.activators);
+    }
+
     // === the engine ===
 
     pub(super) fn order(&mut self, order: ToActivator, now: Instant) {
@@ -230,7 +234,7 @@ impl State {
                     .begin(drain, &mut self.activators, &self.endpoints);
             }
             ToActivator::Cancel(id) => self.drains.cancel(id, &mut self.activators),
-            ToActivator::Settled(id) => self.drains.settle(id, &mut self.activators),
+            ToActivator::Settled(id) => self.drains.settle(id, &mut self.activators, now),
             ToActivator::Woken(function) => self.woken(&function),
         }
         self.drop_those_behind(now);
@@ -268,6 +272,7 @@ impl State {
     /// Once a second: the merged report, then what is so after it.
     pub(super) fn tick(&mut self, now: Instant) {
         self.prune(now);
+        self.drains.prune(now);
         self.drop_those_behind(now);
         let mut merged = Merged::default();
         for activator in self.activators.values_mut() {

@@ -118,6 +118,10 @@ impl Task {
         for (function, snapshot) in endpoints {
             self.state.endpoints(function, snapshot);
         }
+        let kept = std::mem::take(&mut *self.mail.kept.lock());
+        for (function, replicas) in kept {
+            self.state.kept(&function, &replicas);
+        }
     }
 
     fn expect(&mut self) {

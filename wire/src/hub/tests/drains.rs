@@ -206,3 +206,51 @@ fn a_cancelled_and_a_settled_drain_are_forgotten() {
     assert_eq!(rig.orders(c), []);
     assert_eq!(first.function, id("f"));
 }
+
+#[test]
+fn drains_whose_replicas_all_stay_are_taken_back() {
+    let mut rig = Rig::new();
+    let (a, b) = (rig.join("a"), rig.join("b"));
+    rig.replicas(&[(1, true), (2, true), (3, true)]);
+    rig.drain(10, 1);
+    rig.drain(11, 1);
+    let told = rig.orders(a);
+    let [ToActivator::Drain(first), ToActivator::Drain(second)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    for seat in [a, b] {
+        rig.acknowledge(seat, first, &[3]);
+    }
+    rig.order(ToActivator::Settled(DrainId(10)));
+    rig.orders(a);
+    rig.keep("other", &[3]);
+    rig.keep("f", &[2, 1]);
+    assert_eq!(rig.orders(a), [], "of others, or not finished");
+    rig.keep("f", &[3]);
+    rig.keep("f", &[3]);
+    assert_eq!(rig.orders(a), [ToActivator::Cancel(first.id)]);
+    // The platform was faster than the engine.
+    for seat in [a, b] {
+        rig.acknowledge(seat, second, &[2]);
+    }
+    rig.keep("f", &[2]);
+    rig.order(ToActivator::Settled(DrainId(11)));
+    assert_eq!(rig.orders(a), [ToActivator::Cancel(second.id)]);
+}
+
+#[test]
+fn a_settled_drain_is_not_taken_back_for_ever() {
+    let mut rig = Rig::new();
+    let a = rig.join("a");
+    rig.replicas(&[(1, true)]);
+    rig.drain(10, 1);
+    let told = rig.told_to_drain(a);
+    rig.acknowledge(a, &told, &[1]);
+    rig.order(ToActivator::Settled(DrainId(10)));
+    rig.orders(a);
+    for _ in 0..31 {
+        rig.beat(&[a]);
+    }
+    rig.keep("f", &[1]);
+    assert_eq!(rig.orders(a), []);
+}

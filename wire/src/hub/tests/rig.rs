@@ -104,6 +104,12 @@ impl Rig {
         self.state.expect(Some(names), self.now);
     }
 
+    /// The platform keeps these replicas after all.
+    pub(super) fn keep(&mut self, name: &str, replicas: &[u64]) {
+        let replicas = replicas.iter().map(|it| EndpointId(*it)).collect();
+        self.state.kept(&id(name), &replicas);
+    }
+
     pub(super) fn tick(&mut self) {
         self.state.tick(self.now);
     }
