@@ -8,6 +8,7 @@ mod drains;
 mod entry;
 mod history;
 mod inbox;
+mod knative_metrics;
 mod metrics;
 mod outbox;
 mod owned;

@@ -31,6 +31,9 @@ pub(crate) struct ServerlessPath {
     facts: PathFacts,
     /// Whether facts have come: what was found counts only with the first.
     is_begun: bool,
+    /// When the newest answer to a probe was heard, by our clock; one that was there before us
+    /// does not count.
+    probed_at: Option<Timestamp>,
     plan: Plan,
 }
 
@@ -92,6 +95,7 @@ impl ServerlessPath {
             is_initialized: false,
             facts: PathFacts::default(),
             is_begun: false,
+            probed_at: None,
             plan: Plan {
                 activators: MIN_ACTIVATORS,
                 ..Plan::default()
@@ -105,6 +109,9 @@ impl ServerlessPath {
             self.activity = found.activity;
             self.since = found.since.min(now);
             self.is_initialized = found.is_initialized;
+        }
+        if self.is_begun && facts.probe != self.facts.probe {
+            self.probed_at = Some(now);
         }
         self.is_begun = true;
         self.facts = facts;
@@ -241,10 +248,9 @@ impl ServerlessPath {
 
     /// Whether an activator answered, after the function became inactive and a moment ago.
     fn is_probed(&self, now: Timestamp) -> bool {
-        self.facts.probe.is_some_and(|probe| {
-            let is_new = probe.at >= self.since && now.since(probe.at) <= PROBE_COUNTS_FOR;
-            probe.is_activator && is_new
-        })
+        let is_activator = self.facts.probe.is_some_and(|probe| probe.is_activator);
+        let is_new = |at| at >= self.since && now.since(at) <= PROBE_COUNTS_FOR;
+        is_activator && self.probed_at.is_some_and(is_new)
     }
 
     fn planned(

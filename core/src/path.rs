@@ -46,7 +46,8 @@ pub struct PathFacts {
 /// What the public Service answered to the question whether an activator stands behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivatorProbe {
-    /// When the answer came, or the attempt failed.
+    /// When the answer came, or the attempt failed: tells answers apart. How old it is counts from
+    /// when the engine hears of it.
     pub at: Timestamp,
     /// 200 and the body `activator`.
     pub is_activator: bool,

@@ -11,10 +11,12 @@ use prometheus_client::registry::Registry;
 use zeron_core::metric::MetricValue;
 use zeron_core::status::{FunctionStatus, TriggerStatus};
 
+use super::knative_metrics::RevisionMetrics;
 use super::view::Views;
 
 pub(crate) fn register(views: Arc<Views>, registry: &mut Registry) {
-    registry.register_collector(Box::new(FunctionMetrics(views)));
+    registry.register_collector(Box::new(FunctionMetrics(Arc::clone(&views))));
+    registry.register_collector(Box::new(RevisionMetrics(views)));
 }
 
 #[derive(Debug)]

@@ -79,7 +79,7 @@ impl View {
 }
 
 impl Facts {
-    fn ready(&self) -> u32 {
+    pub(crate) fn ready(&self) -> u32 {
         self.endpoints.as_ref().map_or(0, |it| it.ready())
     }
 

@@ -250,6 +250,25 @@ async fn nobody_is_asked_at_zero() {
     assert_eq!(scraper.outcome(&id()), None);
 }
 
+/// What a queue-proxy of Knative 1.15 answered under load, byte for byte.
+const ANSWERED: &[u8] = b"\x0a\x25zero-00001-deployment-5d9d5bf55-llnmt\
+    \x11\xd0\xcc\xc5\x2f\x99\x31\x93\x3f\x19\xfc\x29\xe1\xf0\xd0\xaf\x7a\x3f\
+    \x21\x00\x00\x00\x00\x00\x80\x4a\x40\x29\x00\x00\x00\x00\x00\x00\x32\x40\
+    \x31\x08\xb0\xd7\xda\x0c\x80\x46\x40";
+
+#[tokio::test]
+async fn the_answer_of_a_real_queue_proxy_is_understood() {
+    let pods = Pods::start(1, |_| Says::Bytes(ANSWERED.to_vec()));
+    let mut rig = Rig::start(&pods, MeshCompatibility::Auto, "unused");
+    let sample = rig.sample().await;
+    assert_eq!(
+        (sample.request_count, sample.proxied_request_count),
+        (53.0, 18.0)
+    );
+    assert_eq!(sample.average_concurrency, 0.01874389032441287);
+    assert_eq!(sample.average_proxied_concurrency, 0.00651532762101192);
+}
+
 /// What queue-proxy counted, as recorded: encoded, served, scraped, it is what was recorded.
 #[tokio::test]
 async fn what_a_queue_proxy_counted_arrives_as_recorded() {

@@ -116,6 +116,16 @@ fn an_answer_of_long_ago_is_asked_for_again() {
 }
 
 #[test]
+fn an_answer_of_before_a_restart_does_not_count() {
+    let mut before = inactive();
+    answer(&mut before, 100, true);
+    let mut path = ServerlessPath::new(at(100));
+    path.observe(before.facts, at(100));
+    assert_eq!(step(&mut path, 100), 1);
+    assert!(path.plan().is_probe_wanted);
+}
+
+#[test]
 fn what_is_at_zero_is_not_probed() {
     let mut path = inactive();
     let none = Replicas {

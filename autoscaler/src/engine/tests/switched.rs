@@ -179,3 +179,25 @@ async fn only_what_matters_of_a_path_is_announced() {
     it.carry(0.0, 130).await;
     assert_eq!(changes.try_recv().unwrap(), id("hello"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_have_the_names_of_the_original() {
+    let mut it = Switched::found(1, Activity::Active).await;
+    it.carry(2.0, 5).await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    it.rig.handle.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let labels = "kn_service_name=\"\",kn_configuration_name=\"\",kn_revision_name=\"hello\",k8s_namespace_name=\"default\"";
+    for (name, value) in [
+        ("kn_revision_pods_desired", "1.0"),
+        ("kn_revision_pods_count", "1.0"),
+        ("kn_revision_panic_mode", "0.0"),
+        ("kn_revision_concurrency_stable", "2.0"),
+        ("kn_revision_concurrency_target", "7.0"),
+    ] {
+        let line = format!("{name}{{{labels}}} {value}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
+    assert!(!text.contains("kn_revision_rps_stable{"), "{text}");
+}

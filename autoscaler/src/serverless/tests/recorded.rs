@@ -272,11 +272,12 @@ impl ZeroCase {
             has_private_service: true,
             has_service: true,
             proxied_since: self.proxied_for_ms.map(ago),
-            probe,
+            probe: None,
             found: Some(found),
         };
         let mut path = ServerlessPath::new(now);
         path.observe(facts, now);
+        path.observe(PathFacts { probe, ..facts }, now);
         path
     }
 
