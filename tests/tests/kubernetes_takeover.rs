@@ -9,11 +9,9 @@ mod load;
 mod scene;
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use serde_json::json;
 use zeron_tests::cluster::{Cluster, Roles};
-use zeron_tests::wait::within;
 
 use keda::Keda;
 use load::Load;
@@ -38,7 +36,9 @@ fn an_import_and_a_handback_lose_no_request_and_drop_no_replica() {
         scene::is_there,
     );
     let _roles = Roles::of(namespace).start();
-    let load = Load::start(scene.service_address(), "web.example", 50);
+    let service = scene.service_address();
+    scene.wait_answer(service, "web");
+    let load = Load::start(service, "web.example", 50);
     let counts = replicas_over_time(namespace, "web");
 
     let mut import = Import::start(&scene, &["import", "keda", "--apply"]);
@@ -167,6 +167,7 @@ fn the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request()
     // The activator is a process of this machine; this is how the controller finds it.
     scene.add_activator_pod(host);
     let proxy = scene.address_of(scene::PROXY);
+    scene.wait_answer(proxy, "interceptor");
     let load = Load::start(proxy, "web.example", 50);
 
     Import::start(
@@ -181,11 +182,7 @@ fn the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request()
         &format!("kubernetes.io/service-name={}", scene::PROXY),
     );
     assert_eq!(slices.len(), 1, "only ours");
-    within(
-        Duration::from_secs(30),
-        "requests to reach the function",
-        || scene.answers_as(proxy, "web").then_some(()),
-    );
+    scene.wait_answer(proxy, "web");
 
     // Here is no KEDA that would come: all that is ours is done before it waits for one.
     let mut handback = Import::start(&scene, &["handback", "http-add-on", "--apply"]);

@@ -21,7 +21,7 @@ use super::survey::{Part, Survey};
 const PAGE: u32 = 500;
 /// How often leases are looked at.
 pub(super) const LOOK: Duration = Duration::from_millis(500);
-/// Our own leases are renewed every other second; no longer than this is waited to see it.
+/// Our own leases are renewed every other second; no longer than this is waited to see it, or them.
 const PROOF: Duration = Duration::from_secs(6);
 
 const DECLARED: [Kind; 8] = [
@@ -122,8 +122,12 @@ impl Reader {
         let until = Instant::now() + PROOF;
         while Instant::now() < until {
             let shards = self.shards().await?;
-            let is_proven = |(_, life): &(ObjectName, Life)| life.is_proven();
-            if shards.is_empty() || shards.iter().all(is_proven) {
+            // They may have started a moment ago, and hold none or some of their leases yet.
+            let seen = Survey {
+                shards,
+                ..Survey::default()
+            };
+            if seen.are_shards_held(true) {
                 break;
             }
             sleep(LOOK).await;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zeron_tests::cluster::{Cluster, Namespace, Program};
+use zeron_tests::wait::within;
 
 pub(crate) const SCALED: &str = "keda.sh/v1alpha1/ScaledObject";
 pub(crate) const AUTOSCALER: &str = "autoscaling/v2/HorizontalPodAutoscaler";
@@ -84,7 +85,7 @@ spec:
         - {{name: LISTEN_ADDRESS, value: 0.0.0.0}}
         - {{name: MESSAGE, value: this is {name}}}
         ports: [{{name: proxy, containerPort: 8080}}]
-        resources: {{requests: {{cpu: 10m}}}}
+        resources: {{requests: {{cpu: 50m}}}}
         readinessProbe: {{tcpSocket: {{port: 8080}}, periodSeconds: 1}}
 ---
 apiVersion: v1
@@ -176,8 +177,16 @@ spec:
         format!("{ip}:{port}").parse().unwrap()
     }
 
+    /// Waits until requests there are answered by pods of this Deployment: kube-proxy has its own pace.
+    pub(crate) fn wait_answer(&self, address: SocketAddr, name: &str) {
+        let what = format!("requests to {address} to reach {name}");
+        within(Duration::from_secs(30), &what, || {
+            self.answers_as(address, name).then_some(())
+        });
+    }
+
     /// Whether a request there is answered by a pod of this Deployment.
-    pub(crate) fn answers_as(&self, address: SocketAddr, name: &str) -> bool {
+    fn answers_as(&self, address: SocketAddr, name: &str) -> bool {
         let exchange = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect(address)?;
             stream.set_read_timeout(Some(Duration::from_secs(10)))?;
