@@ -7,6 +7,8 @@ mod annotations;
 mod behavior;
 #[path = "kubernetes/both.rs"]
 mod both;
+#[path = "kubernetes/canary.rs"]
+mod canary;
 #[path = "kubernetes/cpu.rs"]
 mod cpu;
 #[path = "kubernetes/declare.rs"]
