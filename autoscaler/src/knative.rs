@@ -104,7 +104,12 @@ impl KnativeState {
     /// What is seen of a switched path.
     pub(crate) fn observe_path(&mut self, facts: PathFacts, now: Timestamp) {
         if let Way::Serverless(path) = &mut self.way {
+            let is_first = !path.is_begun();
             path.observe(facts, now);
+            // Replicas of a new revision are its initial scale, and no sign of load.
+            if is_first && !path.is_initialized() {
+                self.decider.begin_afresh();
+            }
         }
     }
 

@@ -97,6 +97,15 @@ impl Decider {
         }
     }
 
+    /// What was found was asked for a moment ago, by nobody who had seen any load: nothing of it has
+    /// to be kept.
+    pub(crate) fn begin_afresh(&mut self) {
+        if self.status.desired.is_none() {
+            self.panic_since = None;
+            self.max_panic_pods = 0;
+        }
+    }
+
     /// The newest answer.
     pub fn status(&self) -> Status {
         self.status

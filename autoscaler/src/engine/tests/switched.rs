@@ -64,15 +64,19 @@ impl Switched {
         let clock = MonotonicClock::new();
         rig.backend.run("hello", replicas);
         let it = Self { rig, clock };
-        let function = function("hello", vec![group(Scaling::Knative(scaling()), None)]);
+        it.apply(scaling(), replicas);
+        it.observe(facts(activity, it.clock.now()));
+        settle().await;
+        it
+    }
+
+    fn apply(&self, scaling: KnativeScaling, replicas: u32) {
+        let function = function("hello", vec![group(Scaling::Knative(scaling), None)]);
         let found = Found {
             replicas: Some(replicas),
             ..Found::default()
         };
-        it.rig.handle.apply_found(Arc::new(function), found);
-        it.observe(facts(activity, it.clock.now()));
-        settle().await;
-        it
+        self.rig.handle.apply_found(Arc::new(function), found);
     }
 
     fn observe(&self, facts: PathFacts) {
@@ -156,6 +160,28 @@ async fn a_restart_shrinks_nothing_while_it_panics_and_wakes_what_sleeps() {
     it.carry(1.0, 20).await;
     assert!(!it.path().is_panicking);
     assert_eq!(it.rig.backend.asked("hello").first(), Some(&2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initial_scale_that_was_reached_is_left_at_once() {
+    let rig = Rig::start();
+    let clock = MonotonicClock::new();
+    let mut it = Switched { rig, clock };
+    let initial = KnativeScaling {
+        initial_scale: 3,
+        ..scaling()
+    };
+    it.apply(initial, 3);
+    it.observe(PathFacts {
+        found: None,
+        ..facts(Activity::Activating, it.clock.now())
+    });
+    it.carry(0.0, 8).await;
+    assert!(it.rig.backend.asked("hello").is_empty(), "not reached yet");
+    it.rig.backend.run("hello", 3);
+    it.carry(0.0, 3).await;
+    assert!(it.path().is_initialized);
+    assert_eq!(it.rig.backend.asked("hello"), [1]);
 }
 
 #[tokio::test(start_paused = true)]
