@@ -22,6 +22,7 @@ use zeron_wire::{ActivatorLink, ToActivator};
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::house::House;
+use crate::knative::request_log::{RequestLog, TemplateError, WriteLine};
 use crate::load::Load;
 use crate::peer::Entrance;
 use crate::ports::Ports;
@@ -253,6 +254,22 @@ impl ActivatorHandle {
     /// What a function has in flight and waiting; `None` when no route snapshot has it.
     pub fn load(&self, function: &FunctionId) -> Option<Load> {
         Some(self.inner.shared.registry.get(function)?.load())
+    }
+
+    /// Has every request for a Revision logged ([`crate::Dialect::Knative`]): `write` gets a line
+    /// made by `template`, Go's, once the answer has ended.
+    ///
+    /// # Errors
+    /// When the template is not understood; what was there before stays.
+    pub fn log_requests(&self, template: &str, write: WriteLine) -> Result<(), TemplateError> {
+        let log = RequestLog::new(template, write)?;
+        self.inner.shared.set_request_log(Some(log));
+        Ok(())
+    }
+
+    /// Ends what [`Self::log_requests`] began.
+    pub fn log_no_requests(&self) {
+        self.inner.shared.set_request_log(None);
     }
 
     /// Makes this the certificate of [`Config::pushed_tls`]: a chain, leaf first, and its key, both

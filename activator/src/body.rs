@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
 use crate::function::Permit;
+use crate::knative::request_log::Line;
 use crate::peer::Busy;
 use crate::pool::Lease;
 
@@ -254,12 +255,16 @@ impl Body for RequestBody {
     }
 }
 
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
     kind: Kind,
     /// The connection is in use until this body has ended.
     busy: Option<Busy>,
+    /// What is logged when it has.
+    log: Option<Box<Line>>,
 }
 
 #[derive(Debug)]
@@ -287,7 +292,11 @@ pub(crate) struct Hold {
 
 impl AnswerBody {
     fn new(kind: Kind) -> Self {
-        Self { kind, busy: None }
+        Self {
+            kind,
+            busy: None,
+            log: None,
+        }
     }
 
     pub(crate) fn empty() -> Self {
@@ -300,6 +309,32 @@ impl AnswerBody {
         } else {
             Kind::Full(body)
         })
+    }
+
+    /// Has `line` written once this body has ended.
+    pub(crate) fn log(&mut self, line: Box<Line>) {
+        self.log = Some(line);
+    }
+
+    fn poll_kind(&mut self, cx: &mut Context<'_>) -> Polled {
+        let upstream = match &mut self.kind {
+            Kind::Empty => return Poll::Ready(None),
+            Kind::Full(body) => {
+                let body = std::mem::take(body);
+                self.kind = Kind::Empty;
+                return Poll::Ready(Some(Ok(Frame::data(body))));
+            }
+            Kind::Upstream(upstream) => upstream,
+        };
+        let polled = poll_frame(&mut upstream.incoming, &mut upstream.silence, cx);
+        match &polled {
+            Poll::Ready(None) => upstream.finish(),
+            Poll::Ready(Some(Ok(_))) => upstream.finish_at_end(),
+            // A broken connection is not used again.
+            Poll::Ready(Some(Err(_))) => drop(upstream.hold.take()),
+            Poll::Pending => {}
+        }
+        polled
     }
 
     /// Keeps the connection from counting as idle.
@@ -345,22 +380,11 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let upstream = match &mut self.kind {
-            Kind::Empty => return Poll::Ready(None),
-            Kind::Full(body) => {
-                let body = std::mem::take(body);
-                self.kind = Kind::Empty;
-                return Poll::Ready(Some(Ok(Frame::data(body))));
-            }
-            Kind::Upstream(upstream) => upstream,
-        };
-        let polled = poll_frame(&mut upstream.incoming, &mut upstream.silence, cx);
-        match &polled {
-            Poll::Ready(None) => upstream.finish(),
-            Poll::Ready(Some(Ok(_))) => upstream.finish_at_end(),
-            // A broken connection is not used again.
-            Poll::Ready(Some(Err(_))) => drop(upstream.hold.take()),
-            Poll::Pending => {}
+        let polled = self.poll_kind(cx);
+        if let Some(line) = &mut self.log
+            && let Poll::Ready(Some(Ok(frame))) = &polled
+        {
+            line.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         polled
     }

@@ -5,6 +5,7 @@
 //! What is compatible with what: `pkg/activator` of knative/serving v0.51.
 
 mod probe;
+pub(crate) mod request_log;
 mod revision;
 mod tally;
 
@@ -48,7 +49,7 @@ impl Call {
         let authority = head::authority(&self.parts).map_err(Refusal::new)?;
         let table = worker.shared.routes.load();
         let destination = find(&table, knative, &self.parts.headers, &authority.value)?;
-        outcome.destination(destination);
+        outcome.revision(destination);
         let destination = Arc::clone(destination);
         self.want_upgrade();
         let passthrough = destination.passthrough.as_ref();

@@ -55,6 +55,7 @@ mod worker;
 pub use activator::{Activator, ActivatorHandle, StartError};
 pub use cause::Cause;
 pub use config::{Config, Dialect, Knative, Limits, PlatformReason, TlsListener};
+pub use knative::request_log::{TemplateError, WriteLine};
 pub use load::Load;
 pub use ring::Peer;
 pub use tls::TlsError;

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::body::AnswerBody;
 use crate::cause::Cause;
+use crate::knative::request_log;
 use crate::metrics::Phase;
 use crate::peer::{Entrance, Peer};
 use crate::route::Destination;
@@ -28,6 +29,7 @@ pub(crate) struct Outcome {
     /// Another activator counts it.
     is_hop: bool,
     log: Option<Box<Line>>,
+    request_log: Option<Box<request_log::Line>>,
 }
 
 /// What the access log says of a request.
@@ -53,6 +55,10 @@ impl Outcome {
                 status: 0,
             })
         });
+        let request_log = worker.shared.request_log().map(|log| {
+            let line = request_log::Line::begin(log, peer.address, request);
+            Box::new(line)
+        });
         Self {
             worker: Arc::clone(worker),
             arrived: Instant::now(),
@@ -62,6 +68,15 @@ impl Outcome {
             is_cold_start: false,
             is_hop: peer.entrance == Entrance::Activators,
             log,
+            request_log,
+        }
+    }
+
+    /// The same of a Revision.
+    pub(crate) fn revision(&mut self, revision: &Arc<Destination>) {
+        self.destination(revision);
+        if let Some(line) = &mut self.request_log {
+            line.is_for(revision);
         }
     }
 
@@ -99,8 +114,12 @@ impl Outcome {
             .cold_start(phase, Instant::now() - since);
     }
 
-    pub(crate) fn answered(&mut self, answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    pub(crate) fn answered(&mut self, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
         self.is_decided = true;
+        if let Some(mut line) = self.request_log.take() {
+            line.answered(answer.status());
+            answer.body_mut().log(line);
+        }
         if let Some(line) = &mut self.log {
             line.status = answer.status().as_u16();
         }

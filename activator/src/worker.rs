@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, Dialect};
 use crate::house::House;
+use crate::knative::request_log::RequestLog;
 use crate::metrics::{Counts, Metrics};
 use crate::peer::Entrance;
 use crate::ports::Opened;
@@ -37,6 +38,7 @@ const FIRST_WORDS: Duration = Duration::from_millis(100);
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) routes: ArcSwap<RouteTable>,
+    request_log: ArcSwapOption<RequestLog>,
     pub(crate) house: Arc<House>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
@@ -69,6 +71,7 @@ impl Shared {
         Self {
             config,
             routes: ArcSwap::default(),
+            request_log: ArcSwapOption::empty(),
             house: Arc::clone(registry.house()),
             registry,
             metrics: Metrics::default(),
@@ -88,6 +91,18 @@ impl Shared {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// How requests are logged, in Knative's way.
+    pub(crate) fn request_log(&self) -> Option<Arc<RequestLog>> {
+        match self.config.dialect {
+            Dialect::Zeron => None,
+            Dialect::Knative(_) => self.request_log.load_full(),
+        }
+    }
+
+    pub(crate) fn set_request_log(&self, log: Option<RequestLog>) {
+        self.request_log.store(log.map(Arc::new));
     }
 
     pub(crate) fn say_ready(&self) {

@@ -405,3 +405,26 @@ async fn a_ready_replica_that_refuses_probes_is_told_of_and_another_way_is_taken
     stage.replicas(&rev(), &[together]);
     assert!(rest(&mut client).await.ends_with("user"));
 }
+
+#[tokio::test]
+async fn requests_are_logged_by_the_template_once_their_answer_has_ended() {
+    let stage = stage(revision(1));
+    stage.replicas(&rev(), &[replica(1, origin::echo().await)]);
+    let (lines, mut written) = mpsc::channel(8);
+    let template = "{{.Request.Method}} {{.Request.RequestURI}} {{.Response.Code}} \
+                    {{.Response.Size}} {{.Revision.Service}}/{{.Revision.Name}} {{.TraceID}}";
+    let write = Arc::new(move |line: &str| lines.try_send(line.to_owned()).unwrap());
+    stage.activator.log_requests(template, write).unwrap();
+    let health =
+        "GET / HTTP/1.1\r\nhost: x\r\nuser-agent: kube-probe/1\r\nconnection: close\r\n\r\n";
+    stage.raw(health).await;
+    let answer = stage.raw(request("x-b3-traceid: abc\r\n")).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let line = soon(written.recv()).await.unwrap();
+    assert_eq!(line, format!("GET /a?b 200 {} hello/rev abc\n", body.len()));
+    stage.activator.log_no_requests();
+    stage.raw(request("")).await;
+    assert!(written.try_recv().is_err());
+    let never = Arc::new(|_: &str| {});
+    assert!(stage.activator.log_requests("{{", never).is_err());
+}
