@@ -237,11 +237,7 @@ impl ZeroPath {
         ready: u32,
         now: Timestamp,
     ) {
-        let enough = if self.is_initialized {
-            bounds.min.max(1)
-        } else {
-            bounds.min.max(scaling.initial_scale)
-        };
+        let enough = enough(scaling, bounds, self.is_initialized);
         self.is_initialized |= ready >= enough;
         let next = match want {
             Some(0) => Active::False,
@@ -255,6 +251,16 @@ impl ZeroPath {
             self.active_since = now;
         }
     }
+}
+
+/// Ready replicas that make a function active.
+pub(crate) fn enough(scaling: &KnativeScaling, bounds: Bounds, is_initialized: bool) -> u32 {
+    let least = if is_initialized {
+        1
+    } else {
+        scaling.initial_scale
+    };
+    bounds.min.max(least)
 }
 
 /// A wish within its bounds; the initial scale is one until it was reached once.

@@ -14,7 +14,7 @@ use zeron_core::path::{Activity, PathFacts, PathMode};
 use zeron_core::policy::KnativeScaling;
 
 use crate::kpa::{Status, as_count};
-use crate::kpa_zero::{ACTIVATION_BUFFER, Bounds, Replicas, Step, bounded};
+use crate::kpa_zero::{ACTIVATION_BUFFER, Bounds, Replicas, Step, bounded, enough};
 
 /// Fewest activators in front of one function.
 const MIN_ACTIVATORS: u32 = 2;
@@ -286,11 +286,7 @@ impl ServerlessPath {
         ready: u32,
         now: Timestamp,
     ) {
-        let enough = if self.is_initialized {
-            bounds.min.max(1)
-        } else {
-            bounds.min.max(scaling.initial_scale)
-        };
+        let enough = enough(scaling, bounds, self.is_initialized);
         self.is_initialized |= ready >= enough && self.facts.has_service;
         let is_inactive = matches!(self.activity, Activity::NoTraffic | Activity::TimedOut);
         let is_kept_inactive = is_inactive && want.is_none_or(|want| want == 0);
