@@ -355,6 +355,37 @@ async fn an_activator_is_heard_as_one_of_knatives() {
 }
 
 #[tokio::test]
+async fn a_long_report_arrives_whole() {
+    let mut autoscaler = Autoscaler::start(Owner::Us).await;
+    let config = StatClientConfig::new("act", &autoscaler.address.to_string());
+    let client = StatClient::connect(config);
+    let mut state = client.state.clone();
+    soon(state.wait_for(|it| it.is_reachable)).await.unwrap();
+    let long = "x".repeat(63);
+    let stat = |index: u32| Stat {
+        function: FunctionId::new(&long, "Revision", &format!("{long}-{index}")),
+        at: Timestamp::EPOCH,
+        average_concurrency: 1.0,
+        request_count: 1.0,
+        in_flight: 1,
+        queued: 0,
+        busy: Vec::new(),
+    };
+    let report = (0..40_000).map(stat).collect();
+    client
+        .link
+        .sender
+        .send(ToAutoscaler::Stats(report))
+        .await
+        .unwrap();
+    let mut heard = 0;
+    while heard < 40_000 {
+        heard += autoscaler.heard().await.len();
+    }
+    assert_eq!((heard, client.state.borrow().errors), (40_000, 0));
+}
+
+#[tokio::test]
 async fn a_first_request_that_nobody_heard_is_told_with_the_next_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

@@ -25,6 +25,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const GROWTH: f64 = 1.3;
 /// Messages of the activator taken in one turn.
 const BATCH: usize = 256;
+/// Statistics in one message: far below what the other side takes, whatever their names.
+const CHUNK: usize = 4_096;
 
 /// How an activator reaches the autoscalers.
 #[derive(Clone, Debug)]
@@ -197,7 +199,8 @@ impl Reporter {
                 ToAutoscaler::Stats(stats) => {
                     let messages = self.rules.report(&stats, outgoing.is_some());
                     if let Some(outgoing) = outgoing.as_deref().filter(|_| !messages.is_empty()) {
-                        outgoing.report([encode(messages)].into());
+                        let chunks = messages.chunks(CHUNK);
+                        outgoing.report(chunks.map(|it| encode(it.to_vec())).collect());
                     }
                 }
                 // Nothing of the kind is known to this protocol.

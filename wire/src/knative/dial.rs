@@ -14,12 +14,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::socket::{Ended, Socket, Stream, hurry};
 
-/// The longest message: everything that the largest activator counts in one second.
-const MAX_MESSAGE: usize = 16 << 20;
+/// The longest message: all that an activator of Knative's counts of some 30,000 revisions, which
+/// it says at once.
+const MAX_MESSAGE: usize = 4 << 20;
 /// How often the other side is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_millis(3_333);
-/// How long it may stay silent.
-pub(super) const SILENCE: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_millis(1_500);
+/// How long it may stay silent. Knative waits for 10 s, in which nothing wakes up after the node of
+/// an autoscaler is gone.
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// Nothing longer than this is ever kept.
 pub(super) fn limits() -> WebSocketConfig {

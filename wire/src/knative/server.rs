@@ -33,7 +33,7 @@ impl StatServerConfig {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            max_connections: 1_024,
+            max_connections: 256,
             head_within: Duration::from_secs(5),
         }
     }
