@@ -18,6 +18,7 @@ use zeron_core::{FunctionId, Timestamp};
 use zeron_frontend_knative::autoscaling::{PodAutoscaler, ServingConfig};
 
 use super::children::{Children, Write};
+use super::counters::Counters;
 use super::entry::Entry;
 use super::kind::{Key, Kind};
 use super::plan::{Plan, is_owned};
@@ -35,7 +36,8 @@ pub(super) struct Parts {
     pub(super) sink: Arc<dyn RevisionSink>,
     pub(super) ownership: signal::Receiver<Arc<Ownership>>,
     pub(super) children: Children,
-    pub(super) statuses: StatusWriter,
+    pub(super) statuses: Arc<StatusWriter>,
+    pub(super) counters: Counters,
     pub(super) synced: signal::Sender<bool>,
     pub(super) config: signal::Sender<Arc<ServingConfig>>,
 }
@@ -91,6 +93,8 @@ impl Driver {
                 for key in std::mem::take(&mut self.dirty) {
                     self.look_at(&key);
                 }
+                let owned = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
+                self.parts.counters.owned.set(owned);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! there already, and nothing at all before everything was listed once.
 
 mod children;
+mod counters;
 mod driver;
 mod entry;
 mod kind;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc, watch as signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeron_backend_kubernetes::ScaleTarget;
@@ -30,6 +32,8 @@ use zeron_core::{Function, FunctionId};
 use zeron_frontend_knative::autoscaling::{Collection, ServingConfig};
 
 use crate::status::{StatusWriter, StatusWriterOptions};
+
+use counters::Counters;
 
 pub use probe::{AskForActivator, HttpProbe};
 
@@ -115,6 +119,8 @@ impl Default for KnativeOptions {
 pub struct PodAutoscalers {
     synced: signal::Receiver<bool>,
     config: signal::Receiver<Arc<ServingConfig>>,
+    counters: Counters,
+    statuses: Arc<StatusWriter>,
     _stop: DropGuard,
 }
 
@@ -133,8 +139,12 @@ impl PodAutoscalers {
         let (told, config) = signal::channel(Arc::new(ServingConfig::default()));
         let stop = CancellationToken::new();
         watch::start(&client, &options, &events, &stop);
+        let counters = Counters::default();
+        let statuses = StatusWriter::start(client.clone(), StatusWriterOptions::default());
+        let statuses = Arc::new(statuses);
         let parts = driver::Parts {
-            statuses: StatusWriter::start(client.clone(), StatusWriterOptions::default()),
+            statuses: Arc::clone(&statuses),
+            counters: counters.clone(),
             children: children::Children::new(client),
             options,
             sink,
@@ -147,8 +157,15 @@ impl PodAutoscalers {
         Self {
             synced: is_synced,
             config,
+            counters,
+            statuses,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// Registers what is counted: writes, probes, PodAutoscalers that are ours.
+    pub fn register(&self, registry: &mut Registry) {
+        self.counters.register(&self.statuses, registry);
     }
 
     /// Waits until everything was listed once; nothing is handed out or written before.

@@ -128,8 +128,12 @@ impl Store {
         }
     }
 
-    /// The Deployment that a PodAutoscaler scales.
+    /// The Deployment that a PodAutoscaler scales; Knative's revisions have no other targets.
     pub(super) fn target(&self, autoscaler: &PodAutoscaler) -> Option<(Key, &Deployment)> {
+        let target = &autoscaler.spec.scale_target_ref;
+        if target.kind != "Deployment" || !target.api_version.starts_with("apps/") {
+            return None;
+        }
         let key = target_key(autoscaler);
         let deployment = self.deployments.get(&key)?;
         Some((key, deployment))

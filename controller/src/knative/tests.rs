@@ -196,6 +196,17 @@ async fn what_is_not_ours_is_left_alone_and_what_was_ours_is_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_ours_for_good_is_looked_after_for_good() {
+    let mut world = settled().await;
+    world.own_for_good();
+    world.pass(Duration::from_secs(1)).await;
+    world.say(Some(ask(PathMode::Serve, 3, Activity::Active)), 1);
+    world
+        .until("serves", |w| w.sks().unwrap()["spec"]["mode"] == "Serve")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_autoscaler_that_is_deleted_or_changes_its_class_is_let_go() {
     for change in [
         json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}),
@@ -288,6 +299,30 @@ async fn a_count_that_somebody_wrote_is_told_without_a_new_function() {
         })
         .await;
     assert_eq!(world.applied().len(), applied);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_no_deployment_is_not_scaled() {
+    let mut world = World::new();
+    let target = json!({"spec": {"scaleTargetRef": {"kind": "StatefulSet"}}});
+    world.server.put("podautoscalers", "ns", "rev", &target);
+    world.start().await;
+    world.until("made", |w| w.sks().is_some()).await;
+    assert_eq!(world.applied(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_and_probes_are_counted() {
+    let world = settled().await;
+    let figures = world.figures();
+    for line in [
+        "zeron_knative_podautoscalers 1",
+        "zeron_knative_child_writes_total{kind=\"ServerlessService\",outcome=\"written\"} 2",
+        "zeron_knative_child_writes_total{kind=\"Metric\",outcome=\"written\"} 1",
+        "zeron_knative_status_writes_total{outcome=\"failed\"} 0",
+    ] {
+        assert!(figures.contains(line), "{line} in {figures}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

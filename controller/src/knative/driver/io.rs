@@ -58,6 +58,8 @@ pub(super) fn ticks<T: Send + Sync + 'static>(signal: signal::Receiver<T>) -> Ti
         signal.changed().await.ok()?;
         Some(((), signal))
     })
+    // It is asked again after its end.
+    .fuse()
     .boxed()
 }
 
@@ -139,6 +141,7 @@ impl Driver {
     fn written(&mut self, key: Key, ended: Vec<(Kind, Result<Value, ChildError>)>) {
         let mut is_done = true;
         for (kind, outcome) in ended {
+            self.parts.counters.written(kind, &outcome);
             match outcome {
                 Ok(object) => {
                     // Ahead of the watch, so that nothing is written twice.
@@ -160,6 +163,7 @@ impl Driver {
     }
 
     fn probed(&mut self, key: Key, is_activator: bool) {
+        self.parts.counters.probed(is_activator);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.probe.is_under_way = false;
             entry.probe.not_before = Some(Instant::now() + PROBE_PERIOD);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep};
@@ -99,7 +100,7 @@ pub(super) struct World {
     pub(super) server: Arc<Server>,
     pub(super) engine: Arc<Engine>,
     pub(super) prober: Arc<Prober>,
-    ownership: watch::Sender<Arc<Ownership>>,
+    ownership: Option<watch::Sender<Arc<Ownership>>>,
     running: Option<PodAutoscalers>,
 }
 
@@ -158,7 +159,7 @@ impl World {
                 changes: broadcast::channel(16).0,
             }),
             prober: Arc::default(),
-            ownership: watch::Sender::new(ownership(false)),
+            ownership: Some(watch::Sender::new(ownership(false))),
             running: None,
         };
         world.own(true);
@@ -175,7 +176,7 @@ impl World {
             self.server.client(),
             options,
             Arc::clone(&self.engine) as Arc<dyn RevisionSink>,
-            self.ownership.subscribe(),
+            self.ownership.as_ref().unwrap().subscribe(),
             vec![self.engine.changes.subscribe()],
         );
         running.synced().await;
@@ -183,7 +184,13 @@ impl World {
     }
 
     pub(super) fn own(&self, is_owned: bool) {
-        self.ownership.send_replace(ownership(is_owned));
+        let own = self.ownership.as_ref().unwrap();
+        own.send_replace(ownership(is_owned));
+    }
+
+    /// Ownership does not change any more.
+    pub(super) fn own_for_good(&mut self) {
+        self.ownership = None;
     }
 
     /// The engine says something new.
@@ -268,6 +275,15 @@ impl World {
             _ => None,
         });
         applied.collect()
+    }
+
+    /// Everything that is counted, as it is shown.
+    pub(super) fn figures(&self) -> String {
+        let mut registry = Registry::default();
+        self.running.as_ref().unwrap().register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
     }
 
     /// Waits until it is so.

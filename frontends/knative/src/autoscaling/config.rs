@@ -120,7 +120,8 @@ fn mesh(data: &BTreeMap<String, String>) -> Result<MeshCompatibility, ConfigProb
 
 fn progress_deadline(data: &BTreeMap<String, String>) -> Result<Duration, ConfigProblem> {
     let key = "progress-deadline";
-    let Some(text) = data.get("progressDeadline").or_else(|| data.get(key)) else {
+    // The old spelling counts where the new one is not there.
+    let Some(text) = data.get(key).or_else(|| data.get("progressDeadline")) else {
         return Ok(ServingConfig::default().progress_deadline);
     };
     let is_allowed = |d: &Duration| !d.is_zero() && d.subsec_nanos() == 0;
