@@ -79,6 +79,10 @@ enum Letter {
     One(Arc<dyn EndpointSink>, Vec<Publication>),
     /// A target was declared; its count may be another than was known.
     Declared(FunctionId, Option<CountChange>),
+    /// These replicas stay after all.
+    Kept(FunctionId, Vec<EndpointId>),
+    /// What the platform holds, as far as is known.
+    Count(FunctionId, u32),
 }
 
 /// Who is told of declared targets.
@@ -208,6 +212,23 @@ impl Pods {
             .change(|state| state.table.want(id, wanted, version, asked, wall()));
     }
 
+    /// Replicas that were to stop stay after all; sinks are told.
+    pub(crate) fn keep(&self, id: &FunctionId, replicas: Vec<EndpointId>) {
+        if !replicas.is_empty() {
+            let kept = Letter::Kept(id.clone(), replicas);
+            self.shared.change(|state| state.outbox.push(kept));
+        }
+    }
+
+    /// Tells sinks the count that is there, as far as is known.
+    pub(crate) fn say_count(&self, id: &FunctionId) {
+        self.shared.change(|state| {
+            let count = state.table.wanted(id);
+            let count = count.map(|count| Letter::Count(id.clone(), count));
+            state.outbox.extend(count);
+        });
+    }
+
     /// The count asked for, as far as is known.
     pub fn wanted(&self, id: &FunctionId) -> Option<u32> {
         self.shared.state.lock().table.wanted(id)
@@ -316,6 +337,16 @@ fn deliver(
         Letter::All((id, snapshot)) => {
             for sink in sinks {
                 sink.publish(&id, snapshot.clone());
+            }
+        }
+        Letter::Kept(id, replicas) => {
+            for sink in sinks {
+                sink.kept(&id, &replicas);
+            }
+        }
+        Letter::Count(id, count) => {
+            for sink in sinks {
+                sink.declared(&id, count);
             }
         }
         Letter::One(sink, publications) => {

@@ -7,6 +7,7 @@ mod patch;
 mod queue;
 mod victims;
 mod waker;
+mod wish;
 mod writer;
 
 pub use backend::{KubernetesBackend, ScaleConfig};

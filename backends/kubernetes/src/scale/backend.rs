@@ -18,8 +18,9 @@ use zeron_core::{Backend, EndpointId, EndpointSink, Function, FunctionId};
 
 use super::event::ScaleEvent;
 use super::flight::Flight;
-use super::queue::{Queue, Wish};
+use super::queue::{Ended, Queue};
 use super::victims;
+use super::wish::Wish;
 use super::writer::{Attempt, Writer};
 use crate::api::Caller;
 use crate::counters::Counters;
@@ -27,6 +28,8 @@ use crate::pods::{CountChange, Pods, TargetObserver};
 
 /// Events that a slow listener may be behind.
 const EVENTS: usize = 1024;
+/// A count that is refused is asked for again by whoever decides; not sooner than this.
+const REFUSED_FOR: Duration = Duration::from_secs(15);
 
 /// Settings of the writes.
 #[derive(Clone, Copy, Debug)]
@@ -161,15 +164,20 @@ impl Backend for KubernetesBackend {
     fn remove(&self, function: &FunctionId) {
         let mut functions = self.inner.functions.lock();
         functions.remove(function);
-        self.inner.queue.lock().withdraw(function);
+        let withdrawal = self.inner.queue.lock().withdraw(function);
+        drop(functions);
+        self.inner.keep(function, withdrawal.dropped);
     }
 
     fn withdraw(&self, function: &FunctionId) -> bool {
         let mut functions = self.inner.functions.lock();
-        let is_over = self.inner.queue.lock().withdraw(function);
+        let withdrawal = self.inner.queue.lock().withdraw(function);
+        let is_over = withdrawal.is_over;
         if let Some(known) = functions.get_mut(function).filter(|_| is_over) {
             known.writing = None;
         }
+        drop(functions);
+        self.inner.keep(function, withdrawal.dropped);
         is_over
     }
 
@@ -193,9 +201,11 @@ impl Backend for KubernetesBackend {
             // Whoever wishes now knows of the write that is under way.
             base: writing.or_else(|| self.pods.wanted(function)),
             asked,
+            is_doubtful: false,
         };
-        self.inner.queue.lock().push(function, wish);
+        let dropped = self.inner.queue.lock().push(function, wish);
         drop(functions);
+        self.inner.keep(function, dropped);
         self.inner.changed.notify_one();
     }
 
@@ -241,16 +251,31 @@ impl Inner {
         Some((id, wish, flight))
     }
 
+    /// Nothing comes of this wish: what it would have stopped stays.
+    fn keep(&self, id: &FunctionId, dropped: Option<Wish>) {
+        let is_certain = |wish: &Wish| wish.is_lowering() && !wish.is_doubtful;
+        if let Some(wish) = dropped.filter(is_certain) {
+            self.writer.pods.keep(id, wish.victims.to_vec());
+        }
+    }
+
     fn end(&self, id: &FunctionId, wish: Wish, attempt: Attempt) {
         if let Some(known) = self.functions.lock().get_mut(id) {
             known.writing = None;
         }
         let wanted = wish.replicas;
-        let pause = {
+        let completion = {
             let mut queue = self.queue.lock();
             queue.complete(id, wish, &attempt.ended, Instant::now())
         };
         self.ended.notify_waiters();
+        self.keep(id, completion.dropped);
+        let mut pause = completion.pause;
+        if attempt.ended == Ended::Refused {
+            pause = Some(REFUSED_FOR);
+            // Whoever asked believes in another count.
+            self.writer.pods.say_count(id);
+        }
         let (Some(failure), Some(retry_in)) = (attempt.failure, pause) else {
             return;
         };
@@ -274,6 +299,15 @@ async fn run(inner: Arc<Inner>) {
             let inner = Arc::clone(&inner);
             under_way.push(async move {
                 let attempt = inner.writer.carry_out(&id, &wish, &flight).await;
+                let is_clear = match &attempt.failure {
+                    Some(failure) => matches!(failure.status, Some(400..=499)),
+                    None => true,
+                };
+                let is_doubtful = wish.is_doubtful || (flight.is_sent() && !is_clear);
+                let wish = Wish {
+                    is_doubtful,
+                    ..wish
+                };
                 (id, wish, attempt)
             });
         }

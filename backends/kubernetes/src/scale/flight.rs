@@ -41,6 +41,11 @@ impl Flight {
         self.stage.lock().is_sent = false;
     }
 
+    /// Something was sent that was not refused.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.stage.lock().is_sent
+    }
+
     /// It was called off, and what was sent before may still come about.
     pub(crate) fn is_loose(&self) -> bool {
         let stage = self.stage.lock();

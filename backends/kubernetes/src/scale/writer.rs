@@ -9,11 +9,12 @@ use zeron_core::FunctionId;
 use super::event::{ScaleEvent, WriteFailure};
 use super::flight::Flight;
 use super::patch::{Scale, is_conflict, replace, write_path};
-use super::queue::{Ended, Wish};
+use super::queue::Ended;
 use super::victims;
+use super::wish::Wish;
 use crate::api::{CallError, Caller, Content, JSON_PATCH};
 use crate::counters::{Direction, DirectionLabel, Verb};
-use crate::pods::{Pods, wall};
+use crate::pods::{Pods, Replica, wall};
 use crate::target::ScaleTarget;
 
 /// Conflicts in a row before others get their turn.
@@ -87,9 +88,12 @@ impl Writer {
                 failure: None,
             },
             Err(Stop::Failed(error)) => Attempt {
-                ended: match error.is_outage() {
-                    true => Ended::Outage,
-                    false => Ended::Failed {
+                ended: match error.status() {
+                    _ if error.is_outage() => Ended::Outage,
+                    // Whoever wants fewer decides anew what to do about it. More is asked for
+                    // until it is given.
+                    Some(400 | 403 | 405) if wish.is_lowering() => Ended::Refused,
+                    _ => Ended::Failed {
                         after: error.retry_after(),
                     },
                 },
@@ -116,6 +120,9 @@ impl Writer {
         let mut round = 1;
         loop {
             match decide(wish.base, now, wish.replicas) {
+                Step::Nothing if now > wish.replicas && wish.is_lowering() => {
+                    return Ok(Ended::Moot);
+                }
                 Step::Nothing => return Ok(Ended::Done),
                 Step::Raise => version = None,
                 Step::Lower => self.mark(id, target, wish, now, flight, marked).await?,
@@ -130,7 +137,7 @@ impl Writer {
                     let version = written.version();
                     self.pods.want(id, wish.replicas, version, asked);
                     self.written(id, wish, now);
-                    marked.clear();
+                    self.spare(id, wish, &std::mem::take(marked));
                     return Ok(Ended::Done);
                 }
                 Err(error) if is_conflict(&error) => {
@@ -225,6 +232,22 @@ impl Writer {
             }
             Some(Err(error)) => Err(error.into()),
         }
+    }
+
+    /// Of more victims than had to go, the others stay.
+    fn spare(&self, id: &FunctionId, wish: &Wish, marked: &[Arc<str>]) {
+        // Without marks the platform chooses by itself.
+        if marked.is_empty() {
+            return;
+        }
+        let replicas = self.pods.replicas(id);
+        let is_spared = |replica: &&Replica| {
+            let serves = replica.is_ready && !replica.is_draining;
+            serves && wish.victims.contains(&replica.id) && !marked.contains(&replica.name)
+        };
+        let spared = replicas.iter().filter(is_spared);
+        self.pods
+            .keep(id, spared.map(|replica| replica.id).collect());
     }
 
     /// Takes marks back from pods that stay after all. A mark that stays is harmless: its pod

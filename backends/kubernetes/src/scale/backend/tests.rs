@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod kept;
+
 use std::time::Duration;
 
 use serde_json::json;
