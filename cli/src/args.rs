@@ -11,7 +11,7 @@ use zeron_activator::{Config, TlsListener};
 
 use crate::address::AdminAddress;
 use crate::cluster::args::{ActivatorArgs, AutoscalerArgs, ControllerArgs};
-use crate::command::{CheckArgs, CrdsArgs, GrantArgs, HandbackArgs, ImportArgs};
+use crate::command::{CheckArgs, CrdsArgs, GrantArgs, HandbackArgs, ImportArgs, SwapArgs};
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
@@ -121,6 +121,8 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// Give objects back to KEDA or its HTTP add-on; without --apply only say how
     Handback(HandbackArgs),
+    /// Put zeron in the place of parts of Knative Serving, or put those back
+    Swap(SwapArgs),
     /// Print a completion script
     Completion(CompletionArgs),
     /// Print the version

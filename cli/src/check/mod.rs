@@ -3,6 +3,7 @@
 mod definitions;
 mod finding;
 mod installation;
+pub(crate) mod knative;
 mod mesh;
 mod neighbours;
 mod network;
@@ -74,6 +75,8 @@ pub(crate) async fn check(
     if question.is_before {
         tell("your rights");
         findings.extend(rights::before(&reader, &question.zeron).await);
+        tell("Knative");
+        findings.extend(knative::check(&reader, knative::NAMESPACE).await);
         return Ok(findings);
     }
     tell("the installation");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::knative::args::{Dialect, HEADING as KNATIVE, KnativeArgs};
 use crate::args::{LogFormat, RequestArgs};
 
 /// Options that every process in a cluster has.
@@ -54,8 +55,13 @@ pub(crate) struct ClusterArgs {
         default_value = "zeron-system"
     )]
     pub(crate) pod_namespace: String,
-    /// Address of /healthz, /readyz and /metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    /// Address of /healthz, /readyz and /metrics [with --dialect knative: port 9090]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8081",
+        default_value_if("dialect", "knative", "[::]:9090")
+    )]
     pub(crate) health_listen: SocketAddr,
     /// How to write the log
     #[arg(long, value_enum, default_value = "json", value_name = "FORMAT")]
@@ -79,10 +85,36 @@ pub(crate) enum Manage {
 /// Arguments of `activator`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ActivatorArgs {
+    /// Whose objects and protocols
+    #[arg(long, value_enum, default_value = "zeron", value_name = "DIALECT")]
+    pub(crate) dialect: Dialect,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-    /// Address for requests, HTTP/1.1 and h2c
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[command(flatten)]
+    pub(crate) knative: KnativeArgs,
+    /// Second address for requests, where Knative's gateways speak HTTP/2
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "[::]:8013",
+        help_heading = KNATIVE
+    )]
+    pub(crate) h2c_listen: SocketAddr,
+    /// Address for requests of gateways over TLS, where system-internal-tls is on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "[::]:8112",
+        help_heading = KNATIVE
+    )]
+    pub(crate) internal_tls_listen: SocketAddr,
+    /// Address for requests, HTTP/1.1 and h2c [with --dialect knative: port 8012]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080",
+        default_value_if("dialect", "knative", "[::]:8012")
+    )]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
@@ -96,10 +128,23 @@ pub(crate) struct ActivatorArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) autoscaler_token_file: Option<PathBuf>,
     /// After SIGTERM: how long to go on accepting while others learn that this one ends
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    /// [with --dialect knative: 45s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        default_value_if("dialect", "knative", "45s"),
+        value_parser = humantime::parse_duration
+    )]
     pub(crate) lame_duck: Duration,
-    /// After that: how long requests in flight may take
-    #[arg(long, value_name = "DURATION", default_value = "300s", value_parser = humantime::parse_duration)]
+    /// After that: how long requests in flight may take [with --dialect knative: 550s]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "300s",
+        default_value_if("dialect", "knative", "550s"),
+        value_parser = humantime::parse_duration
+    )]
     pub(crate) drain_grace: Duration,
     /// Tell callers of a failed start the whole reason, with what the program wrote
     #[arg(long)]
@@ -109,10 +154,20 @@ pub(crate) struct ActivatorArgs {
 /// Arguments of `autoscaler`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct AutoscalerArgs {
+    /// Whose objects and protocols
+    #[arg(long, value_enum, default_value = "zeron", value_name = "DIALECT")]
+    pub(crate) dialect: Dialect,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(crate) knative: KnativeArgs,
     /// Address at which activators report
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080",
+        default_value_if("dialect", "knative", "[::]:8080")
+    )]
     pub(crate) listen: SocketAddr,
     /// Address of the API that `zeron ls`, `why` and `timeline` ask
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]

@@ -2,7 +2,8 @@
 //!
 //! Each is one file, its whole life from top to bottom. All three read the same declared objects
 //! through the same projection (`zeron-controller`); `ownership` and `share` say which functions an
-//! autoscaler decides for, `status` keeps their objects' status.
+//! autoscaler decides for, `status` keeps their objects' status. With `--dialect knative` a process
+//! takes the place of one of Knative's own instead (`knative`).
 
 mod activator;
 pub(crate) mod args;
@@ -11,6 +12,7 @@ mod control;
 mod controller;
 mod discover;
 mod health;
+mod knative;
 mod news;
 mod ownership;
 mod reports;
@@ -18,8 +20,32 @@ mod share;
 mod start;
 mod status;
 
-pub(crate) use activator::run as activator;
-pub(crate) use autoscaler::run as autoscaler;
 pub(crate) use controller::run as controller;
 
+use std::process::ExitCode;
+
+use args::{ActivatorArgs, AutoscalerArgs};
 use discover::Component;
+use knative::args::Dialect;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub(crate) async fn activator(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
+    match args.dialect {
+        Dialect::Zeron => activator::run(args).await,
+        Dialect::Knative => knative::activator(args).await,
+    }
+}
+
+/// Decides until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting.
+pub(crate) async fn autoscaler(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
+    match args.dialect {
+        Dialect::Zeron => autoscaler::run(args).await,
+        Dialect::Knative => knative::autoscaler(args).await,
+    }
+}

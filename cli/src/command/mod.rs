@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod log;
 mod simulate;
+mod swap;
 mod takeover;
 mod up;
 mod validate;
@@ -30,6 +31,7 @@ pub(crate) use failure::{Failure, USAGE};
 pub(crate) use grant::GrantArgs;
 pub(crate) use handback::HandbackArgs;
 pub(crate) use import::ImportArgs;
+pub(crate) use swap::SwapArgs;
 
 /// Reads the command line, does what it says, and tells what went wrong.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -75,6 +77,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Grant(args) => ask(grant::run(&global, &args))?,
         Command::Import(args) => return ask(import::run(&global, &args)),
         Command::Handback(args) => return ask(handback::run(&global, &args)),
+        Command::Swap(args) => return ask(swap::run(&global, &args)),
         Command::Completion(args) => complete(&args)?,
         Command::Version => version(&global)?,
     }

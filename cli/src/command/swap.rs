@@ -1,0 +1,304 @@
+//! `swap`: puts ours in the place of parts of somebody else's installation, and puts theirs back.
+
+mod patch;
+mod rollout;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use kube::Client;
+use serde::Serialize;
+use serde_json::Value;
+use zeron_backend_kubernetes::ClientOptions;
+
+use super::Failure;
+use super::takeover::REFUSED;
+use crate::args::GlobalArgs;
+use crate::check;
+use crate::check::knative::{self, Fit, Part};
+use crate::output::{clean, print, structured};
+use rollout::Place;
+
+/// Arguments of `swap`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SwapArgs {
+    /// Whose parts
+    #[arg(value_enum, value_name = "WHOSE")]
+    pub(crate) whose: Whose,
+    /// Only this one; both when none is given
+    #[arg(value_enum, value_name = "PART")]
+    pub(crate) part: Option<Part>,
+    /// Put theirs back
+    #[arg(long)]
+    pub(crate) back: bool,
+    /// The image of zeron
+    #[arg(long, value_name = "IMAGE", default_value = IMAGE, conflicts_with = "back")]
+    pub(crate) image: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Also where the installed version does not fit, or is unknown
+    #[arg(long, conflicts_with = "back")]
+    pub(crate) force: bool,
+    /// Longest wait for new pods to be ready and old ones to end
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// Kubeconfig file [default: $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+}
+
+/// As our manifests have it.
+const IMAGE: &str = concat!("dev.local/zeron:", env!("CARGO_PKG_VERSION"));
+
+/// Whose installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whose {
+    /// Knative Serving's activator and autoscaler.
+    Knative,
+}
+
+/// What is done, in this order.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "step")]
+enum Step {
+    /// The account gets a right.
+    Grant { manifest: Value },
+    /// A Deployment is changed.
+    Patch {
+        deployment: &'static str,
+        patch: Value,
+        #[serde(skip)]
+        part: Part,
+        #[serde(skip)]
+        words: String,
+    },
+    /// The right goes.
+    Revoke { cluster_role: &'static str },
+}
+
+/// All that is to be done, or why nothing is.
+#[derive(Debug, Default, Serialize)]
+struct Plan {
+    refusals: Vec<String>,
+    notes: Vec<String>,
+    steps: Vec<Step>,
+}
+
+pub(super) async fn run(global: &GlobalArgs, args: &SwapArgs) -> Result<ExitCode, Failure> {
+    let Whose::Knative = args.whose;
+    let namespace = global.namespace.as_deref().unwrap_or(knative::NAMESPACE);
+    let place = Place {
+        namespace: check::namespace(namespace).map_err(Failure::usage)?,
+        patience: args.timeout,
+    };
+    let options = ClientOptions {
+        kubeconfig: args.kubeconfig.clone(),
+        context: args.context.clone(),
+        ..ClientOptions::default()
+    };
+    let client = options.connect().await.map_err(Failure::usage)?;
+    let plan = plan(&client, &place, args).await?;
+    let text = match structured(global.output, &plan)? {
+        Some(text) => text,
+        None => sentences(&plan, args.dry_run),
+    };
+    print(&text).map_err(Failure::runtime)?;
+    if !plan.refusals.is_empty() {
+        return Ok(ExitCode::from(REFUSED));
+    }
+    if !args.dry_run {
+        for step in &plan.steps {
+            take(&client, &place, step).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn plan(client: &Client, place: &Place, args: &SwapArgs) -> Result<Plan, Failure> {
+    let mut parts = args.part.map_or(Part::ALL.to_vec(), |part| vec![part]);
+    if args.back {
+        parts.reverse();
+    }
+    let mut plan = Plan::default();
+    for part in parts {
+        let found = knative::deployment(client, &place.namespace, part).await;
+        let found = found.map_err(Failure::runtime)?;
+        let is_planned = plan.add(part, found.as_ref(), args);
+        if part != Part::Autoscaler || !is_planned {
+            continue;
+        }
+        if args.back {
+            let cluster_role = rollout::ROLE;
+            plan.steps.push(Step::Revoke { cluster_role });
+        } else if !knative::may_scale(client, &place.namespace)
+            .await
+            .map_err(Failure::runtime)?
+        {
+            let manifest = rollout::role();
+            // Before the pods that need it.
+            let before = plan.steps.len() - 1;
+            plan.steps.insert(before, Step::Grant { manifest });
+        }
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    /// Adds the change of a part; `false`: there is none to be made.
+    fn add(&mut self, part: Part, deployment: Option<&Value>, args: &SwapArgs) -> bool {
+        let name = part.name();
+        let Some(deployment) = deployment else {
+            self.refusals.push(format!("there is no Deployment {name}"));
+            return false;
+        };
+        let fit = Fit::of(deployment);
+        if !args.back && !args.force && !matches!(fit, Fit::Fits(_)) {
+            self.refusals.push(fit.message());
+            return false;
+        }
+        let (patch, words, nothing) = match args.back {
+            false => (
+                patch::forth(deployment, part, &args.image),
+                format!(
+                    "{name} becomes `zeron {name} --dialect=knative` of {}",
+                    args.image
+                ),
+                format!("{name} is {} already", args.image),
+            ),
+            true => (
+                patch::back(deployment, part),
+                format!("{name} becomes Knative's own again"),
+                format!("{name} is Knative's own"),
+            ),
+        };
+        match patch {
+            Ok(Some(patch)) => self.steps.push(Step::Patch {
+                deployment: name,
+                patch,
+                part,
+                words,
+            }),
+            Ok(None) => self.notes.push(nothing),
+            Err(error) => {
+                let error = crate::chain::Chain(&error);
+                self.refusals.push(format!("Deployment {name}: {error}"));
+            }
+        }
+        matches!(self.steps.last(), Some(Step::Patch { part: last, .. }) if *last == part)
+    }
+}
+
+impl Step {
+    fn words(&self) -> String {
+        match self {
+            Self::Grant { .. } => format!(
+                "ClusterRole {} lets the autoscaler's account read and write deployments/scale",
+                rollout::ROLE
+            ),
+            Self::Patch { words, .. } => words.clone(),
+            Self::Revoke { cluster_role } => format!("ClusterRole {cluster_role} goes"),
+        }
+    }
+}
+
+fn sentences(plan: &Plan, is_dry: bool) -> String {
+    let mut lines: Vec<String> = plan.notes.clone();
+    let step = |(number, step): (usize, &Step)| format!("{}. {}", number + 1, step.words());
+    lines.extend(plan.steps.iter().enumerate().map(step));
+    lines.extend(plan.refusals.iter().map(|why| format!("refused: {why}")));
+    match (plan.refusals.is_empty(), plan.steps.is_empty()) {
+        (false, _) => lines.push("Nothing was changed.".to_owned()),
+        (true, true) => lines.push("Nothing is left to do.".to_owned()),
+        (true, false) if is_dry => {
+            lines.push("Nothing was changed: without --dry-run it is done.".to_owned());
+        }
+        (true, false) => {}
+    }
+    lines
+        .iter()
+        .map(|line| format!("{}\n", clean(line)))
+        .collect()
+}
+
+async fn take(client: &Client, place: &Place, step: &Step) -> Result<(), Failure> {
+    eprintln!("{} ...", step.words());
+    let taken = match step {
+        Step::Grant { .. } => rollout::grant(client, place).await,
+        Step::Patch { part, patch, .. } => rollout::roll(client, place, *part, patch).await,
+        Step::Revoke { .. } => rollout::revoke(client).await,
+    };
+    taken.map_err(Failure::runtime)?;
+    eprintln!("  done");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn args(is_back: bool, is_forced: bool) -> SwapArgs {
+        SwapArgs {
+            whose: Whose::Knative,
+            part: None,
+            back: is_back,
+            image: "zeron:1".to_owned(),
+            dry_run: false,
+            force: is_forced,
+            timeout: Duration::ZERO,
+            kubeconfig: None,
+            context: None,
+        }
+    }
+
+    fn deployment(version: &str) -> Value {
+        json!({
+            "metadata": { "labels": { "app.kubernetes.io/version": version } },
+            "spec": { "template": { "spec": { "containers": [
+                { "name": "activator", "image": "k" },
+            ] } } },
+        })
+    }
+
+    fn plan(deployment: Option<&Value>, args: &SwapArgs) -> Plan {
+        let mut plan = Plan::default();
+        plan.add(Part::Activator, deployment, args);
+        plan
+    }
+
+    #[test]
+    fn a_version_that_does_not_fit_is_refused_unless_forced() {
+        for version in ["1.14.0", "9.0.0", "devel"] {
+            let found = deployment(version);
+            assert_eq!(plan(Some(&found), &args(false, false)).refusals.len(), 1);
+            assert_eq!(plan(Some(&found), &args(false, true)).steps.len(), 1);
+        }
+        let plan = plan(Some(&deployment("1.15.2")), &args(false, false));
+        assert_eq!(
+            sentences(&plan, true),
+            "1. activator becomes `zeron activator --dialect=knative` of zeron:1\n\
+             Nothing was changed: without --dry-run it is done.\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_done_where_there_is_nothing_to_do() {
+        let own = plan(Some(&deployment("devel")), &args(true, false));
+        assert_eq!(
+            sentences(&own, false),
+            "activator is Knative's own\nNothing is left to do.\n"
+        );
+        let missing = plan(None, &args(false, false));
+        assert_eq!(
+            sentences(&missing, false),
+            "refused: there is no Deployment activator\nNothing was changed.\n"
+        );
+    }
+}
