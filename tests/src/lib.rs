@@ -8,6 +8,7 @@ pub mod broker;
 pub mod cluster;
 pub mod frames;
 pub mod h2c;
+pub mod knative;
 pub mod manifest;
 pub mod process;
 pub mod raw;

@@ -105,7 +105,7 @@ fn stamp(binary: &Path) -> u64 {
 }
 
 /// Runs a task of the repository.
-fn xtask(arguments: &[&str]) {
+pub(crate) fn xtask(arguments: &[&str]) {
     let output = Command::new(binary::xtask())
         .args(arguments)
         .output()

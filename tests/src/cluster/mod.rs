@@ -33,6 +33,7 @@ use crate::broker;
 pub use audit::{Audit, Entry};
 pub use deploy::{Deployed, Pods};
 pub use image::Program;
+pub(crate) use image::xtask;
 pub use namespace::Namespace;
 pub use role::{Installation, Role, Roles};
 
@@ -182,7 +183,7 @@ impl Cluster {
     }
 
     /// The folder of a cluster that `cargo xtask cluster up` started on this machine; `None` for any other.
-    fn state(&self) -> Option<&Path> {
+    pub(crate) fn state(&self) -> Option<&Path> {
         let folder = self.kubeconfig.parent()?;
         folder.join("pids").is_dir().then_some(folder)
     }

@@ -128,7 +128,7 @@ impl Cluster {
             .collect()
     }
 
-    pub(super) fn apply_one(&self, namespace: Option<&str>, document: &Value) -> Value {
+    pub(crate) fn apply_one(&self, namespace: Option<&str>, document: &Value) -> Value {
         self.try_apply(namespace, document)
             .unwrap_or_else(|error| panic!("{error}\n{document:#}"))
     }
@@ -154,7 +154,7 @@ impl Cluster {
         Ok(value(&applied))
     }
 
-    pub(super) fn get_in(&self, namespace: Option<&str>, kind: &str, name: &str) -> Option<Value> {
+    pub(crate) fn get_in(&self, namespace: Option<&str>, kind: &str, name: &str) -> Option<Value> {
         let found = self.block_on(self.of_kind(namespace, kind).get_opt(name));
         found
             .unwrap_or_else(|error| panic!("cannot read {kind} {name}: {error}"))
@@ -162,7 +162,7 @@ impl Cluster {
             .map(value)
     }
 
-    pub(super) fn list_in(&self, namespace: Option<&str>, kind: &str, labels: &str) -> Vec<Value> {
+    pub(crate) fn list_in(&self, namespace: Option<&str>, kind: &str, labels: &str) -> Vec<Value> {
         let params = ListParams::default().labels(labels);
         let found = self.block_on(self.of_kind(namespace, kind).list(&params));
         let found = found.unwrap_or_else(|error| panic!("cannot list {kind}: {error}"));
@@ -170,7 +170,7 @@ impl Cluster {
     }
 
     /// A merge patch of an object or, with `subresource`, of a part of it.
-    pub(super) fn patch_in(
+    pub(crate) fn patch_in(
         &self,
         namespace: Option<&str>,
         kind: &str,
@@ -217,7 +217,7 @@ impl Cluster {
     }
 
     /// Waits, on a watch, until `look` finds something in the object; while it does not exist it is null.
-    pub(super) fn wait_in<T>(
+    pub(crate) fn wait_in<T>(
         &self,
         namespace: Option<&str>,
         kind: &str,
