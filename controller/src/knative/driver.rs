@@ -214,15 +214,15 @@ impl Driver {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        let status = plan.status.clone().map(|mut status| {
-            // What waits to be written already keeps its times.
-            if let Some(published) = &entry.published {
+        // What waits to be written already keeps its times.
+        let published = entry.published.take();
+        entry.published = plan.status.clone().map(|mut status| {
+            if let Some(published) = &published {
                 status.keep_times(published);
             }
-            let written = patch(&status);
-            entry.published = Some(status);
-            written
+            status
         });
+        let status = entry.published.as_ref().map(patch);
         let statuses = &self.parts.statuses;
         statuses.publish(Kind::PodAutoscaler.object(key), status);
         let status = plan.metric_status.as_ref().map(patch);

@@ -10,7 +10,7 @@ use zeron_backend_kubernetes::LabelSelector;
 use zeron_backend_kubernetes::target::failure_of_status;
 use zeron_core::StartFailure;
 use zeron_frontend_knative::autoscaling::{
-    ConfigMapName, Metric, PodAutoscaler, ServerlessService, ServingConfig,
+    Child, ConfigMapName, Metadata, Metric, PodAutoscaler, ServerlessService, ServingConfig,
 };
 
 use super::kind::{Key, Kind};
@@ -70,11 +70,17 @@ impl Store {
                 Concerned::one(key)
             }
             Kind::ServerlessService => {
-                keep(&mut self.services, key.clone(), read(kind, &key, object));
+                if let Some(mut read) = read::<ServerlessService>(kind, &key, object) {
+                    trim(&mut read.metadata);
+                    keep(&mut self.services, key.clone(), read);
+                }
                 Concerned::one(key)
             }
             Kind::Metric => {
-                keep(&mut self.metrics, key.clone(), read(kind, &key, object));
+                if let Some(mut read) = read::<Metric>(kind, &key, object) {
+                    trim(&mut read.metadata);
+                    keep(&mut self.metrics, key.clone(), read);
+                }
                 Concerned::one(key)
             }
             Kind::Deployment => {
@@ -183,42 +189,15 @@ impl Store {
 }
 
 /// A newer version takes the place of an older one; a late echo of an older one does not.
-fn keep<T: Versioned>(objects: &mut HashMap<Key, T>, key: Key, read: Option<T>) {
-    let Some(read) = read else {
-        return;
-    };
-    let known = objects.get(&key);
+fn keep<C: Child>(objects: &mut HashMap<Key, C>, key: Key, read: C) {
+    let new = read.metadata();
+    let known = objects.get(&key).map(Child::metadata);
     let is_stale = known.is_some_and(|known| {
-        known.uid() == read.uid() && is_older(read.version(), known.version())
+        let versions = (&new.resource_version, &known.resource_version);
+        known.uid == new.uid && is_older(versions.0.as_deref(), versions.1.as_deref())
     });
     if !is_stale {
         objects.insert(key, read);
-    }
-}
-
-/// An object whose versions can be told apart.
-trait Versioned {
-    fn uid(&self) -> Option<&str>;
-    fn version(&self) -> Option<&str>;
-}
-
-impl Versioned for ServerlessService {
-    fn uid(&self) -> Option<&str> {
-        self.metadata.uid.as_deref()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.resource_version.as_deref()
-    }
-}
-
-impl Versioned for Metric {
-    fn uid(&self) -> Option<&str> {
-        self.metadata.uid.as_deref()
-    }
-
-    fn version(&self) -> Option<&str> {
-        self.metadata.resource_version.as_deref()
     }
 }
 
@@ -237,6 +216,12 @@ fn read<T: DeserializeOwned>(kind: Kind, key: &Key, object: Value) -> Option<T> 
             None
         }
     }
+}
+
+/// Of a child nobody reads them: they are its PodAutoscaler's.
+fn trim(metadata: &mut Metadata) {
+    metadata.labels = BTreeMap::new();
+    metadata.annotations = BTreeMap::new();
 }
 
 fn target_key(autoscaler: &PodAutoscaler) -> Key {

@@ -121,7 +121,10 @@ impl Driver {
             Some((key, is_activator)) = self.probes.next() => self.probed(key, is_activator),
             () = until(next) => {}
         }
-        while let Some(Some(changed)) = changes.next().now_or_never() {
+        for _ in 0..crate::knative::QUEUE {
+            let Some(Some(changed)) = changes.next().now_or_never() else {
+                break;
+            };
             self.changed(changed);
         }
         let due = self.timers.due(Instant::now());

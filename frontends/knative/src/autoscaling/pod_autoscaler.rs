@@ -11,8 +11,6 @@ use crate::config::KPA_CLASS;
 
 /// Says whose a PodAutoscaler is.
 const CLASS: &str = "autoscaling.knative.dev/class";
-/// The revision that an object belongs to.
-pub(super) const REVISION_LABEL: &str = "serving.knative.dev/revision";
 /// The Service that an object belongs to.
 pub(super) const SERVICE_LABEL: &str = "serving.knative.dev/service";
 
@@ -100,12 +98,6 @@ impl PodAutoscaler {
     /// The function that it scales: the revision of its name.
     pub fn function_id(&self) -> FunctionId {
         FunctionId::new(&self.metadata.namespace, "Revision", &self.metadata.name)
-    }
-
-    /// The label of the revision's pods.
-    pub fn revision(&self) -> &str {
-        let label = self.metadata.labels.get(REVISION_LABEL);
-        label.map_or(&self.metadata.name, |name| name)
     }
 
     /// What the revision's pods speak.
