@@ -33,9 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 pub(crate) enum Action {
     /// Builds its programs and prints where they and its definitions of kinds are.
     Build,
-    /// Installs it in the running cluster and waits until it serves; its own activator and autoscaler are put back where
-    /// others stand.
+    /// Installs it in the running cluster, unless it is, and waits until it serves.
     Install {
+        /// Puts its own parts back where others stand.
+        #[arg(long)]
+        put_back: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -56,7 +58,7 @@ pub(crate) fn run(action: &Action) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Action::Install { place } => install(&place.open()?),
+        Action::Install { put_back, place } => install(&place.open()?, *put_back),
         Action::Remove { place } => {
             let state = place.open()?;
             let lock = state.lock()?;
@@ -78,7 +80,7 @@ fn tag() -> anyhow::Result<String> {
     Ok(format!("{:016x}", go::KNATIVE.key()?))
 }
 
-fn install(state: &State) -> anyhow::Result<()> {
+fn install(state: &State, puts_back: bool) -> anyhow::Result<()> {
     let programs = build()?;
     let manifests = manifests::read(&tag()?)?;
     let kubectl = Kubectl::of(state);
@@ -87,6 +89,14 @@ fn install(state: &State) -> anyhow::Result<()> {
     match installed::found(&kubectl, &manifests)? {
         installed::Found::Whole => {
             println!("== Knative {} is installed already", manifests.version)
+        }
+        installed::Found::Replaced(parts) if !puts_back => {
+            println!(
+                "== Knative {} is installed already; others stand for its {} (--put-back)",
+                manifests.version,
+                parts.join(", ")
+            );
+            return Ok(());
         }
         installed::Found::Replaced(parts) => {
             println!("== Knative's own {} put back", parts.join(", "));
