@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio::time::{Instant, Sleep};
 
 use crate::function::Permit;
-use crate::knative::request_log::Line;
+use crate::knative::Ending;
 use crate::peer::Busy;
 use crate::pool::Lease;
 
@@ -263,8 +263,8 @@ pub(crate) struct AnswerBody {
     kind: Kind,
     /// The connection is in use until this body has ended.
     busy: Option<Busy>,
-    /// What is logged when it has.
-    log: Option<Box<Line>>,
+    /// What is counted and logged when it has.
+    ending: Option<Box<Ending>>,
 }
 
 #[derive(Debug)]
@@ -295,7 +295,7 @@ impl AnswerBody {
         Self {
             kind,
             busy: None,
-            log: None,
+            ending: None,
         }
     }
 
@@ -311,9 +311,9 @@ impl AnswerBody {
         })
     }
 
-    /// Has `line` written once this body has ended.
-    pub(crate) fn log(&mut self, line: Box<Line>) {
-        self.log = Some(line);
+    /// Has `ending` done once this body has ended.
+    pub(crate) fn end_with(&mut self, ending: Box<Ending>) {
+        self.ending = Some(ending);
     }
 
     fn poll_kind(&mut self, cx: &mut Context<'_>) -> Polled {
@@ -381,10 +381,10 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.poll_kind(cx);
-        if let Some(line) = &mut self.log
+        if let Some(ending) = &mut self.ending
             && let Poll::Ready(Some(Ok(frame))) = &polled
         {
-            line.sent(frame.data_ref().map_or(0, Bytes::len));
+            ending.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         polled
     }

@@ -23,6 +23,7 @@ use zeron_wire::{Drain, DrainId, Drained, ToAutoscaler, Wake};
 use crate::cause::Cause;
 use crate::clock;
 use crate::house::House;
+use crate::knative::Durations;
 use crate::load::Load;
 use crate::probe::Target;
 use crate::refusal::Refusal;
@@ -35,6 +36,8 @@ pub(crate) struct FunctionState {
     pub(crate) id: FunctionId,
     house: Arc<House>,
     state: Mutex<State>,
+    /// Of a Revision.
+    pub(crate) durations: Durations,
 }
 
 /// A request that wants in.
@@ -87,6 +90,7 @@ impl FunctionState {
             id,
             house,
             state: Mutex::new(State::new(now)),
+            durations: Durations::default(),
         })
     }
 

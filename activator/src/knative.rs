@@ -4,6 +4,8 @@
 //!
 //! What is compatible with what: `pkg/activator` of knative/serving v0.51.
 
+mod durations;
+mod ending;
 mod probe;
 pub(crate) mod request_log;
 mod revision;
@@ -26,6 +28,8 @@ use crate::route::{Destination, RouteTable};
 use crate::stack::{Call, Routed};
 use crate::worker::Worker;
 
+pub(crate) use durations::Durations;
+pub(crate) use ending::Ending;
 pub(crate) use revision::Revisions;
 pub(crate) use tally::Tally;
 
@@ -49,7 +53,9 @@ impl Call {
         let authority = head::authority(&self.parts).map_err(Refusal::new)?;
         let table = worker.shared.routes.load();
         let destination = find(&table, knative, &self.parts.headers, &authority.value)?;
-        outcome.revision(destination);
+        let (shared, begun) = (&worker.shared, outcome.arrived);
+        let ending = Ending::begin(shared, peer, destination, begun, &self.parts);
+        outcome.revision(destination, ending);
         let destination = Arc::clone(destination);
         self.want_upgrade();
         let passthrough = destination.passthrough.as_ref();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::body::AnswerBody;
 use crate::cause::Cause;
-use crate::knative::request_log;
+use crate::knative::Ending;
 use crate::metrics::Phase;
 use crate::peer::{Entrance, Peer};
 use crate::route::Destination;
@@ -29,7 +29,8 @@ pub(crate) struct Outcome {
     /// Another activator counts it.
     is_hop: bool,
     log: Option<Box<Line>>,
-    request_log: Option<Box<request_log::Line>>,
+    /// Of a request for a Revision.
+    ending: Option<Box<Ending>>,
 }
 
 /// What the access log says of a request.
@@ -55,10 +56,6 @@ impl Outcome {
                 status: 0,
             })
         });
-        let request_log = worker.shared.request_log().map(|log| {
-            let line = request_log::Line::begin(log, peer.address, request);
-            Box::new(line)
-        });
         Self {
             worker: Arc::clone(worker),
             arrived: Instant::now(),
@@ -68,15 +65,7 @@ impl Outcome {
             is_cold_start: false,
             is_hop: peer.entrance == Entrance::Activators,
             log,
-            request_log,
-        }
-    }
-
-    /// The same of a Revision.
-    pub(crate) fn revision(&mut self, revision: &Arc<Destination>) {
-        self.destination(revision);
-        if let Some(line) = &mut self.request_log {
-            line.is_for(revision);
+            ending: None,
         }
     }
 
@@ -84,6 +73,12 @@ impl Outcome {
         if let Some(line) = &mut self.log {
             line.function = Some(destination.function.id.clone());
         }
+    }
+
+    /// The same of a Revision, of which more is kept.
+    pub(crate) fn revision(&mut self, revision: &Destination, ending: Box<Ending>) {
+        self.destination(revision);
+        self.ending = Some(ending);
     }
 
     pub(crate) fn is_cold(&self) -> bool {
@@ -116,9 +111,9 @@ impl Outcome {
 
     pub(crate) fn answered(&mut self, mut answer: Response<AnswerBody>) -> Response<AnswerBody> {
         self.is_decided = true;
-        if let Some(mut line) = self.request_log.take() {
-            line.answered(answer.status());
-            answer.body_mut().log(line);
+        if let Some(mut ending) = self.ending.take() {
+            ending.answered(answer.status());
+            answer.body_mut().end_with(ending);
         }
         if let Some(line) = &mut self.log {
             line.status = answer.status().as_u16();

@@ -327,6 +327,15 @@ async fn a_first_request_asks_for_replicas_and_dashboards_see_it() {
     assert!(stage.metrics().contains(&active), "{}", stage.metrics());
     gate.open(1);
     assert!(rest(&mut client).await.starts_with("HTTP/1.1 200"));
+    let counted = "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
+                   http_response_status_code=\"200\",network_protocol_name=\"http\",\
+                   network_protocol_version=\"1.1\",url_scheme=\"http\",k8s_namespace_name=\"ns\",";
+    soon(async {
+        while !stage.metrics().contains(counted) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 /// A queue-proxy that answers its probe with this status, and everything else with 200.

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, REFERER, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use tokio::time::Instant;
 
 use crate::route::Destination;
@@ -60,49 +60,46 @@ pub(crate) struct Line {
     version: Version,
     /// Those that the template may name.
     headers: HeaderMap,
-    revision: Option<Arc<Destination>>,
+    revision: Arc<Destination>,
     status: StatusCode,
     size: u64,
 }
 
 impl Line {
-    pub(crate) fn begin(
+    pub(super) fn begin(
         log: Arc<RequestLog>,
+        revision: &Arc<Destination>,
+        begun: Instant,
         client: SocketAddr,
-        request: &Request<Incoming>,
+        parts: &Parts,
     ) -> Self {
         let usual = [HOST, USER_AGENT, REFERER, CONTENT_LENGTH, TRACEPARENT, B3];
         let mut headers = HeaderMap::new();
         for name in usual.iter().chain(log.template.headers()) {
-            for value in request.headers().get_all(name) {
+            for value in parts.headers.get_all(name) {
                 headers.append(name, value.clone());
             }
         }
         Self {
             log,
-            begun: Instant::now(),
+            begun,
             client,
-            method: request.method().clone(),
-            target: request.uri().clone(),
-            version: request.version(),
+            method: parts.method.clone(),
+            target: parts.uri.clone(),
+            version: parts.version,
             headers,
-            revision: None,
+            revision: Arc::clone(revision),
             status: StatusCode::OK,
             size: 0,
         }
     }
 
-    /// It is for this Revision; requests for none are not logged.
-    pub(crate) fn is_for(&mut self, revision: &Arc<Destination>) {
-        self.revision = Some(Arc::clone(revision));
-    }
-
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    pub(super) fn answered(&mut self, status: StatusCode) {
         self.status = status;
     }
 
     /// So many bytes of the answer's body went out.
-    pub(crate) fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
         self.size = self.size.saturating_add(bytes as u64);
     }
 
@@ -114,9 +111,9 @@ impl Line {
     }
 
     /// The value of a field, as Go prints it.
-    fn value(&self, field: &Field, revision: &Destination) -> String {
-        let id = &revision.state.id;
-        let owner = &revision.function.owner;
+    fn value(&self, field: &Field) -> String {
+        let id = &self.revision.state.id;
+        let owner = &self.revision.function.owner;
         match field {
             Field::Method => self.method.to_string(),
             Field::Target => match self.target.path_and_query() {
@@ -161,10 +158,8 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        if let Some(revision) = self.revision.take() {
-            let value = |field: &Field| self.value(field, &revision);
-            (self.log.write)(&self.log.template.fill(value));
-        }
+        let line = self.log.template.fill(|field| self.value(field));
+        (self.log.write)(&line);
     }
 }
 

@@ -7,8 +7,10 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 
 use crate::load::Load;
+use crate::route::Destination;
 use crate::worker::Shared;
 
 /// One gauge of every Revision that has requests here.
@@ -44,28 +46,41 @@ impl fmt::Debug for Tally {
 impl Collector for Tally {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let table = self.0.routes.load();
-        let all = table.revisions().all();
-        let loads = all.map(|it| (it, it.state.load()));
+        let loads = table.revisions().all().map(|it| (it, it.state.load()));
         let busy: Vec<_> = loads.filter(|(_, load)| load.total() > 0).collect();
         for (name, help, value) in GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for (revision, load) in &busy {
-                let owner = &revision.function.owner;
-                let service = match owner.kind.as_str() {
-                    "Service" => owner.name.as_str(),
-                    _ => "",
-                };
-                let id = &revision.state.id;
-                let labels = [
-                    ("k8s_namespace_name", id.namespace()),
-                    ("kn_service_name", service),
-                    ("kn_configuration_name", owner.name.as_str()),
-                    ("kn_revision_name", id.name()),
-                ];
                 let gauge = ConstGauge::new(i64::from(value(*load)));
-                gauge.encode(family.encode_family(&labels)?)?;
+                gauge.encode(family.encode_family(&labels(revision))?)?;
             }
+        }
+        let mut family = encoder.encode_descriptor(
+            "http_server_request_duration",
+            "Duration of HTTP server requests",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for revision in table.revisions().all() {
+            let durations = &revision.state.durations;
+            durations.encode(&mut family, labels(revision))?;
         }
         Ok(())
     }
+}
+
+/// How Knative names a Revision on what it counts.
+fn labels(revision: &Destination) -> [(&str, &str); 4] {
+    let owner = &revision.function.owner;
+    let service = match owner.kind.as_str() {
+        "Service" => owner.name.as_str(),
+        _ => "",
+    };
+    let id = &revision.state.id;
+    [
+        ("k8s_namespace_name", id.namespace()),
+        ("kn_service_name", service),
+        ("kn_configuration_name", owner.name.as_str()),
+        ("kn_revision_name", id.name()),
+    ]
 }
