@@ -234,18 +234,22 @@ impl Driver {
         let service = Write::of(Kind::ServerlessService, key, &plan.service);
         let metric = Write::of(Kind::Metric, key, &plan.metric);
         let writes: Vec<Write> = service.into_iter().chain(metric).collect();
-        let Some(entry) = self.entries.get_mut(key).filter(|_| !writes.is_empty()) else {
+        let entry = self.entries.get_mut(key).map(|entry| &mut entry.writing);
+        let Some(writing) = entry.filter(|it| !it.is_under_way && !writes.is_empty()) else {
             return;
         };
-        if entry.writing.is_possible(Instant::now()) && self.writes.len() < io::MOST_WRITES {
-            entry.writing.is_under_way = true;
-            let children = self.parts.children.clone();
-            self.writes.push(io::write(children, key.clone(), writes));
-        } else if let Some(at) = entry.writing.not_before {
-            self.timers.set(key, at);
-        } else if !entry.writing.is_under_way {
-            self.timers.set(key, Instant::now() + io::FULL_PAUSE);
-        }
+        let now = Instant::now();
+        let again = match writing.not_before.filter(|at| *at > now) {
+            Some(at) => at,
+            None if self.writes.len() < io::MOST_WRITES => {
+                writing.is_under_way = true;
+                let children = self.parts.children.clone();
+                self.writes.push(io::write(children, key.clone(), writes));
+                return;
+            }
+            None => now + io::FULL_PAUSE,
+        };
+        self.timers.set(key, again);
     }
 
     /// Asks the public Service, if the engine wants to know and did not just hear.

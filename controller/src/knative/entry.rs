@@ -120,10 +120,6 @@ impl Entry {
 }
 
 impl Writing {
-    pub(super) fn is_possible(&self, now: Instant) -> bool {
-        !self.is_under_way && self.not_before.is_none_or(|at| at <= now)
-    }
-
     /// A write ended; returns when the next may be made after a failure.
     pub(super) fn end(&mut self, is_done: bool, now: Instant) -> Option<Instant> {
         self.is_under_way = false;

@@ -157,6 +157,23 @@ async fn a_write_that_fails_is_made_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_is_made_again_and_nobody_looks_in_between() {
+    let world = settled().await;
+    world.pass(Duration::from_secs(20)).await;
+    let before = world.server.writes().len();
+    world.server.fail([500, 0]);
+    for _ in 0..5 {
+        world.say(Some(ask(PathMode::Serve, 5, Activity::Active)), 1);
+        world.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.server.writes().len(), before + 2);
+    world
+        .until("serves", |w| w.sks().unwrap()["spec"]["mode"] == "Serve")
+        .await;
+    assert_eq!(world.server.writes().len(), before + 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_look_overwrites_nothing() {
     let world = settled().await;
     // Somebody changes it, and we ask before we have seen that.

@@ -53,7 +53,7 @@ impl Server {
         Client::new(service, "default")
     }
 
-    /// What the next writes are answered with, instead of being carried out.
+    /// What the next writes are answered with, instead of being carried out; 0: never.
     pub(super) fn fail(&self, statuses: impl IntoIterator<Item = u16>) {
         self.state.lock().faults.extend(statuses);
     }
@@ -140,7 +140,10 @@ impl Server {
             .to_owned();
         let place = (kind.to_owned(), namespace.unwrap().to_owned(), name);
         let is_status = rest.get(2) == Some(&"status");
-        Ok(self.write(&head.method, &place, is_status, sent))
+        match self.write(&head.method, &place, is_status, sent) {
+            Some(answer) => Ok(answer),
+            None => std::future::pending().await,
+        }
     }
 
     fn write(
@@ -149,7 +152,7 @@ impl Server {
         place: &Place,
         is_status: bool,
         mut sent: Value,
-    ) -> Response<Answer> {
+    ) -> Option<Response<Answer>> {
         let (found, fault) = {
             let mut state = self.state.lock();
             let part = if is_status { "/status" } else { "" };
@@ -158,14 +161,16 @@ impl Server {
             let fault = state.faults.pop_front();
             (state.objects.get(place).cloned(), fault)
         };
-        if let Some(status) = fault {
-            return refused(status);
+        match fault {
+            None => {}
+            Some(0) => return None,
+            Some(status) => return Some(refused(status)),
         }
         let version = match sent.pointer_mut("/metadata/resourceVersion") {
             Some(version) => version.take(),
             None => Value::Null,
         };
-        match (method, found) {
+        Some(match (method, found) {
             (&Method::POST, Some(_)) => refused(409),
             (&Method::PATCH, None) => refused(404),
             (&Method::PATCH, Some(found))
@@ -180,7 +185,7 @@ impl Server {
                 }
                 json_answer(200, &self.change(place, &sent))
             }
-        }
+        })
     }
 
     fn list(&self, kind: &str, namespace: Option<&str>) -> Response<Answer> {
