@@ -115,7 +115,10 @@ impl Keeper {
             is_change
         });
         if is_change {
-            info!(ownership = ?self.sender.borrow(), "buckets changed");
+            let now = Arc::clone(&self.sender.borrow());
+            for bucket in self.buckets.names() {
+                info!(%bucket, owner = %said(now.owner(bucket)), "who owns buckets changed");
+            }
         }
         for (index, leadership) in leaderships.iter().enumerate() {
             let announcement = &mut self.announcements[index];
@@ -154,6 +157,15 @@ impl Keeper {
             .send_modify(|now| *now = Arc::new(now.without_us()));
         sleep(HAND_OVER).await;
         join_all(self.campaigns.drain(..).map(Campaign::resign)).await;
+    }
+}
+
+/// In one word.
+fn said(owner: Option<&Owner>) -> &str {
+    match owner {
+        Some(Owner::Us) => "us",
+        Some(Owner::Other(holder)) => &holder.name,
+        Some(Owner::Nobody) | None => "nobody",
     }
 }
 
