@@ -281,6 +281,19 @@ impl ActivatorHandle {
         self.inner.certificate.set(chain, key)
     }
 
+    /// Believes these authorities, PEM, and no others, about queue-proxies
+    /// ([`crate::Knative::has_internal_tls`]; otherwise nothing is done). Connections that are open
+    /// stay.
+    ///
+    /// # Errors
+    /// When they cannot be read; what was there before stays.
+    pub fn set_authorities(&self, authorities: &[u8]) -> Result<(), TlsError> {
+        match &self.inner.shared.queue_tls {
+            Some(tls) => tls.set_authorities(authorities),
+            None => Ok(()),
+        }
+    }
+
     /// The addresses that are bound, in the order of [`Config::listeners`], then HTTPS.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.inner.addresses

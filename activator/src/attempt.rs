@@ -18,7 +18,6 @@ use crate::outcome::Outcome;
 use crate::peer::Peer;
 use crate::pool::Connection;
 use crate::refusal::Refusal;
-use crate::replica::Replica;
 use crate::stack::Call;
 use crate::upstream::{ConnectError, Exchange, FRESH};
 use crate::worker::Worker;
@@ -60,7 +59,7 @@ impl Attempt<'_> {
                 continue;
             }
             let replica = Arc::clone(&permit.replica);
-            let connected = self.connect(&replica, is_repeatable, outcome).await;
+            let connected = self.connect(&permit, is_repeatable, outcome).await;
             let connection = match connected {
                 Ok(connection) => connection,
                 Err(error) => {
@@ -107,14 +106,15 @@ impl Attempt<'_> {
 
     pub(crate) async fn connect(
         &self,
-        replica: &Replica,
+        permit: &Permit,
         is_repeatable: bool,
         outcome: &mut Outcome,
     ) -> Result<Connection, ConnectError> {
         let upstream = &self.worker.upstream;
+        let (replica, namespace) = (&permit.replica, permit.function().id.namespace());
         let begun = outcome.is_cold().then(Instant::now);
         let connection = upstream
-            .connection(replica, self.protocol, is_repeatable)
+            .connection(replica, namespace, self.protocol, is_repeatable)
             .await?;
         if let Some(begun) = begun {
             outcome.connected(begun);

@@ -67,14 +67,18 @@ pub struct Knative {
     /// `enable-mesh-pod-addressability`: replicas are asked by the host of their private Service
     /// and with `K-Passthrough-Lb`.
     pub has_passthrough: bool,
+    /// `system-internal-tls`: queue-proxies are spoken to over TLS only, once it is known whose
+    /// word counts ([`crate::ActivatorHandle::set_authorities`]).
+    pub has_internal_tls: bool,
 }
 
 impl Default for Knative {
-    /// `cluster.local`, without passthrough.
+    /// `cluster.local`, without passthrough and TLS.
     fn default() -> Self {
         Self {
             cluster_domain: "cluster.local".to_owned(),
             has_passthrough: false,
+            has_internal_tls: false,
         }
     }
 }

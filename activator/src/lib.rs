@@ -40,6 +40,7 @@ mod pool;
 mod ports;
 mod probe;
 mod proxy_protocol;
+mod queue_tls;
 mod refusal;
 mod registry;
 mod replica;

@@ -1,6 +1,7 @@
 //! Reaching a replica: a pooled connection or a new one, and one exchange over it.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use zeron_core::function::Protocol;
 
 use crate::body::RequestBody;
 use crate::config::Limits;
 use crate::pool::{Connection, Lease, Pool};
+use crate::queue_tls::{QueueTls, QueueTlsError};
 use crate::replica::Replica;
 
 /// A request that cannot be repeated takes no connection that was idle for longer than this: the
@@ -29,6 +32,8 @@ pub(crate) enum ConnectError {
     Io(#[source] io::Error),
     #[error("connect timed out")]
     Timeout,
+    #[error("no tls with it")]
+    Tls(#[source] QueueTlsError),
     #[error("handshake failed")]
     Handshake(#[source] hyper::Error),
 }
@@ -38,13 +43,16 @@ pub(crate) enum ConnectError {
 pub(crate) struct Upstream {
     pool: Arc<Pool>,
     limits: Limits,
+    /// Replicas are queue-proxies that speak TLS.
+    tls: Option<QueueTls>,
 }
 
 impl Upstream {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, tls: Option<QueueTls>) -> Self {
         Self {
             pool: Arc::default(),
             limits,
+            tls,
         }
     }
 
@@ -52,10 +60,12 @@ impl Upstream {
         &self.pool
     }
 
-    /// A connection to `replica` for a request that may, or may not, be sent twice.
+    /// A connection to `replica`, one of `namespace`, for a request that may, or may not, be sent
+    /// twice.
     pub(crate) async fn connection(
         &self,
         replica: &Replica,
+        namespace: &str,
         protocol: Protocol,
         is_repeatable: bool,
     ) -> Result<Connection, ConnectError> {
@@ -72,22 +82,49 @@ impl Upstream {
         };
         match pooled {
             Some(connection) => Ok(connection),
-            None => Box::pin(self.connect(replica, protocol)).await,
+            None => Box::pin(self.connect(replica, namespace, protocol)).await,
         }
     }
 
     /// A new connection.
-    pub(crate) async fn connect(
+    async fn connect(
         &self,
         replica: &Replica,
+        namespace: &str,
         protocol: Protocol,
     ) -> Result<Connection, ConnectError> {
-        let connect = TcpStream::connect(replica.address);
+        let Some(tls) = &self.tls else {
+            let stream = self.reach(replica.address).await?;
+            return self.handshake(replica, protocol, stream).await;
+        };
+        let stream = self.reach(QueueTls::address(replica.address)).await?;
+        let tls = tls.connect(stream, namespace, protocol == Protocol::H2c);
+        let stream = tokio::time::timeout(self.limits.connect_timeout, tls)
+            .await
+            .map_err(|_| ConnectError::Timeout)?
+            .map_err(ConnectError::Tls)?;
+        self.handshake(replica, protocol, stream).await
+    }
+
+    async fn reach(&self, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+        let connect = TcpStream::connect(address);
         let stream = tokio::time::timeout(self.limits.connect_timeout, connect)
             .await
             .map_err(|_| ConnectError::Timeout)?
             .map_err(ConnectError::Io)?;
         stream.set_nodelay(true).map_err(ConnectError::Io)?;
+        Ok(stream)
+    }
+
+    async fn handshake<I>(
+        &self,
+        replica: &Replica,
+        protocol: Protocol,
+        stream: I,
+    ) -> Result<Connection, ConnectError>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let connection = if protocol == Protocol::H2c {
             self.handshake_http2(replica, stream).await
         } else {
@@ -96,7 +133,10 @@ impl Upstream {
         connection.map_err(ConnectError::Handshake)
     }
 
-    async fn handshake_http1(&self, stream: TcpStream) -> hyper::Result<Connection> {
+    async fn handshake_http1<I>(&self, stream: I) -> hyper::Result<Connection>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(self.limits.max_buffer_bytes);
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
@@ -107,11 +147,10 @@ impl Upstream {
         Ok(Connection::Http1 { sender, idle: None })
     }
 
-    async fn handshake_http2(
-        &self,
-        replica: &Replica,
-        stream: TcpStream,
-    ) -> hyper::Result<Connection> {
+    async fn handshake_http2<I>(&self, replica: &Replica, stream: I) -> hyper::Result<Connection>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(self.limits.http2_stream_window)

@@ -19,6 +19,7 @@ use crate::knative::request_log::RequestLog;
 use crate::metrics::{Counts, Metrics};
 use crate::peer::Entrance;
 use crate::ports::Opened;
+use crate::queue_tls::QueueTls;
 use crate::registry::Registry;
 use crate::route::RouteTable;
 use crate::upstream::Upstream;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) routes: ArcSwap<RouteTable>,
     request_log: ArcSwapOption<RequestLog>,
+    /// How queue-proxies are spoken to, where it is over TLS.
+    pub(crate) queue_tls: Option<QueueTls>,
     pub(crate) house: Arc<House>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
@@ -67,11 +70,16 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
+        let queue_tls = match &config.dialect {
+            Dialect::Knative(knative) if knative.has_internal_tls => Some(QueueTls::default()),
+            Dialect::Knative(_) | Dialect::Zeron => None,
+        };
         let counts = (0..config.workers.get()).map(|_| Arc::default()).collect();
         Self {
             config,
             routes: ArcSwap::default(),
             request_log: ArcSwapOption::empty(),
+            queue_tls,
             house: Arc::clone(registry.house()),
             registry,
             metrics: Metrics::default(),
@@ -201,7 +209,7 @@ impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, place: usize) -> Arc<Self> {
         let counts = Arc::clone(&shared.counts[place]);
         Arc::new(Self {
-            upstream: Upstream::new(shared.config.limits.clone()),
+            upstream: Upstream::new(shared.config.limits.clone(), shared.queue_tls.clone()),
             shared,
             counts,
         })

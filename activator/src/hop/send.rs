@@ -33,7 +33,7 @@ impl Attempt<'_> {
         outcome: &mut Outcome,
     ) -> Result<Hopped, Refusal> {
         let way = Arc::clone(&permit.replica);
-        let connection = match self.connect(&way, false, outcome).await {
+        let connection = match self.connect(&permit, false, outcome).await {
             Ok(connection) => connection,
             Err(error) => {
                 unreachable(&permit, &error);

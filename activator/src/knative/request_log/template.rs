@@ -192,8 +192,8 @@ impl Escape {
                     if !letter.is_ascii_alphanumeric() && !"-_.~".contains(letter) =>
                 {
                     let mut bytes = [0; 4];
-                    let bytes = letter.encode_utf8(&mut bytes).bytes();
-                    bytes.map(|byte| write!(line, "%{byte:02X}")).collect()
+                    let mut bytes = letter.encode_utf8(&mut bytes).bytes();
+                    bytes.try_for_each(|byte| write!(line, "%{byte:02X}"))
                 }
                 (_, letter) => write!(line, "{letter}"),
             }
