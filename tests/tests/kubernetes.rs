@@ -19,6 +19,8 @@ mod events;
 mod http;
 #[path = "kubernetes/manage.rs"]
 mod manage;
+#[path = "kubernetes/mesh.rs"]
+mod mesh;
 #[path = "kubernetes/news.rs"]
 mod news;
 #[path = "kubernetes/policy.rs"]

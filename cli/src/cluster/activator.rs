@@ -26,6 +26,7 @@ use zeron_wire::client::{ClientConfig, connect};
 
 use super::args::ActivatorArgs;
 use super::health::Gate;
+use super::reach::Reach;
 use super::{Component, discover, start};
 use crate::admin::HealthServer;
 use crate::signals::Signals;
@@ -70,7 +71,8 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
         "the data plane cannot start: --listen, --peer-listen and --tls-listen choose its addresses",
     )?;
     tokio::spawn(follow_peers(name, activator.clone(), peers(&args, &pods)));
-    pods.subscribe(activator.sink());
+    let reach = Reach::new(args.mesh.mode(), activator.sink(), |_| ());
+    pods.subscribe(Arc::new(reach.clone()));
     let ports = {
         let activator = activator.clone();
         let listen = move |ports: &_| activator.listen_also(ports);
@@ -82,12 +84,12 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
             reads_credentials: false,
             ..start::follow(&args.cluster, Arc::new(zeron_scalers::Registry::builtin()))
         },
-        Arc::new(Publisher {
+        reach.before(Arc::new(Publisher {
             pods: pods.clone(),
             activator: activator.clone(),
             ports: Arc::clone(&ports),
             wakes,
-        }),
+        })),
     );
 
     let gate = Gate::new(&["the pods", "the declared objects"]);

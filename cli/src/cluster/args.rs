@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::knative::args::{Dialect, HEADING as KNATIVE, KnativeArgs};
+use super::reach::MeshArgs;
 use crate::args::{LogFormat, RequestArgs};
 
 /// Options that every process in a cluster has.
@@ -118,6 +119,8 @@ pub(crate) struct ActivatorArgs {
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) requests: RequestArgs,
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
     /// Address at which other activators hand over requests to replicas that are ours
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8012")]
     pub(crate) peer_listen: SocketAddr,
@@ -169,6 +172,8 @@ pub(crate) struct AutoscalerArgs {
         default_value_if("dialect", "knative", "[::]:8080")
     )]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
     /// Address of the API that `zeron ls`, `why` and `timeline` ask
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
     pub(crate) api_listen: crate::address::AdminAddress,

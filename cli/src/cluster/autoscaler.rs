@@ -26,6 +26,7 @@ use super::args::AutoscalerArgs;
 use super::control::ClusterControl;
 use super::health::Gate;
 use super::ownership::Ownership;
+use super::reach::{Reach, Unused};
 use super::reports::{Anybody, BoundTokens};
 use super::share::Share;
 use super::status::StatusKeeper;
@@ -66,10 +67,16 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
         events.clone(),
     ));
     let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership), events);
+    let looking = status.clone();
+    let reach = Reach::new(args.mesh.mode(), Arc::new(Unused), move |function| {
+        looking.look_at_function(function);
+    });
+    parts.pods.subscribe(Arc::new(reach.clone()));
+    status.ask(reach.clone());
     let share = Share::new(&parts, Arc::clone(&ownership), status.clone());
     let mut options = start::follow(&args.cluster, Arc::clone(&parts.scalers));
     options.projection.keeps_status = true;
-    let follower = Follower::start(&client, options, Arc::new(share.clone()));
+    let follower = Follower::start(&client, options, reach.before(Arc::new(share.clone())));
     let follower = status.read_from(follower);
     let gate = Gate::new(&["the pods", "the declared objects"]);
     let probes = tokio::spawn(health.run(

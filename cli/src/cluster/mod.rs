@@ -15,6 +15,7 @@ mod health;
 mod knative;
 mod news;
 mod ownership;
+pub(crate) mod reach;
 mod reports;
 mod share;
 mod start;

@@ -19,6 +19,7 @@ use zeron_core::status::Phase;
 
 use super::autoscaler::Parts;
 use super::ownership::Ownership;
+use super::reach::Reach;
 
 /// How often functions at work are looked at although nothing else changed: `lastActiveTime`.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -32,6 +33,7 @@ struct Shared {
     engine: EngineHandle,
     ownership: Arc<Mutex<Ownership>>,
     follower: OnceLock<Follower>,
+    reach: OnceLock<Reach>,
     writer: StatusWriter,
     events: EventWriter,
     /// What the status of each object said last, to tell what changed.
@@ -53,6 +55,7 @@ impl StatusKeeper {
             engine: parts.engine.clone(),
             ownership,
             follower: OnceLock::new(),
+            reach: OnceLock::new(),
             writer: StatusWriter::start(client, StatusWriterOptions::default()),
             events,
             said: Mutex::default(),
@@ -67,6 +70,19 @@ impl StatusKeeper {
     /// Where objects are read from, with their status.
     pub(super) fn read_from(&self, follower: Follower) -> &Follower {
         self.0.follower.get_or_init(|| follower)
+    }
+
+    /// Who knows how pods are reached.
+    pub(super) fn ask(&self, reach: Reach) {
+        self.0.reach.get_or_init(|| reach);
+    }
+
+    /// The objects of this function may need another status.
+    pub(super) fn look_at_function(&self, function: &FunctionId) {
+        let ownership = self.0.ownership.lock();
+        let objects = ownership.declared(function).map(|it| it.objects.clone());
+        drop(ownership);
+        self.look_at(objects.unwrap_or_default());
     }
 
     /// These may need another status.
@@ -115,10 +131,7 @@ impl StatusKeeper {
             true => at_work.insert(function.clone()),
             false => at_work.remove(function),
         };
-        let ownership = self.0.ownership.lock();
-        let objects = ownership.declared(function).map(|it| it.objects.clone());
-        drop(ownership);
-        self.look_at(objects.unwrap_or_default());
+        self.look_at_function(function);
     }
 
     fn all(&self, at_work: &mut BTreeSet<FunctionId>) {
@@ -157,7 +170,7 @@ impl StatusKeeper {
                 report: &report,
                 target: target.as_deref(),
                 functions: &functions,
-                is_through_service: false,
+                is_through_service: function.is_some_and(|id| self.is_through_service(id)),
                 now: self.0.clock.now(),
             };
             let patch = patch(&object, &seen);
@@ -166,6 +179,11 @@ impl StatusKeeper {
             }
             self.0.writer.publish(key, patch);
         }
+    }
+
+    fn is_through_service(&self, function: &FunctionId) -> bool {
+        let reach = self.0.reach.get();
+        reach.is_some_and(|reach| reach.is_through_service(function))
     }
 
     /// Events of what a status says that it did not say before.

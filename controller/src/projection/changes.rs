@@ -1,6 +1,7 @@
 //! What the projection says: functions, routes, and how each object fares.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::ScaleTarget;
@@ -69,6 +70,34 @@ pub struct Declared {
     pub is_wake_allowed: bool,
     /// How many replicas a wake-up asks for.
     pub wake_count: u32,
+    /// The Service through which its replicas are reached where a mesh refuses their own addresses.
+    pub service: Option<SocketAddr>,
+    /// What its objects say of such a mesh.
+    pub mesh: Option<MeshMode>,
+}
+
+/// Whether replicas are reached through their Service, because a mesh refuses their own addresses.
+/// The words are those of Knative's `mesh-compatibility-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MeshMode {
+    /// They are not.
+    Disabled,
+    /// Where their own addresses refuse requests and the Service's does not.
+    Auto,
+    /// They are.
+    Enabled,
+}
+
+impl MeshMode {
+    /// Reads `disabled`, `auto` or `enabled`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "disabled" => Some(Self::Disabled),
+            "auto" => Some(Self::Auto),
+            "enabled" => Some(Self::Enabled),
+            _ => None,
+        }
+    }
 }
 
 /// How one object fares.

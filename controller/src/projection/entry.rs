@@ -7,12 +7,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use zeron_core::Timestamp;
 
+use super::changes::MeshMode;
 use super::facts::Facts;
 use super::json::{annotation, at, labels, text, time};
 use super::key::{ObjectKey, ObjectKind};
 use crate::takeover::marks;
 
 const MANAGE: &str = "zeron.dev/manage";
+const MESH: &str = "zeron.dev/mesh-compatibility-mode";
 /// Where a Service that has opted in keeps its selector.
 const SELECTOR: &str = "zeron.dev/selector";
 
@@ -30,6 +32,8 @@ pub(super) struct Entry {
     pub(super) is_handing_back: bool,
     /// The import from KEDA has marked it.
     pub(super) is_adopted: bool,
+    /// What it says of a mesh.
+    pub(super) mesh: Option<MeshMode>,
     /// `status.lastActiveTime`.
     pub(super) last_active: Option<Timestamp>,
     /// Of a ScaledObject: `status.originalReplicaCount`; before that is written, what its target had
@@ -87,6 +91,7 @@ impl Entry {
             is_handed_back: given_back == Some(marks::HANDED_BACK),
             is_handing_back: given_back == Some(marks::HANDING_BACK),
             is_adopted: annotation(&object, marks::ADOPTED_FROM).is_some(),
+            mesh: annotation(&object, MESH).and_then(MeshMode::parse),
             last_active: time(&object, &["status", "lastActiveTime"]),
             original_replicas: at(&object, &["status", "originalReplicaCount"])
                 .and_then(Value::as_u64)

@@ -1,6 +1,8 @@
 //! What the projection must know of an object without reading it again: whom it concerns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -49,6 +51,8 @@ pub(super) struct ScaledFacts {
 pub(super) struct HttpFacts {
     pub(super) target: Option<FunctionId>,
     pub(super) service: Option<Arc<str>>,
+    /// Number or name.
+    pub(super) port: Option<Arc<str>>,
     pub(super) fallback: Option<Arc<str>>,
     /// It scales by itself, where no trigger names it.
     pub(super) is_scaling: bool,
@@ -58,6 +62,8 @@ pub(super) struct HttpFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RouteFacts {
     pub(super) service: Option<Arc<str>>,
+    /// Number or name.
+    pub(super) port: Option<Arc<str>>,
     pub(super) fallback: Option<Arc<str>>,
     pub(super) config_maps: BTreeSet<String>,
 }
@@ -76,6 +82,10 @@ pub(super) struct AuthenticationFacts {
 pub(super) struct ServiceFacts {
     pub(super) selector: Labels,
     pub(super) is_opted: bool,
+    /// Its address in the cluster; a headless one has none.
+    pub(super) address: Option<IpAddr>,
+    /// Numbers and names of its TCP ports, in their order.
+    pub(super) ports: Box<[(NonZeroU16, Box<str>)]>,
 }
 
 /// Of a HorizontalPodAutoscaler.
@@ -148,6 +158,21 @@ impl Facts {
             | Self::Target(_)
             | Self::Job(_)
             | Self::None => (None, None),
+        }
+    }
+
+    /// The port of the Service to which requests of the object go, where it names one.
+    pub(super) fn service_port(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Http(facts) => facts.port.as_ref(),
+            Self::Route(facts) => facts.port.as_ref(),
+            Self::Scaled(_)
+            | Self::Authentication(_)
+            | Self::Service(_)
+            | Self::Autoscaler(_)
+            | Self::Target(_)
+            | Self::Job(_)
+            | Self::None => None,
         }
     }
 
@@ -248,6 +273,7 @@ fn http(namespace: &Arc<str>, object: &Value) -> HttpFacts {
     HttpFacts {
         target: reference.and_then(|r| target_of(namespace, r)),
         service: service.map(Arc::from),
+        port: reference.and_then(port),
         fallback: fallback.map(Arc::from),
         is_scaling: skip != Some("true"),
     }
@@ -260,6 +286,7 @@ fn route(object: &Value) -> RouteFacts {
     let responses = routes.filter_map(|route| at(route, &["response"]));
     RouteFacts {
         service: text(object, &["spec", "target", "service"]).map(Arc::from),
+        port: at(object, &["spec", "target"]).and_then(port),
         fallback: text(
             object,
             &["spec", "coldStart", "fallback", "service", "name"],
@@ -271,6 +298,14 @@ fn route(object: &Value) -> RouteFacts {
             .filter_map(body)
             .collect(),
     }
+}
+
+/// Number or name of a Service's port.
+fn port(reference: &Value) -> Option<Arc<str>> {
+    let number = at(reference, &["port"]).and_then(Value::as_u64);
+    let number = number.map(|number| number.to_string());
+    let name = || text(reference, &["portName"]).map(str::to_owned);
+    number.or_else(name).map(Arc::from)
 }
 
 fn authentication(object: &Value) -> AuthenticationFacts {
@@ -294,7 +329,19 @@ fn authentication(object: &Value) -> AuthenticationFacts {
 }
 
 fn service(object: &Value) -> ServiceFacts {
+    let tcp = |port: &&Value| text(port, &["protocol"]).is_none_or(|it| it == "TCP");
+    let port = |port: &Value| {
+        let number = u16::try_from(at(port, &["port"])?.as_u64()?).ok()?;
+        let name = text(port, &["name"]).unwrap_or_default();
+        Some((NonZeroU16::new(number)?, name.into()))
+    };
     ServiceFacts {
+        address: text(object, &["spec", "clusterIP"]).and_then(|text| text.parse().ok()),
+        ports: items(object, &["spec", "ports"])
+            .iter()
+            .filter(tcp)
+            .filter_map(port)
+            .collect(),
         selector: few(labels(object, &["spec", "selector"])),
         // On its way back it keeps its ports until nobody dials them any more.
         is_opted: annotation(object, "zeron.dev/activator") == Some("true")

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::TargetPort;
@@ -9,7 +10,7 @@ use zeron_catalog::{Component, PodPort};
 use zeron_core::policy::Writer;
 use zeron_core::{Function, FunctionId, Route};
 
-use super::changes::{Changes, Conflict, Declared, DeniedSecret, Outcome};
+use super::changes::{Changes, Conflict, Declared, DeniedSecret, MeshMode, Outcome};
 use super::compile::{Compiled, Verdict, compile};
 use super::facts::Facts;
 use super::few::Few;
@@ -98,6 +99,8 @@ impl Projection {
             .collect();
         self.claim_hosts(id, &members, &routes);
         let product = Product {
+            service: self.service(id, &members),
+            mesh: self.mesh(&members),
             function,
             port,
             objects,
@@ -348,6 +351,8 @@ impl Projection {
         changes: &mut Changes,
     ) {
         let Product {
+            service,
+            mesh,
             function,
             port,
             objects,
@@ -372,6 +377,8 @@ impl Projection {
             target: Arc::new(target),
             function,
             objects,
+            service,
+            mesh,
         };
         let is_other = |old: &State| old.declared.target.uid != declared.target.uid;
         if old.as_ref().is_some_and(is_other) {
@@ -450,6 +457,8 @@ impl Projection {
 
 /// What compiling a function gives.
 struct Product {
+    service: Option<SocketAddr>,
+    mesh: Option<MeshMode>,
     function: Function,
     port: TargetPort,
     objects: Vec<ObjectKey>,

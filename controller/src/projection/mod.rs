@@ -17,6 +17,7 @@ mod key;
 mod members;
 mod options;
 mod report;
+mod service;
 mod snapshot;
 mod target;
 #[cfg(test)]
@@ -29,7 +30,7 @@ use std::fmt;
 use serde_json::Value;
 use zeron_core::{FunctionId, Timestamp};
 
-pub use changes::{Changes, Conflict, Declared, DeniedSecret, ObjectReport, Outcome};
+pub use changes::{Changes, Conflict, Declared, DeniedSecret, MeshMode, ObjectReport, Outcome};
 pub use key::{ObjectKey, ObjectKind, TargetKind};
 pub use options::{CatchAll, KedaLife, Manage, ProjectionOptions};
 pub use unresolved::ResolvedOnly;

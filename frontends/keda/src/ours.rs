@@ -41,6 +41,7 @@ impl Extras {
                         number(scope, &path, value).and_then(NonZeroU32::new);
                 }
                 "max-queued" => extras.max_queued = number(scope, &path, value),
+                "mesh-compatibility-mode" => mesh(scope, &path, value),
                 "scaling" => extras.is_external = is_external(scope, &path, value),
                 name if ELSEWHERE.contains(&name) => {}
                 _ => scope.without_effect(&path, "unknown annotation"),
@@ -72,6 +73,20 @@ fn number(scope: &Scope<'_>, path: &str, value: &str) -> Option<u32> {
         );
     }
     found
+}
+
+/// Read where objects become functions; here only whether it can be.
+fn mesh(scope: &Scope<'_>, path: &str, value: &str) {
+    match (value, scope.platform()) {
+        ("disabled" | "enabled" | "auto", Platform::Cluster) => {}
+        ("disabled" | "enabled" | "auto", Platform::Machine) => {
+            scope.without_effect(path, "has no effect here: there is no mesh");
+        }
+        _ => {
+            let message = format!("{value:?}: must be disabled, enabled or auto");
+            scope.error(path, message);
+        }
+    }
 }
 
 fn is_external(scope: &Scope<'_>, path: &str, value: &str) -> bool {
