@@ -17,7 +17,8 @@ use zeron_backend_kubernetes::ServiceEndpoints;
 use zeron_core::RouteSnapshot;
 
 pub use settings::{
-    Certificate, Network, RequestLog, SettingsError, follow_certificate, follow_request_log,
+    Certificate, Network, RequestLog, SettingsError, follow_authorities, follow_certificate,
+    follow_request_log,
 };
 
 /// Who is told of all Revisions, by one task and in order; must not block.

@@ -21,6 +21,10 @@ const NETWORK: &str = "config-network";
 const OBSERVABILITY: &str = "config-observability";
 /// The certificate that gateways expect of activators.
 const SERVING_CERTS: &str = "routing-serving-certs";
+/// The authority behind it, beside it.
+const AUTHORITY: &str = "ca.crt";
+/// ConfigMaps with certificates to trust.
+const TRUST_BUNDLE: &str = "networking.knative.dev/trust-bundle";
 /// Until a watch that broke off is begun again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -133,6 +137,91 @@ pub fn follow_certificate(
     namespace: &str,
 ) -> (signal::Receiver<Option<Certificate>>, AbortOnDropHandle<()>) {
     follow(client, namespace, SERVING_CERTS, Certificate::of)
+}
+
+/// Follows whose word counts about queue-proxies, PEM: the authority of the gateways' certificate
+/// (`ca.crt`) and every bundle that is labelled as one to trust (both in `namespace`), for as long as
+/// the handle lives.
+pub fn follow_authorities(
+    client: &Client,
+    namespace: &str,
+) -> (signal::Receiver<Vec<u8>>, AbortOnDropHandle<()>) {
+    let (mut own, following) = follow(client, namespace, SERVING_CERTS, |secret: Secret| {
+        Some(secret.data?.remove(AUTHORITY)?.0)
+    });
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let (sender, receiver) = signal::channel(Vec::new());
+    let task = tokio::spawn(async move {
+        let _following = following;
+        let only = watcher::Config::default().labels(TRUST_BUNDLE);
+        let mut events = watcher::watcher(api, only).boxed();
+        let mut bundles = Bundles::default();
+        loop {
+            tokio::select! {
+                Some(event) = events.next() => match event {
+                    Ok(event) => bundles.take(event),
+                    Err(error) => {
+                        debug!(%error, "the watch of trust bundles was interrupted");
+                        sleep(PAUSE).await;
+                    }
+                },
+                changed = own.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+            let now = bundles.beside(own.borrow_and_update().as_deref());
+            sender.send_if_modified(|known| {
+                let is_news = *known != now;
+                *known = now;
+                is_news
+            });
+        }
+    });
+    (receiver, AbortOnDropHandle::new(task))
+}
+
+/// Bundles of certificates, by the ConfigMap that they stand in.
+#[derive(Debug, Default)]
+pub(super) struct Bundles {
+    known: BTreeMap<String, String>,
+    /// Those of a list under way.
+    listed: Option<BTreeMap<String, String>>,
+}
+
+impl Bundles {
+    pub(super) fn take(&mut self, event: Event<ConfigMap>) {
+        match event {
+            Event::Init => self.listed = Some(BTreeMap::new()),
+            Event::InitApply(map) => {
+                if let Some(listed) = &mut self.listed {
+                    listed.extend(bundle(map));
+                }
+            }
+            Event::InitDone => {
+                if let Some(listed) = self.listed.take() {
+                    self.known = listed;
+                }
+            }
+            Event::Apply(map) => self.known.extend(bundle(map)),
+            Event::Delete(map) => {
+                self.known.remove(&map.metadata.name.unwrap_or_default());
+            }
+        }
+    }
+
+    /// All of them, and one more.
+    pub(super) fn beside(&self, own: Option<&[u8]>) -> Vec<u8> {
+        let bundles = self.known.values().map(String::as_bytes);
+        let all: Vec<_> = own.into_iter().chain(bundles).collect();
+        all.join(&b'\n')
+    }
+}
+
+/// The certificates of a ConfigMap, whatever its keys.
+fn bundle(map: ConfigMap) -> Option<(String, String)> {
+    let data = map.data.unwrap_or_default();
+    let all: Vec<_> = data.into_values().collect();
+    Some((map.metadata.name?, all.join("\n")))
 }
 
 /// Follows one object by its name. One that goes leaves what it said last.

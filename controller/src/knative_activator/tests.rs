@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use zeron_backend_kubernetes::MeshCompatibility;
 use zeron_core::FunctionId;
 use zeron_core::function::Protocol;
 
 use super::revision::RawRevision;
-use super::settings::{Network, RequestLog};
+use super::settings::{Bundles, Network, RequestLog};
 use super::table::Table;
 
 fn revision(name: &str, spec: &Value) -> RawRevision {
@@ -141,4 +143,22 @@ fn settings_are_read_as_knative_writes_them() {
     let on = ("logging.enable-request-log", "true");
     let log = RequestLog::parse(&data(&[template, on])).unwrap();
     assert_eq!(log.template, "{{.Request.Method}}");
+}
+
+#[test]
+fn bundles_to_trust_come_and_go_and_none_is_lost_while_they_are_listed() {
+    let map = |name: &str, bundle: &str| -> ConfigMap {
+        serde_json::from_value(json!({"metadata": {"name": name}, "data": {"ca.pem": bundle}}))
+            .unwrap()
+    };
+    let mut bundles = Bundles::default();
+    bundles.take(Event::Apply(map("a", "A")));
+    assert_eq!(bundles.beside(Some(b"own")), b"own\nA");
+    bundles.take(Event::Init);
+    bundles.take(Event::InitApply(map("b", "B")));
+    assert_eq!(bundles.beside(None), b"A");
+    bundles.take(Event::InitDone);
+    assert_eq!(bundles.beside(None), b"B");
+    bundles.take(Event::Delete(map("b", "B")));
+    assert!(bundles.beside(None).is_empty());
 }
