@@ -1,0 +1,45 @@
+//! The autoscaler goes and comes back.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use zeron_tests::knative::{Knative, NAMESPACE, Part, Template};
+
+use crate::side;
+
+#[test]
+fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
+    const TEST: &str = "a_new_autoscaler_keeps_the_replicas_that_it_finds";
+    let Some(knative) = Knative::alone(TEST, side()) else {
+        return;
+    };
+    let namespace = knative.cluster().namespace("kn-restart");
+    let template = Template::new()
+        .scaling("target", "3")
+        .scaling("target-utilization-percentage", "100");
+    let revision = knative.revision(&namespace, "kept", &template).ready();
+    let load = revision.work(20, Duration::from_millis(500));
+    revision.wait_replicas(4);
+    revision.wait_pods(4);
+    let history = revision.history();
+    for pod in knative.pods(Part::Autoscaler) {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let now = [
+            "delete",
+            "pod",
+            name,
+            "--namespace",
+            NAMESPACE,
+            "--grace-period=0",
+            "--force",
+        ];
+        knative.cluster().kubectl(&now);
+    }
+    knative.wait_rolled_out(Part::Autoscaler);
+    let outcome = load.end();
+    outcome.assert_none_lost();
+    let counts = history.end();
+    assert!(counts.iter().all(|count| *count >= 4), "{counts:?}");
+    let known = |object: &Value| object["status"]["desiredScale"].as_i64();
+    assert!(known(&revision.autoscaler()) >= Some(0));
+}
