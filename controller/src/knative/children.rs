@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{Method, Request};
 use kube::Client;
+use kube::core::Status;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -19,7 +20,7 @@ const MANAGER: &str = "fieldManager=zeron";
 /// A child is not as it should be yet.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {
-    /// It changed since it was looked at, or somebody made it.
+    /// It changed since it was looked at, somebody made it, or its namespace is being deleted.
     #[error("the object has changed meanwhile")]
     Changed,
     /// The API server refused, or is away.
@@ -112,9 +113,7 @@ impl Children {
         let (method, path) = (write.method.clone(), write.path.clone());
         match answer {
             Ok(Ok(object)) => Ok(object.value),
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                Err(ChildError::Changed)
-            }
+            Ok(Err(kube::Error::Api(status))) if is_stale(&status) => Err(ChildError::Changed),
             Ok(Err(source)) => Err(ChildError::Api {
                 method,
                 path,
@@ -123,4 +122,11 @@ impl Children {
             Err(_) => Err(ChildError::Timeout { method, path }),
         }
     }
+}
+
+/// Whether what was looked at is not so any more.
+fn is_stale(status: &Status) -> bool {
+    let details = status.details.iter();
+    let mut causes = details.flat_map(|details| &details.causes);
+    matches!(status.code, 404 | 409) || causes.any(|cause| cause.reason == "NamespaceTerminating")
 }

@@ -40,6 +40,9 @@ pub use probe::{AskForActivator, HttpProbe};
 /// Events that may wait for the driver; watches wait when it is full.
 const QUEUE: usize = 4_096;
 
+/// Between two statuses of one object. Revisions become ready by them, with whoever waits for that.
+const STATUS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Who acts on what PodAutoscalers mean: engine, back end and scraper. Called by one task, in order;
 /// must not block.
 pub trait RevisionSink: Send + Sync + fmt::Debug + 'static {
@@ -140,7 +143,11 @@ impl PodAutoscalers {
         let stop = CancellationToken::new();
         watch::start(&client, &options, &events, &stop);
         let counters = Counters::default();
-        let statuses = StatusWriter::start(client.clone(), StatusWriterOptions::default());
+        let coalesced = StatusWriterOptions {
+            interval: STATUS_INTERVAL,
+            ..StatusWriterOptions::default()
+        };
+        let statuses = StatusWriter::start(client.clone(), coalesced);
         let statuses = Arc::new(statuses);
         let parts = driver::Parts {
             statuses: Arc::clone(&statuses),

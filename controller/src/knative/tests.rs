@@ -174,6 +174,24 @@ async fn a_write_without_an_answer_is_made_again_and_nobody_looks_in_between() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn readiness_is_told_within_a_fifth_of_a_second() {
+    let mut world = World::new();
+    world.start().await;
+    world.until("made", |w| w.sks().is_some()).await;
+    world.say(Some(ask(PathMode::Proxy, 2, Activity::Active)), 1);
+    let not_ready = ("Unknown".to_owned(), "NotReady".to_owned());
+    world
+        .until("told", |w| w.condition("Ready") == Some(not_ready.clone()))
+        .await;
+    world.services_ready(None);
+    world.pass(Duration::from_millis(250)).await;
+    assert_eq!(
+        world.condition("Ready"),
+        Some(("True".to_owned(), String::new()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_look_overwrites_nothing() {
     let world = settled().await;
     // Somebody changes it, and we ask before we have seen that.
