@@ -87,16 +87,17 @@ pub enum BucketsConfigError {
 }
 
 impl BucketsConfig {
-    /// One bucket; 15 s, given up after 10 s, renewed and looked at every 2 s.
+    /// One bucket; 60 s, given up after 40 s, renewed and looked at every 10 s: what Knative's own
+    /// replicas do where nothing is said (`defaultConfig` of knative.dev/pkg `leaderelection`).
     pub fn new(namespace: &str, pod_name: &str, pod_ip: IpAddr) -> Self {
         Self {
             namespace: namespace.to_owned(),
             pod_name: pod_name.to_owned(),
             pod_ip,
             count: 1,
-            duration: Duration::from_secs(15),
-            deadline: Duration::from_secs(10),
-            retry: Duration::from_secs(2),
+            duration: Duration::from_secs(60),
+            deadline: Duration::from_secs(40),
+            retry: Duration::from_secs(10),
             port: 8080,
             cluster_domain: "cluster.local".to_owned(),
             ordinals: None,
@@ -217,8 +218,8 @@ mod tests {
         let config = read(&[
             ("_example", "lease-duration: 1s"),
             ("leaseDuration", "1h"),
-            ("lease-duration", "1m"),
-            ("renewDeadline", "40s"),
+            ("lease-duration", "15s"),
+            ("renewDeadline", "10s"),
             ("retry-period", "1.5s"),
             ("buckets", "10"),
             ("map-lease-prefix.x", "y"),
@@ -227,30 +228,33 @@ mod tests {
         let seconds = Duration::from_secs;
         assert_eq!(
             (config.duration, config.deadline),
-            (seconds(60), seconds(40))
+            (seconds(15), seconds(10))
         );
         assert_eq!(config.retry, Duration::from_millis(1_500));
         assert_eq!((config.count, config.holder()), (10, "pod_10.0.0.1".into()));
-        let config = read(&[]).unwrap();
-        assert_eq!(
-            (config.duration, config.deadline),
-            (seconds(15), seconds(10))
-        );
-        assert_eq!((config.retry, config.count), (seconds(2), 1));
+        for nothing in [read(&[]), read(&[("_example", "lease-duration: 1s")])] {
+            let config = nothing.unwrap();
+            assert_eq!(
+                (config.duration, config.deadline),
+                (seconds(60), seconds(40))
+            );
+            assert_eq!((config.retry, config.count), (seconds(10), 1));
+        }
     }
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
         for (key, value) in [
-            ("lease-duration", "15"),
+            ("lease-duration", "60"),
             ("lease-duration", ""),
             ("lease-duration", "-1s"),
+            ("lease-duration", "15s"),
             ("retry-period", "0s"),
             ("buckets", "0"),
             ("buckets", "11"),
             ("buckets", "two"),
-            ("renew-deadline", "15s"),
-            ("retry-period", "9s"),
+            ("renew-deadline", "60s"),
+            ("retry-period", "34s"),
         ] {
             assert!(read(&[(key, value)]).is_err(), "{key}: {value}");
         }

@@ -57,7 +57,7 @@ async fn a_bucket_has_one_owner_and_the_others_know_where_it_is() {
     until(&a, |it| it.leads(BUCKET)).await;
     let held = leases.get(BUCKET).unwrap();
     assert_eq!(held.holder(), Some("a_10.0.0.97"));
-    assert_eq!(held.spec.lease_duration_seconds, Some(15));
+    assert_eq!(held.spec.lease_duration_seconds, Some(60));
     let b = join(&leases, config("b"));
     let at_a = Owner::Other(Holder {
         name: "a_10.0.0.97".into(),
@@ -88,7 +88,7 @@ async fn a_replica_that_gives_its_bucket_back_is_followed_within_a_retry() {
     }
     go.release().await.unwrap();
     let took = until(&a, |it| it.leads(BUCKET)).await;
-    assert!(took <= Duration::from_secs(2), "{took:?}");
+    assert!(took <= Duration::from_secs(10), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,10 +134,10 @@ async fn one_who_is_cut_off_gives_up_after_its_deadline() {
     };
     leases.cut_off(first.1, true);
     let gave_up = until(first.0, |it| !it.leads(BUCKET)).await;
-    assert!(gave_up <= Duration::from_secs(10), "{gave_up:?}");
+    assert!(gave_up <= Duration::from_secs(40), "{gave_up:?}");
     assert!(!second.0.ownership().borrow().leads(BUCKET));
     let took = until(second.0, |it| it.leads(BUCKET)).await;
-    assert!(took <= Duration::from_secs(9), "{took:?}");
+    assert!(took <= Duration::from_secs(31), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

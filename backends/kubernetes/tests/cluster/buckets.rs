@@ -69,7 +69,7 @@ fn a_bucket_goes_from_one_replica_to_the_next_with_its_service() {
             soon(&a, "a leads", |it| it.leads(BUCKET)).await;
             let spec = cluster.holder().await;
             assert_eq!(spec["holderIdentity"], "a_10.9.0.1");
-            assert_eq!(spec["leaseDurationSeconds"], 15);
+            assert_eq!(spec["leaseDurationSeconds"], 60);
             let slice = cluster.until_announced("10.9.0.1").await;
             let ports = json!([{"name": "http", "port": 8080, "protocol": "TCP"}]);
             assert_eq!(
@@ -197,7 +197,7 @@ fn settings_come_from_the_config_map_of_knative() {
                 .fetch(&cluster.client, &counters, name)
                 .await
                 .unwrap();
-            assert_eq!((read.count, read.retry), (1, Duration::from_secs(2)));
+            assert_eq!((read.count, read.retry), (1, Duration::from_secs(10)));
             let map = json!({
                 "metadata": {"name": name}, "data": {"buckets": "3", "retry-period": "3s"},
             });
