@@ -77,9 +77,11 @@ pub(in crate::cluster) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitC
         Revisions::start(client.clone(), endpoints.clone(), publish)
     };
     let namespace = &args.knative.system_namespace;
-    let certificates = network
-        .has_internal_tls
-        .then(|| settings::certificates(&client, namespace, activator.clone()));
+    let encryption = network.has_internal_tls.then(|| {
+        let from_gateways = settings::certificates(&client, namespace, activator.clone());
+        let to_replicas = settings::authorities(&client, namespace, activator.clone());
+        (from_gateways, to_replicas)
+    });
     let request_log = settings::request_log(&client, namespace, activator.clone());
 
     let gate = Gate::new(&["the endpoints", "the revisions"]);
@@ -112,7 +114,7 @@ pub(in crate::cluster) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitC
     }
     start::say_goodbye(goodbye, LAST_WORDS).await;
     telling.abort();
-    drop((certificates, request_log));
+    drop((encryption, request_log));
     stopped.cancel();
     probes.await?;
     Ok(ExitCode::SUCCESS)
@@ -163,6 +165,7 @@ fn config(args: &ActivatorArgs, network: Network, refused: mpsc::Sender<Function
         dialect: Dialect::Knative(Knative {
             cluster_domain: args.knative.cluster_domain(),
             has_passthrough: network.has_passthrough,
+            has_internal_tls: network.has_internal_tls,
         }),
         pushed_tls: network.has_internal_tls.then_some(tls),
         refused_probes: Some(refused),

@@ -73,7 +73,7 @@ pub(in crate::cluster) async fn run(args: AutoscalerArgs) -> anyhow::Result<Exit
     let gate = Gate::new(&["the pods", "the declared objects"]);
     let probes = tokio::spawn(health.run(
         Arc::new(gate.clone()),
-        Arc::new(metrics(&revisions, &counters)),
+        Arc::new(metrics(&revisions, &autoscalers, &counters)),
         stopped.child_token(),
     ));
     let control = ClusterControl {
@@ -208,10 +208,11 @@ fn options(args: &KnativeArgs, namespaces: &[String]) -> KnativeOptions {
     }
 }
 
-fn metrics(revisions: &Revisions, counters: &Counters) -> Registry {
+fn metrics(revisions: &Revisions, autoscalers: &PodAutoscalers, counters: &Counters) -> Registry {
     let mut metrics = Registry::default();
     revisions.engine.register(&mut metrics);
     counters.register(&mut metrics);
+    autoscalers.register(&mut metrics);
     metrics.register_collector(Box::new(Figures {
         engine: revisions.engine.clone(),
         pods: revisions.pods.clone(),

@@ -1,5 +1,7 @@
-//! What dashboards of Knative's autoscaler read, under the names of its newer versions
-//! (OpenTelemetry) and of its older ones (OpenCensus).
+//! What dashboards of older versions of Knative's autoscaler read (OpenCensus, before 1.19); the
+//! engine itself has the names of newer ones.
+//!
+//! Source: knative/serving v0.42 `pkg/autoscaler/scaling/metrics.go`, `pkg/reconciler/autoscaling/kpa`.
 
 use std::fmt;
 
@@ -19,84 +21,76 @@ struct Revision {
     terminating: usize,
 }
 
-/// One gauge under both names; `None`: not said of this revision.
+/// One gauge; `None`: not said of this revision.
 struct Figure {
     name: &'static str,
-    older: &'static str,
     help: &'static str,
     value: fn(&Revision) -> Option<f64>,
 }
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 13] = [
     Figure {
-        name: "kn_revision_pods_desired",
-        older: "autoscaler_desired_pods",
+        name: "autoscaler_desired_pods",
         help: "Pods that the averages ask for",
         value: |it| it.ask.desired.map(f64::from),
     },
     Figure {
-        name: "kn_revision_pods_requested",
-        older: "autoscaler_requested_pods",
+        name: "autoscaler_requested_pods",
         help: "Pods asked of the Deployment",
         value: |it| it.ask.desired.map(|_| f64::from(it.status.desired)),
     },
     Figure {
-        name: "kn_revision_pods_count",
-        older: "autoscaler_actual_pods",
+        name: "autoscaler_actual_pods",
         help: "Pods that are ready",
         value: |it| Some(f64::from(it.status.ready)),
     },
     Figure {
-        name: "kn_revision_pods_not_ready_count",
-        older: "autoscaler_not_ready_pods",
+        name: "autoscaler_not_ready_pods",
         help: "Pods that are not ready yet",
         value: |it| Some(f64::from(it.status.starting)),
     },
     Figure {
-        name: "kn_revision_pods_terminating_count",
-        older: "autoscaler_terminating_pods",
+        name: "autoscaler_terminating_pods",
         help: "Pods on their way out",
         value: |it| u32::try_from(it.terminating).ok().map(f64::from),
     },
     Figure {
-        name: "kn_revision_capacity_excess",
-        older: "autoscaler_excess_burst_capacity",
+        name: "autoscaler_excess_burst_capacity",
         help: "Requests that the ready pods could take on top at once",
         value: |it| Some(it.ask.excess_burst_capacity),
     },
     Figure {
-        name: "kn_revision_panic_mode",
-        older: "autoscaler_panic_mode",
+        name: "autoscaler_panic_mode",
         help: "1 in panic mode",
         value: |it| Some(f64::from(u8::from(it.ask.is_panicking))),
     },
     Figure {
-        name: "kn_revision_concurrency_stable",
-        older: "autoscaler_stable_request_concurrency",
+        name: "autoscaler_stable_request_concurrency",
         help: "Requests at once, averaged over the stable window",
         value: |it| it.concurrency(it.ask.stable),
     },
     Figure {
-        name: "kn_revision_concurrency_panic",
-        older: "autoscaler_panic_request_concurrency",
+        name: "autoscaler_panic_request_concurrency",
         help: "Requests at once, averaged over the panic window",
         value: |it| it.concurrency(it.ask.panic),
     },
     Figure {
-        name: "kn_revision_concurrency_target",
-        older: "autoscaler_target_concurrency_per_pod",
+        name: "autoscaler_target_concurrency_per_pod",
         help: "Requests at once that one pod should have",
         value: |it| it.concurrency(it.ask.target),
     },
     Figure {
-        name: "kn_revision_rps_stable",
-        older: "autoscaler_stable_requests_per_second",
+        name: "autoscaler_stable_requests_per_second",
         help: "Requests per second, averaged over the stable window",
         value: |it| it.rate(it.ask.stable),
     },
     Figure {
-        name: "kn_revision_rps_target",
-        older: "autoscaler_target_requests_per_second",
+        name: "autoscaler_panic_requests_per_second",
+        help: "Requests per second, averaged over the panic window",
+        value: |it| it.rate(it.ask.panic),
+    },
+    Figure {
+        name: "autoscaler_target_requests_per_second",
         help: "Requests per second that one pod should have",
         value: |it| it.rate(it.ask.target),
     },
@@ -149,14 +143,12 @@ impl Collector for Figures {
 
 fn encode(revisions: &[Revision], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for figure in &FIGURES {
-        for (is_older, name) in [(false, figure.name), (true, figure.older)] {
-            let mut family =
-                encoder.encode_descriptor(name, figure.help, None, MetricType::Gauge)?;
-            for revision in revisions {
-                if let Some(value) = (figure.value)(revision) {
-                    let labels = labels(&revision.status, is_older);
-                    ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-                }
+        let mut family =
+            encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Gauge)?;
+        for revision in revisions {
+            if let Some(value) = (figure.value)(revision) {
+                let labels = labels(&revision.status);
+                ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
         }
     }
@@ -164,26 +156,16 @@ fn encode(revisions: &[Revision], encoder: &mut DescriptorEncoder<'_>) -> fmt::R
 }
 
 /// A Configuration has the name of its Service.
-fn labels(status: &FunctionStatus, is_older: bool) -> [(&'static str, &str); 4] {
+fn labels(status: &FunctionStatus) -> [(&'static str, &str); 4] {
     let (id, owner) = (&status.id, &status.owner);
     let service = match owner.kind.as_str() {
         "Service" => owner.name.as_str(),
-        _ => "",
+        _ => "unknown",
     };
-    let names = match is_older {
-        false => [
-            "k8s_namespace_name",
-            "kn_service_name",
-            "kn_configuration_name",
-            "kn_revision_name",
-        ],
-        true => [
-            "namespace_name",
-            "service_name",
-            "configuration_name",
-            "revision_name",
-        ],
-    };
-    let values = [id.namespace(), service, owner.name.as_str(), id.name()];
-    std::array::from_fn(|index| (names[index], values[index]))
+    [
+        ("namespace_name", id.namespace()),
+        ("service_name", service),
+        ("configuration_name", service),
+        ("revision_name", id.name()),
+    ]
 }

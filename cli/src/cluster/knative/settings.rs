@@ -1,5 +1,5 @@
-//! Settings that an activator inside Knative follows while it runs: the gateways' certificate and
-//! the log of requests.
+//! Settings that an activator inside Knative follows while it runs: the gateways' certificate, whom
+//! to believe about queue-proxies, and the log of requests.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -9,7 +9,9 @@ use std::thread;
 use kube::Client;
 use tokio_util::task::AbortOnDropHandle;
 use zeron_activator::{ActivatorHandle, WriteLine};
-use zeron_controller::knative_activator::{Certificate, follow_certificate, follow_request_log};
+use zeron_controller::knative_activator::{
+    Certificate, follow_authorities, follow_certificate, follow_request_log,
+};
 
 use crate::chain::Chain;
 
@@ -31,12 +33,31 @@ pub(super) fn certificates(
             let Some(Certificate { chain, key }) = now else {
                 continue;
             };
-            match activator.set_certificate(&chain, &key) {
-                Ok(()) => tracing::info!("the certificate for gateways is in force"),
-                Err(error) => {
-                    let error = Chain(&error);
-                    tracing::error!(%error, "the certificate for gateways cannot be used");
-                }
+            let set = activator.set_certificate(&chain, &key);
+            tell("the certificate for gateways", set);
+        }
+    }))
+}
+
+/// Tells the data plane whose word counts about queue-proxies, for as long as the handle lives.
+pub(super) fn authorities(
+    client: &Client,
+    namespace: &str,
+    activator: ActivatorHandle,
+) -> AbortOnDropHandle<()> {
+    let (mut authorities, following) = follow_authorities(client, namespace);
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let _following = following;
+        loop {
+            let now = authorities.borrow_and_update().clone();
+            if !now.is_empty() {
+                tell(
+                    "what is believed about queue-proxies",
+                    activator.set_authorities(&now),
+                );
+            }
+            if authorities.changed().await.is_err() {
+                return;
             }
         }
     }))
@@ -55,20 +76,26 @@ pub(super) fn request_log(
         while wanted.changed().await.is_ok() {
             let now = wanted.borrow_and_update().clone();
             let Some(log) = now else {
-                tracing::info!("requests are not logged");
+                tracing::info!("requests are not logged any more");
                 activator.log_no_requests();
                 continue;
             };
             let out = Arc::clone(out.get_or_insert_with(standard_output));
-            match activator.log_requests(&log.template, out) {
-                Ok(()) => tracing::info!("requests are logged"),
-                Err(error) => {
-                    let error = Chain(&error);
-                    tracing::error!(%error, "the template of the request log cannot be used");
-                }
-            }
+            let set = activator.log_requests(&log.template, out);
+            tell("the log of requests", set);
         }
     }))
+}
+
+/// What cannot be used changes nothing.
+fn tell<E: std::error::Error + 'static>(what: &str, set: Result<(), E>) {
+    match set {
+        Ok(()) => tracing::info!("{what} is in force"),
+        Err(error) => {
+            let error = Chain(&error);
+            tracing::error!(%error, "{what} cannot be used");
+        }
+    }
 }
 
 /// Lines of the request log go to standard output, as with Knative's own. Whoever answers requests
