@@ -98,6 +98,17 @@ impl Knative {
         self.wait_rolled_out(part);
     }
 
+    /// Gives a part so many replicas; what is left of it, or comes, is not waited for. Only for a test that has Knative for
+    /// itself, and puts it back.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn scale(&self, part: Part, replicas: u32) {
+        let patch = json!({ "spec": { "replicas": replicas } });
+        self.cluster
+            .patch_in(Some(NAMESPACE), DEPLOYMENT, part.name(), None, &patch);
+    }
+
     /// Waits until all pods that a part shall have are ready and none of an earlier version is left, but those on their way
     /// out.
     ///
