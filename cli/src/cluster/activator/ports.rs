@@ -99,7 +99,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_port_and_the_newest_set_wins() {
-        let (go, gate) = mpsc::channel::<()>();
+        let (go, gate) = mpsc::sync_channel::<()>(1);
         let (gate, calls) = (Mutex::new(gate), Arc::new(Mutex::new(Vec::new())));
         let called = Arc::clone(&calls);
         let listen = move |wanted: &PortSet| {
