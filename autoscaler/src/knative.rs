@@ -106,6 +106,9 @@ impl KnativeState {
         if let Way::Serverless(path) = &mut self.way {
             let is_first = !path.is_begun();
             path.observe(facts, now);
+            if is_first && facts.found.is_some() {
+                path.count_from(now);
+            }
             // Replicas of a new revision are its initial scale, and no sign of load.
             if is_first && !path.is_initialized() {
                 self.decider.begin_afresh();

@@ -34,6 +34,8 @@ pub(crate) struct ServerlessPath {
     /// When the newest answer to a probe was heard, by our clock; one that was there before us
     /// does not count.
     probed_at: Option<Timestamp>,
+    /// Since when load is counted here, where somebody else counted before.
+    counted_since: Option<Timestamp>,
     plan: Plan,
 }
 
@@ -96,6 +98,7 @@ impl ServerlessPath {
             facts: PathFacts::default(),
             is_begun: false,
             probed_at: None,
+            counted_since: None,
             plan: Plan {
                 activators: MIN_ACTIVATORS,
                 ..Plan::default()
@@ -115,6 +118,18 @@ impl ServerlessPath {
         }
         self.is_begun = true;
         self.facts = facts;
+    }
+
+    /// Load is counted here from `now` on. What somebody else did not count before says nothing
+    /// of it: activators may not have reported to us yet, and what they carry is taken off what is
+    /// scraped. The original goes by the times that it finds alone.
+    pub(crate) fn count_from(&mut self, now: Timestamp) {
+        self.counted_since = Some(now);
+    }
+
+    /// `at`, or since when load is counted here if that is later.
+    fn counted(&self, at: Timestamp) -> Timestamp {
+        self.counted_since.map_or(at, |counted| counted.max(at))
     }
 
     /// Whether anything is known of the path: before, nothing is asked of it.
@@ -195,7 +210,7 @@ impl ServerlessPath {
                 }
             }
             Activity::Active => {
-                let until = self.since + scaling.stable_window;
+                let until = self.counted(self.since) + scaling.stable_window;
                 if now >= until {
                     // Becomes inactive, which brings the activators into the path.
                     Scaled::kept(Some(0))
@@ -233,12 +248,13 @@ impl ServerlessPath {
             Duration::ZERO
         };
         let grace = scaling.scale_to_zero_grace;
-        let latest = self.since + grace.max(retention);
-        let proxied = self.facts.proxied_since.unwrap_or(now) + grace;
+        let since = self.counted(self.since);
+        let latest = since + grace.max(retention);
+        let proxied = self.counted(self.facts.proxied_since.unwrap_or(now)) + grace;
         if now >= latest {
             Scaled::applied(0)
-        } else if now < self.since + retention {
-            Scaled::kept(Some(0)).until(ZeroWait::Retention, self.since + retention)
+        } else if now < since + retention {
+            Scaled::kept(Some(0)).until(ZeroWait::Retention, since + retention)
         } else if now >= proxied {
             Scaled::applied(0)
         } else {

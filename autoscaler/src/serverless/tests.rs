@@ -156,6 +156,33 @@ fn what_was_found_counts_once_and_never_lies_ahead() {
 }
 
 #[test]
+fn what_was_found_goes_nowhere_near_zero_before_it_was_counted_here() {
+    let mut path = ServerlessPath::new(at(600));
+    let found = FoundPath {
+        activity: Activity::Active,
+        since: at(0),
+        is_initialized: true,
+    };
+    let facts = PathFacts {
+        found: Some(found),
+        ..facts()
+    };
+    path.observe(facts, at(600));
+    path.count_from(at(600));
+    assert_eq!(step(&mut path, 602), 1);
+    assert_eq!(path.activity(), (Activity::Active, at(0)));
+    step(&mut path, 660);
+    assert_eq!(path.activity(), (Activity::NoTraffic, at(660)));
+
+    let mut path = inactive();
+    path.count_from(at(600));
+    answer(&mut path, 629, true);
+    assert_eq!(step(&mut path, 629), 1, "the grace period");
+    answer(&mut path, 630, true);
+    assert_eq!(step(&mut path, 630), 0);
+}
+
+#[test]
 fn no_decision_yet_leaves_what_runs_as_it_is() {
     let mut path = inactive();
     let unknown = Status {
