@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use bytes::Bytes;
+use http::HeaderMap;
 
 use exchange::Exchange;
 use pool::Pool;
@@ -31,6 +32,8 @@ pub(crate) struct Target {
     pub(crate) host: String,
     /// Path and query.
     pub(crate) path: String,
+    /// Further headers.
+    pub(crate) headers: HeaderMap,
     /// The body of a right answer; `None`: any.
     pub(crate) body: Option<Bytes>,
 }

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         | Role::Kafka
         | Role::Overload
         | Role::Kubernetes(_)
+        | Role::Knative(_)
         | Role::All
         | Role::Calibrate => measure(options),
     };

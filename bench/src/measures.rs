@@ -1,9 +1,12 @@
 //! The measures, each a scenario that adds its figures.
 
 mod burst;
+mod cluster;
 mod cold_rate;
 mod cold_start;
+mod hop;
 mod kafka;
+pub(crate) mod knative;
 pub(crate) mod kubernetes;
 mod memory;
 mod overload;
@@ -14,6 +17,7 @@ mod zero_race;
 use std::time::Duration;
 
 use anyhow::Result;
+use http::HeaderMap;
 
 use crate::affinity::Place;
 use crate::bench::{Bench, Csv, note};
@@ -47,6 +51,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::Kafka => kafka::run(bench),
         Role::Overload => overload::run(bench),
         Role::Kubernetes(options) => kubernetes::run(bench, &options),
+        Role::Knative(options) => knative::run(bench, &options),
         Role::All => all(bench),
         Role::Calibrate | Role::Origin(_) | Role::Floor(_) => Ok(()),
     }?;
@@ -107,6 +112,7 @@ fn origin_target(host: String, path: &str, size: usize) -> Target {
     Target {
         host,
         path: path.to_owned(),
+        headers: HeaderMap::new(),
         body: Some(origin::body(size)),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::measures::kubernetes;
+use crate::measures::{knative, kubernetes};
 use crate::subject::{floor, origin};
 
 /// Measures zeron against floors and peers of the same run.
@@ -66,7 +66,9 @@ pub(crate) enum Role {
     Overload,
     /// Cold starts, many at once, Kafka, rest and start-up on a Kubernetes cluster.
     Kubernetes(kubernetes::Options),
-    /// All of them but `kubernetes`.
+    /// Knative's own activator and autoscaler against zeron's, in the same installation.
+    Knative(knative::Options),
+    /// All of them but `kubernetes` and `knative`.
     All,
     /// The generator's own ceiling and the machine's calibration.
     Calibrate,

@@ -1,5 +1,6 @@
 //! Child processes: pinned from their first instruction, watched, and always ended.
 
+mod pod;
 mod usage;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::affinity::{Cores, Place};
 
+pub(crate) use pod::process_of_pod;
 pub(crate) use usage::{CpuTime, cpu_time, resident_bytes};
 
 /// How long a child may take to end after SIGTERM.

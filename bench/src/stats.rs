@@ -68,23 +68,23 @@ pub(crate) fn bootstrap(values: &[f64], q: f64) -> Option<Interval> {
     })
 }
 
-/// The 95 % percentile-bootstrap interval of the ratio of two medians, each side resampled by itself.
+/// The 95 % percentile-bootstrap interval of the ratio of the `q` quantiles of two samples, each side resampled by itself.
 ///
 /// `None` for fewer than three values of either side.
-pub(crate) fn bootstrap_ratio(values: &[f64], floors: &[f64]) -> Option<Interval> {
+pub(crate) fn bootstrap_ratio(values: &[f64], floors: &[f64], q: f64) -> Option<Interval> {
     if values.len().min(floors.len()) < 3 {
         return None;
     }
     let mut random = Random::new((values.len() + floors.len()) as u64);
-    let mut resampled_median = |values: &[f64]| {
+    let mut resampled = |values: &[f64]| {
         let resample: Vec<f64> = values
             .iter()
             .map(|_| values[random.below(values.len())])
             .collect();
-        median(&resample)
+        quantile(&resample, q)
     };
     let ratios: Vec<f64> = (0..RESAMPLES)
-        .map(|_| resampled_median(values) / resampled_median(floors))
+        .map(|_| resampled(values) / resampled(floors))
         .collect();
     Some(Interval {
         low: quantile(&ratios, 0.025),
@@ -168,9 +168,9 @@ mod tests {
     #[test]
     fn a_ratio_of_equal_samples_has_one_in_its_interval() {
         let values: Vec<f64> = (100..201).map(f64::from).collect();
-        let interval = bootstrap_ratio(&values, &values).unwrap();
+        let interval = bootstrap_ratio(&values, &values, 0.5).unwrap();
         assert!(interval.low < 1.0 && 1.0 < interval.high);
-        assert_eq!(bootstrap_ratio(&values, &[1.0]), None);
+        assert_eq!(bootstrap_ratio(&values, &[1.0], 0.5), None);
     }
 
     #[test]

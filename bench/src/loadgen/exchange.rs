@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bytes::{Buf, Bytes};
-use http::header::{HOST, HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HOST, HeaderMap, RETRY_AFTER};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use crate::subject::origin;
 #[derive(Debug)]
 pub(super) struct Exchange {
     uri: Uri,
-    host: HeaderValue,
+    headers: HeaderMap,
     body: Option<Bytes>,
 }
 
@@ -47,9 +47,11 @@ impl Reply {
 
 impl Exchange {
     pub(super) fn new(target: &Target) -> Result<Self> {
+        let mut headers = target.headers.clone();
+        headers.insert(HOST, target.host.parse()?);
         Ok(Self {
             uri: target.path.parse()?,
-            host: target.host.parse()?,
+            headers,
             body: target.body.clone(),
         })
     }
@@ -73,7 +75,7 @@ impl Exchange {
     async fn on(&self, lease: &mut Lease) -> Option<Reply> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.uri.clone();
-        request.headers_mut().insert(HOST, self.host.clone());
+        *request.headers_mut() = self.headers.clone();
         let response = lease.connection.sender.send_request(request).await.ok()?;
         let (head, body) = response.into_parts();
         let is_same = self.verify(body).await?;

@@ -30,6 +30,7 @@ fn load(address: SocketAddr, path: &str, expected: usize) -> Load {
     let target = Target {
         host: "f.localhost".to_owned(),
         path: path.to_owned(),
+        headers: HeaderMap::new(),
         body: Some(origin::body(expected)),
     };
     Load {

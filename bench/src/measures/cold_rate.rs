@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use http::HeaderMap;
 
 use super::{
     PATIENCE, SAMPLE_COLUMNS, TINY_PATH, describe_failures, rest, tiny_services, write_samples,
@@ -69,6 +70,7 @@ fn step(bench: &Bench, services: &[Service], rate: f64, csv: &mut Csv) -> Result
     let targets = services.iter().map(|service| Target {
         host: service.host(),
         path: TINY_PATH.to_owned(),
+        headers: HeaderMap::new(),
         body: None,
     });
     let targets: Vec<Target> = targets.collect();

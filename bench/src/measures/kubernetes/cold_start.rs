@@ -9,14 +9,15 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use tokio::net::TcpStream;
 
-use super::audit::Events;
-use super::pods::{Pod, Watch};
-use super::pressure::Pressure;
-use super::request::{Answered, ask, between, connect};
 use super::roles::Roles;
 use super::{Cluster, MEASURE, Namespace, objects};
 use crate::bench::{Bench, Csv};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::audit::Events;
+use crate::measures::cluster::pods::{self, Pod};
+use crate::measures::cluster::pressure::Pressure;
+use crate::measures::cluster::request::{Answered, ask, between, connect, millis};
+use crate::measures::cluster::watch::Watch;
 use crate::measures::{PATIENCE, rest};
 use crate::stats::{Random, bootstrap, bootstrap_ratio, median, quantile};
 
@@ -57,7 +58,7 @@ pub(super) fn run(bench: &mut Bench, cluster: &Cluster) -> Result<()> {
     let rounds = bench.rounds(100, 3);
     let namespace = Namespace::create(&cluster.api, "cold")?;
     let roles = Roles::start(bench, &cluster.kubeconfig, &namespace)?;
-    let watch = Watch::start(&cluster.api, &namespace)?;
+    let watch = pods::watch(&cluster.api, &namespace, objects::PORT)?;
     let mut pairs = Vec::new();
     let mut writers = Vec::new();
     let mut number = 0;
@@ -81,7 +82,7 @@ fn batch(
     cluster: &Cluster,
     namespace: &Namespace,
     roles: &Roles,
-    watch: &Watch,
+    watch: &Watch<Pod>,
     rounds: &[usize],
 ) -> Result<Vec<(usize, Pair, String)>> {
     let functions: Vec<String> = rounds.iter().map(|it| format!("fn-{it}")).collect();
@@ -131,23 +132,23 @@ fn pause(random: &mut Random) -> Duration {
 async fn by_hand(
     cluster: &Cluster,
     namespace: &Namespace,
-    watch: &Watch,
+    watch: &Watch<Pod>,
     name: &str,
 ) -> Result<Duration> {
     let began = SystemTime::now();
     cluster.api.scale(&namespace.name, name, 1).await?;
-    let pod = watch.pod(name, PATIENCE).await?;
+    let pod = watch.first(name, PATIENCE).await?;
     let accepted = connect(pod.address, PATIENCE).await?;
     let answered = ask(accepted.stream, name, PATIENCE).await?;
     Ok(between(began, answered.first_byte))
 }
 
 /// Asks a function at zero, while a prober looks when its pod accepts.
-async fn through(roles: &Roles, watch: &Watch, name: &str) -> Result<Through> {
+async fn through(roles: &Roles, watch: &Watch<Pod>, name: &str) -> Result<Through> {
     let stream = TcpStream::connect(roles.activator.listen).await?;
     let host = objects::host(name);
     let prober = async {
-        let pod = watch.pod(name, PATIENCE).await?;
+        let pod = watch.first(name, PATIENCE).await?;
         let accepted = connect(pod.address, PATIENCE).await?;
         anyhow::Ok((pod, accepted.began))
     };
@@ -185,10 +186,6 @@ fn judge(
         pressure,
     };
     Ok((pair, write.user_agent.clone()))
-}
-
-fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
 }
 
 fn write(pairs: &[Pair], writers: &[String]) -> Result<()> {
@@ -259,7 +256,7 @@ fn figures(bench: &mut Bench, pairs: &[Pair]) {
     bench.figure(
         figure
             .with_floor(median(&by_hand))
-            .with_spread(bootstrap_ratio(&whole, &by_hand))
+            .with_spread(bootstrap_ratio(&whole, &by_hand, 0.5))
             .with_aim(Aim::RatioReaches(1.03)),
     );
 }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::api::Api;
+use crate::measures::cluster::api::Api;
 
 /// How often each `verb resource` was asked for.
 pub(super) type Counts = BTreeMap<String, u64>;

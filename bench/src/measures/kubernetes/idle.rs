@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::counting::{Counting, Counts};
-use super::namespace::Kind;
 use super::roles::{Role, Running, start};
 use super::{Cluster, MEASURE, Namespace, objects, start_up};
 use crate::bench::{Bench, Csv, note};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::namespace::Kind;
 use crate::measures::rest;
 use crate::process::{CpuTime, cpu_time, resident_bytes};
 

@@ -6,12 +6,13 @@ use anyhow::Result;
 use futures_util::future::{join_all, try_join_all};
 use tokio::net::TcpStream;
 
-use super::pods::Watch;
-use super::request::{ask, between, connect};
 use super::roles::Roles;
 use super::{Cluster, MEASURE, Namespace, objects};
 use crate::bench::{Bench, Csv, note};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::pods::{self, Pod};
+use crate::measures::cluster::request::{ask, between, connect};
+use crate::measures::cluster::watch::Watch;
 use crate::measures::rest;
 use crate::stats::{bootstrap_ratio, median};
 
@@ -29,7 +30,7 @@ struct Round {
 pub(super) fn run(bench: &mut Bench, cluster: &Cluster) -> Result<()> {
     let namespace = Namespace::create(&cluster.api, "many")?;
     let roles = Roles::start(bench, &cluster.kubeconfig, &namespace)?;
-    let watch = Watch::start(&cluster.api, &namespace)?;
+    let watch = pods::watch(&cluster.api, &namespace, objects::PORT)?;
     let header = "functions,round,zeron_ms,by_hand_ms,failures";
     let mut csv = Csv::create(MEASURE, "many", header)?;
     let sizes: &[(usize, usize)] = bench.size(&[(10, 7), (25, 5), (100, 3)], &[(3, 1)]);
@@ -56,7 +57,7 @@ fn round(
     cluster: &Cluster,
     namespace: &Namespace,
     roles: &Roles,
-    watch: &Watch,
+    watch: &Watch<Pod>,
     (count, number): (usize, usize),
 ) -> Result<Round> {
     let names = |what: &str| -> Vec<String> {
@@ -119,13 +120,13 @@ async fn through(roles: &Roles, names: &[String]) -> (Duration, usize) {
 async fn by_hand(
     cluster: &Cluster,
     namespace: &Namespace,
-    watch: &Watch,
+    watch: &Watch<Pod>,
     names: &[String],
 ) -> Result<Duration> {
     let began = SystemTime::now();
     let started = names.iter().map(|name| async move {
         cluster.api.scale(&namespace.name, name, 1).await?;
-        let pod = watch.pod(name, PATIENCE).await?;
+        let pod = watch.first(name, PATIENCE).await?;
         let accepted = connect(pod.address, PATIENCE).await?;
         ask(accepted.stream, name, PATIENCE).await
     });
@@ -148,7 +149,7 @@ fn figures(bench: &mut Bench, count: usize, rounds: &[Round]) {
     bench.figure(
         whole
             .with_floor(median(&by_hand))
-            .with_spread(bootstrap_ratio(&zeron, &by_hand))
+            .with_spread(bootstrap_ratio(&zeron, &by_hand, 0.5))
             .with_aim(Aim::RatioAtMost(1.1)),
     );
     let failures: usize = rounds.iter().map(|round| round.failures).sum();

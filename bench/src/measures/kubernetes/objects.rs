@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// The label by which a function's pods are found.
-pub(super) const LABEL: &str = "app";
+use crate::measures::cluster::pods::LABEL;
+
 /// Where the function's container listens.
 pub(super) const PORT: u16 = 8080;
 

@@ -8,13 +8,13 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::super::audit::Audit;
-use super::super::namespace::{Kind, is_ready};
-use super::super::request::between;
 use super::super::roles::Roles;
 use super::super::{Cluster, MEASURE, Namespace, objects};
 use crate::bench::{Bench, Csv};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::audit::Audit;
+use crate::measures::cluster::namespace::{Kind, is_ready};
+use crate::measures::cluster::request::between;
 use crate::measures::kafka::broker;
 use crate::measures::{PATIENCE, rest};
 use crate::stats::{Random, bootstrap, median, quantile};

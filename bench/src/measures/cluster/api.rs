@@ -14,8 +14,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// A client of the API server. Clones share its connections.
 #[derive(Clone)]
-pub(super) struct Api {
-    pub(super) client: Client,
+pub(crate) struct Api {
+    pub(crate) client: Client,
     runtime: std::sync::Arc<tokio::runtime::Runtime>,
 }
 
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Api {
 
 impl Api {
     /// Connects as the kubeconfig says; the file of its certificate authority too.
-    pub(super) fn connect(kubeconfig: &Path) -> Result<(Self, Option<PathBuf>)> {
+    pub(crate) fn connect(kubeconfig: &Path) -> Result<(Self, Option<PathBuf>)> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -49,12 +49,12 @@ impl Api {
     }
 
     /// Runs a future on the client's runtime.
-    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
     /// Enters the client's runtime, for what spawns tasks.
-    pub(super) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -62,34 +62,39 @@ impl Api {
     }
 
     /// What `path` holds.
-    pub(super) async fn get(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         self.call(Method::GET, path, None).await
     }
 
     /// Creates an object in the collection `path`.
-    pub(super) async fn create(&self, path: &str, object: &Value) -> Result<Value> {
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value> {
         self.call(Method::POST, path, Some(("application/json", object)))
             .await
     }
 
     /// Deletes an object or a whole collection; what is gone already is well.
-    pub(super) async fn delete(&self, path: &str) -> Result<()> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         match self.call(Method::DELETE, path, None).await {
             Err(error) if is_missing(&error) => Ok(()),
             outcome => outcome.map(drop),
         }
     }
 
+    /// Merges fields into the object at `path`.
+    pub(crate) async fn patch(&self, path: &str, fields: &Value) -> Result<()> {
+        let body = Some(("application/merge-patch+json", fields));
+        self.call(Method::PATCH, path, body).await.map(drop)
+    }
+
     /// Sets the replicas of a Deployment, as `kubectl scale` does.
-    pub(super) async fn scale(&self, namespace: &str, name: &str, replicas: u32) -> Result<()> {
+    pub(crate) async fn scale(&self, namespace: &str, name: &str, replicas: u32) -> Result<()> {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale");
         let patch = json!({"spec": {"replicas": replicas}});
-        let body = Some(("application/merge-patch+json", &patch));
-        self.call(Method::PATCH, &path, body).await.map(drop)
+        self.patch(&path, &patch).await
     }
 
     /// Looks at `path` until `found` says that it is as it should be.
-    pub(super) async fn wait<T>(
+    pub(crate) async fn wait<T>(
         &self,
         path: &str,
         what: &str,
@@ -124,6 +129,6 @@ impl Api {
 }
 
 /// Whether the object of a failed request is not there.
-pub(super) fn is_missing(error: &anyhow::Error) -> bool {
+pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(kube::Error::Api(status)) if status.code == 404)
 }

@@ -8,7 +8,6 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use super::api::Api;
-use super::objects;
 use crate::bench::note;
 
 /// Requests in flight when many objects are made.
@@ -18,12 +17,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Which collection of the API an object belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Deployment,
     Service,
     HttpScaledObject,
     ScaledObject,
     Pod,
+    Configuration,
+    Revision,
 }
 
 impl Kind {
@@ -34,20 +35,22 @@ impl Kind {
             Self::HttpScaledObject => ("apis/http.keda.sh/v1alpha1", "httpscaledobjects"),
             Self::ScaledObject => ("apis/keda.sh/v1alpha1", "scaledobjects"),
             Self::Pod => ("api/v1", "pods"),
+            Self::Configuration => ("apis/serving.knative.dev/v1", "configurations"),
+            Self::Revision => ("apis/serving.knative.dev/v1", "revisions"),
         }
     }
 }
 
 /// A namespace that is deleted with this value.
 #[derive(Debug)]
-pub(super) struct Namespace {
-    pub(super) name: String,
+pub(crate) struct Namespace {
+    pub(crate) name: String,
     api: Api,
 }
 
 impl Namespace {
     /// Makes `bench-<what>-<process>-<number>`.
-    pub(super) fn create(api: &Api, what: &str) -> Result<Self> {
+    pub(crate) fn create(api: &Api, what: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("bench-{what}-{}-{number}", std::process::id());
@@ -61,13 +64,13 @@ impl Namespace {
     }
 
     /// The collection of a kind.
-    pub(super) fn path(&self, kind: Kind) -> String {
+    pub(crate) fn path(&self, kind: Kind) -> String {
         let (group, plural) = kind.parts();
         format!("/{group}/namespaces/{}/{plural}", self.name)
     }
 
     /// Creates many objects.
-    pub(super) fn create_all(&self, objects: Vec<(Kind, Value)>) -> Result<()> {
+    pub(crate) fn create_all(&self, objects: Vec<(Kind, Value)>) -> Result<()> {
         let made = stream::iter(objects)
             .map(|(kind, object)| async move { self.api.create(&self.path(kind), &object).await })
             .buffer_unordered(PARALLEL)
@@ -75,40 +78,8 @@ impl Namespace {
         self.api.block_on(made)
     }
 
-    /// Makes Deployments at zero, and waits until their controller has seen them.
-    pub(super) fn deploy(&self, names: &[String], image: &str) -> Result<()> {
-        let objects = names
-            .iter()
-            .map(|name| (Kind::Deployment, objects::deployment(name, image)))
-            .collect();
-        self.create_all(objects)?;
-        self.wait_for_all(
-            Kind::Deployment,
-            "Deployments are seen",
-            names.len(),
-            |object| object["status"]["observedGeneration"].is_u64(),
-        )
-    }
-
-    /// Declares functions over Deployments, and waits until they are said to be ready.
-    pub(super) fn declare(&self, names: &[String]) -> Result<()> {
-        let services = names
-            .iter()
-            .map(|name| (Kind::Service, objects::service(name)));
-        let objects = names
-            .iter()
-            .map(|name| (Kind::HttpScaledObject, objects::http_scaled_object(name)));
-        self.create_all(services.chain(objects).collect())?;
-        self.wait_for_all(
-            Kind::HttpScaledObject,
-            "functions are ready",
-            names.len(),
-            is_ready,
-        )
-    }
-
     /// Waits until at least `count` objects of a kind are as `is_well` says.
-    pub(super) fn wait_for_all(
+    pub(crate) fn wait_for_all(
         &self,
         kind: Kind,
         what: &str,
@@ -124,26 +95,21 @@ impl Namespace {
             .block_on(self.api.wait(&path, what, PATIENCE, enough))
     }
 
-    /// Deletes everything that runs or scales, and waits until no pod is left.
-    pub(super) fn clear(&self) -> Result<()> {
+    /// Deletes all objects of some kinds, and waits until no pod is left.
+    pub(crate) fn delete_all(&self, kinds: &[Kind]) -> Result<()> {
         self.api.block_on(async {
-            for kind in [
-                Kind::HttpScaledObject,
-                Kind::ScaledObject,
-                Kind::Deployment,
-                Kind::Pod,
-            ] {
+            for &kind in kinds {
                 self.api.delete(&self.path(kind)).await?;
             }
-            self.delete_services().await?;
-            let pods = self.path(Kind::Pod);
-            let none = |list: &Value| list["items"].as_array()?.is_empty().then_some(());
-            self.api.wait(&pods, "pods are gone", PATIENCE, none).await
+            self.none_left(Kind::Pod).await
         })
     }
 
-    async fn delete_services(&self) -> Result<()> {
-        self.api.delete(&self.path(Kind::Service)).await
+    /// Waits until no object of a kind is left.
+    pub(crate) async fn none_left(&self, kind: Kind) -> Result<()> {
+        let (path, what) = (self.path(kind), format!("{} are gone", kind.parts().1));
+        let none = |list: &Value| list["items"].as_array()?.is_empty().then_some(());
+        self.api.wait(&path, &what, PATIENCE, none).await
     }
 }
 
@@ -160,7 +126,7 @@ impl Drop for Namespace {
 }
 
 /// Whether the condition `Ready` is true.
-pub(super) fn is_ready(object: &Value) -> bool {
+pub(crate) fn is_ready(object: &Value) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|all| {
         all.iter()

@@ -10,40 +10,40 @@ use serde_json::Value;
 
 /// A place in the log.
 #[derive(Clone, Debug)]
-pub(super) struct Audit {
+pub(crate) struct Audit {
     file: PathBuf,
     from: u64,
 }
 
 /// A write of a replica count that the API server accepted.
 #[derive(Clone, Debug)]
-pub(super) struct ScaleWrite {
-    pub(super) name: String,
-    pub(super) replicas: u64,
+pub(crate) struct ScaleWrite {
+    pub(crate) name: String,
+    pub(crate) replicas: u64,
     /// When the API server received it.
-    pub(super) received: SystemTime,
+    pub(crate) received: SystemTime,
     /// The program that wrote.
-    pub(super) user_agent: String,
+    pub(crate) user_agent: String,
 }
 
 /// A pod's status that told its address for the first time.
 #[derive(Clone, Debug)]
-pub(super) struct Addressed {
-    pub(super) pod: String,
+pub(crate) struct Addressed {
+    pub(crate) pod: String,
     /// When the API server had stored it.
-    pub(super) committed: SystemTime,
+    pub(crate) committed: SystemTime,
 }
 
 /// What happened in one namespace.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Events {
-    pub(super) scale_writes: Vec<ScaleWrite>,
-    pub(super) addressed: Vec<Addressed>,
+pub(crate) struct Events {
+    pub(crate) scale_writes: Vec<ScaleWrite>,
+    pub(crate) addressed: Vec<Addressed>,
 }
 
 impl Audit {
     /// The end of the log.
-    pub(super) fn from_now(file: &Path) -> Result<Self> {
+    pub(crate) fn from_now(file: &Path) -> Result<Self> {
         let from = file
             .metadata()
             .with_context(|| file.display().to_string())?
@@ -55,7 +55,7 @@ impl Audit {
     }
 
     /// What happened in `namespace` since then, oldest first.
-    pub(super) fn events(&self, namespace: &str) -> Result<Events> {
+    pub(crate) fn events(&self, namespace: &str) -> Result<Events> {
         let mut file = File::open(&self.file)?;
         file.seek(SeekFrom::Start(self.from))?;
         let mut events = Events::default();
@@ -78,14 +78,14 @@ impl Audit {
 
 impl Events {
     /// The first write that gave `name` replicas.
-    pub(super) fn wake(&self, name: &str) -> Option<&ScaleWrite> {
+    pub(crate) fn wake(&self, name: &str) -> Option<&ScaleWrite> {
         self.scale_writes
             .iter()
             .find(|write| write.name == name && write.replicas > 0)
     }
 
     /// When the address of `pod` was stored.
-    pub(super) fn address_of(&self, pod: &str) -> Option<SystemTime> {
+    pub(crate) fn address_of(&self, pod: &str) -> Option<SystemTime> {
         self.addressed
             .iter()
             .find(|it| it.pod == pod)
@@ -95,7 +95,11 @@ impl Events {
 
 fn scale_write(entry: &Value) -> Option<ScaleWrite> {
     let is_write = matches!(entry["verb"].as_str(), Some("update" | "patch"));
-    if entry["objectRef"]["subresource"] != "scale" || !is_write {
+    let object = &entry["objectRef"];
+    // Through `/scale`, or, as Knative does, the Deployment itself.
+    let is_count = object["subresource"] == "scale"
+        || object["resource"] == "deployments" && object["subresource"].is_null();
+    if !is_count || !is_write {
         return None;
     }
     Some(ScaleWrite {

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// A moment from which on pressure is counted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pressure {
+pub(crate) struct Pressure {
     began: Instant,
     waited: Option<Duration>,
 }
 
 impl Pressure {
     /// From now on.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self {
             began: Instant::now(),
             waited: waited(),
@@ -20,7 +20,7 @@ impl Pressure {
 
     /// The share of the time since then in which somebody waited for a core, in percent; not a number where the
     /// kernel does not tell.
-    pub(super) fn percent(self) -> f64 {
+    pub(crate) fn percent(self) -> f64 {
         let (Some(before), Some(now)) = (self.waited, waited()) else {
             return f64::NAN;
         };

@@ -14,28 +14,28 @@ const RETRY: Duration = Duration::from_millis(1);
 
 /// An answer of 200 with its times.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answered {
-    pub(super) sent: SystemTime,
-    pub(super) first_byte: SystemTime,
+pub(crate) struct Answered {
+    pub(crate) sent: SystemTime,
+    pub(crate) first_byte: SystemTime,
 }
 
 impl Answered {
     /// From sending to the first byte.
-    pub(super) fn took(self) -> Duration {
+    pub(crate) fn took(self) -> Duration {
         between(self.sent, self.first_byte)
     }
 }
 
 /// A connection that was made, and how.
 #[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) stream: TcpStream,
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
     /// When, where an earlier attempt was refused; `None` when the first one succeeded: it accepted before we asked.
-    pub(super) began: Option<SystemTime>,
+    pub(crate) began: Option<SystemTime>,
 }
 
 /// Connects to a pod, again and again until it accepts.
-pub(super) async fn connect(address: SocketAddr, within: Duration) -> Result<Accepted> {
+pub(crate) async fn connect(address: SocketAddr, within: Duration) -> Result<Accepted> {
     let attempts = async {
         let mut is_first = true;
         loop {
@@ -53,17 +53,56 @@ pub(super) async fn connect(address: SocketAddr, within: Duration) -> Result<Acc
     accepted.with_context(|| format!("{address} accepts nobody"))
 }
 
+/// In milliseconds.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
 /// Sends a GET for `host` and reads its whole answer, which must be 200.
-pub(super) async fn ask(stream: TcpStream, host: &str, within: Duration) -> Result<Answered> {
-    let asked = tokio::time::timeout(within, exchange(stream, host));
+pub(crate) async fn ask(stream: TcpStream, host: &str, within: Duration) -> Result<Answered> {
+    ask_with(stream, host, "", within).await
+}
+
+/// The same with further header lines, each with its end.
+pub(crate) async fn ask_with(
+    stream: TcpStream,
+    host: &str,
+    headers: &str,
+    within: Duration,
+) -> Result<Answered> {
+    let asked = tokio::time::timeout(within, exchange(stream, host, headers));
     asked
         .await
         .with_context(|| format!("{host}: no answer within {within:?}"))?
 }
 
-async fn exchange(mut stream: TcpStream, host: &str) -> Result<Answered> {
+/// Asks a queue-proxy whether its function is ready, again and again until it is; when, where it was not at first.
+pub(crate) async fn probe_queue(
+    address: SocketAddr,
+    within: Duration,
+) -> Result<Option<SystemTime>> {
+    let attempts = async {
+        let mut is_first = true;
+        loop {
+            if let Ok(stream) = TcpStream::connect(address).await
+                && exchange(stream, "queue", "K-Network-Probe: queue\r\n")
+                    .await
+                    .is_ok()
+            {
+                return (!is_first).then(SystemTime::now);
+            }
+            is_first = false;
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let ready = tokio::time::timeout(within, attempts).await;
+    ready.with_context(|| format!("the queue-proxy at {address} is not ready"))
+}
+
+async fn exchange(mut stream: TcpStream, host: &str, headers: &str) -> Result<Answered> {
     stream.set_nodelay(true)?;
-    let request = format!("GET {TINY_PATH} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {TINY_PATH} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n");
     let sent = SystemTime::now();
     stream.write_all(request.as_bytes()).await?;
     let mut answer = vec![0; 4096];
@@ -80,6 +119,6 @@ async fn exchange(mut stream: TcpStream, host: &str) -> Result<Answered> {
 }
 
 /// From one moment to a later one; zero where the clock says otherwise.
-pub(super) fn between(earlier: SystemTime, later: SystemTime) -> Duration {
+pub(crate) fn between(earlier: SystemTime, later: SystemTime) -> Duration {
     later.duration_since(earlier).unwrap_or_default()
 }
