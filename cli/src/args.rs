@@ -423,6 +423,26 @@ mod tests {
     }
 
     #[test]
+    fn in_the_place_of_knatives_own_the_ports_are_those_of_its_services() {
+        let knative = parse("zeron activator --dialect knative").unwrap().command;
+        let own = parse("zeron activator").unwrap().command;
+        let (Command::Activator(knative), Command::Activator(own)) = (knative, own) else {
+            panic!("not activators");
+        };
+        let ports = |it: &ActivatorArgs| (it.listen.port(), it.cluster.health_listen.port());
+        assert_eq!((ports(&knative), ports(&own)), ((8012, 9090), (8080, 8081)));
+        assert_eq!(knative.lame_duck, Duration::from_secs(45));
+        let asked = "zeron autoscaler --dialect knative --listen 127.0.0.1:1";
+        let Command::Autoscaler(asked) = parse(asked).unwrap().command else {
+            panic!("not an autoscaler");
+        };
+        assert_eq!(
+            (asked.listen.port(), asked.cluster.health_listen.port()),
+            (1, 9090)
+        );
+    }
+
+    #[test]
     fn delete_takes_an_object_or_manifests_but_not_both() {
         assert!(parse("zeron delete").is_err());
         assert!(parse("zeron delete service").is_err());

@@ -288,6 +288,26 @@ mod tests {
         );
     }
 
+    /// The manifests in `deploy/knative-swap` and this command come to the same.
+    #[test]
+    fn manifests_have_the_arguments_and_the_rule_of_the_command() {
+        let documents = |text: &str| -> Vec<Value> {
+            let documents = text.split("\n---\n");
+            let read = |it| serde_saphyr::from_str(it).expect("a manifest");
+            documents.map(read).collect()
+        };
+        let autoscaler = include_str!("../../../deploy/knative-swap/autoscaler/autoscaler.yaml");
+        let activator = include_str!("../../../deploy/knative-swap/activator/activator.yaml");
+        let (autoscaler, activator) = (documents(autoscaler), documents(activator));
+        assert_eq!(autoscaler.last(), Some(&rollout::role()));
+        for (part, documents) in [(Part::Autoscaler, autoscaler), (Part::Activator, activator)] {
+            assert_eq!(documents[0]["metadata"]["name"], part.name());
+            assert_eq!(documents[0]["metadata"]["namespace"], knative::NAMESPACE);
+            let patch = patch::forth(&documents[0], part, IMAGE);
+            assert!(patch.expect("it is Knative's").is_none(), "{part:?}");
+        }
+    }
+
     #[test]
     fn nothing_is_done_where_there_is_nothing_to_do() {
         let own = plan(Some(&deployment("devel")), &args(true, false));
