@@ -60,11 +60,7 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         Arc::new(metrics),
         stopped.child_token(),
     ));
-    let campaign = Lease::campaign(
-        client.clone(),
-        election(&args, &name),
-        counters,
-    );
+    let campaign = Lease::campaign(client.clone(), election(&args, &name), counters);
     let follower = Follower::start(
         &client,
         FollowOptions {
