@@ -200,6 +200,9 @@ pub(crate) struct ControllerArgs {
     /// Address of the admission webhooks; none when it is empty
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) webhook_listen: Option<SocketAddr>,
+    /// The ValidatingWebhookConfiguration that is given the webhooks' authority
+    #[arg(long, value_name = "NAME", default_value = "zeron")]
+    pub(crate) webhook_configuration: String,
     /// Namespace in which the HTTP add-on's Service names lead to our activators
     #[arg(long, value_name = "NAMESPACE")]
     pub(crate) alias_namespace: Option<String>,

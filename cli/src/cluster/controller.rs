@@ -70,7 +70,10 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         Arc::new(Nobody),
     );
     let webhook = args.webhook_listen.map(|listen| {
-        let options = WebhookOptions::new(listen, &args.cluster.pod_namespace);
+        let options = WebhookOptions {
+            configuration: args.webhook_configuration.clone(),
+            ..WebhookOptions::new(listen, &args.cluster.pod_namespace)
+        };
         let gate = gate.clone();
         let is_serving = move || gate.done(WEBHOOKS);
         webhook::run(client.clone(), options, is_serving, stopped.clone())

@@ -59,7 +59,7 @@ impl<'n> Pods<'n> {
 
     /// Applies `deploy/kustomize/base` and waits until every pod is ready. Once more, with another image, it is an upgrade.
     ///
-    /// Definitions of kinds are those of [`Cluster::install_crds`]. The webhook is everybody's and left out.
+    /// Definitions of kinds are those of [`Cluster::install_crds`]. The webhooks are asked about the watched namespaces alone.
     ///
     /// # Panics
     /// When the API server refuses something, or a pod does not get ready.
@@ -98,9 +98,7 @@ impl<'n> Pods<'n> {
         let text = cluster.kubectl(&["kustomize", base]);
         let text = text.replace(OWN, self.namespace.name());
         let mut documents = objects::documents(&text);
-        documents.retain(|document| {
-            document["kind"] != "Namespace" && document["kind"] != "ValidatingWebhookConfiguration"
-        });
+        documents.retain(|document| document["kind"] != "Namespace");
         documents
             .iter_mut()
             .for_each(|document| self.adapt(document));
@@ -118,14 +116,35 @@ impl<'n> Pods<'n> {
         if document["spec"]["policyName"].is_string() {
             extend(&mut document["spec"]["policyName"], suffix);
         }
-        if document["kind"] == "Deployment" {
-            self.adapt_pods(document);
+        match document["kind"].as_str() {
+            Some("Deployment") => self.adapt_pods(document),
+            Some("ValidatingWebhookConfiguration") => {
+                let own = json!({ "key": "kubernetes.io/metadata.name", "operator": "In", "values": self.watched });
+                let selector = json!({ "matchExpressions": [own] });
+                for webhook in document["webhooks"].as_array_mut().into_iter().flatten() {
+                    webhook["namespaceSelector"] = selector.clone();
+                }
+            }
+            Some("ClusterRole") => {
+                for rule in document["rules"].as_array_mut().into_iter().flatten() {
+                    if rule["resources"] == json!(["validatingwebhookconfigurations"]) {
+                        rule["resourceNames"] = json!([self.webhooks()]);
+                    }
+                }
+            }
+            _ => {}
         }
+    }
+
+    /// The name of the configuration of their webhooks.
+    fn webhooks(&self) -> String {
+        format!("zeron-{}", self.namespace.name())
     }
 
     /// This build's image; no requests, so that many fit on a small machine; only the watched namespaces.
     fn adapt_pods(&self, deployment: &mut Value) {
         let name = deployment["metadata"]["name"].as_str().unwrap_or_default();
+        let is_controller = name.ends_with("controller");
         let count = self.replicas.iter().find(|(role, _)| name.ends_with(role));
         if let Some((_, count)) = count {
             deployment["spec"]["replicas"] = json!(count);
@@ -146,6 +165,10 @@ impl<'n> Pods<'n> {
                 "--watch-namespace={}",
                 self.watched.join(",")
             )));
+            if is_controller {
+                let argument = format!("--webhook-configuration={}", self.webhooks());
+                arguments.push(json!(argument));
+            }
         }
     }
 }

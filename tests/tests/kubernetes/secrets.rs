@@ -69,6 +69,31 @@ fn a_secret_that_was_replaced_is_used_without_a_restart() {
     namespace.wait_condition(SCALED, "rotated", "Ready", "True");
 }
 
+#[test]
+fn credentials_say_who_uses_them_and_a_status_what_was_before() {
+    let Some((site, broker)) = Site::with_kafka("credentials_say_who_uses_them") else {
+        return;
+    };
+    const CREDENTIALS: &str = "keda.sh/v1alpha1/TriggerAuthentication";
+    let namespace = &site.namespace;
+    let _topic = topic(broker, "signed", 1);
+    function(namespace, "signed", 3);
+    namespace.wait_replicas(DEPLOYMENT, "signed", 3);
+    namespace.apply(&documents(broker, "signed", PASSWORD));
+    namespace.wait(CREDENTIALS, "signed", "to name its user", |object| {
+        (object["status"]["scaledobjects"] == "signed").then_some(())
+    });
+    // There is nothing to do: it goes to zero, and the status knows better.
+    namespace.wait_replicas(DEPLOYMENT, "signed", 0);
+    let before = |object: &Value| object["status"]["originalReplicaCount"].as_u64();
+    let before = namespace.wait(SCALED, "signed", "to say what was before", before);
+    assert_eq!(before, 3);
+    namespace.delete(SCALED, "signed");
+    namespace.wait(CREDENTIALS, "signed", "to name nobody", |object| {
+        object["status"]["scaledobjects"].is_null().then_some(())
+    });
+}
+
 /// Deleted when this is dropped: it is in no namespace.
 struct OfCluster<'n>(&'n Namespace, String);
 

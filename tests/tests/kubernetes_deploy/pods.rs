@@ -67,6 +67,48 @@ fn annotation<'s>(service: &'s Value, key: &str) -> Option<&'s str> {
 }
 
 #[test]
+fn in_pods_the_api_server_asks_the_webhooks_and_refuses_what_they_refuse() {
+    const SCALED: &str = "keda.sh/v1alpha1/ScaledObject";
+    let test = "kubernetes_deploy::in_pods_the_api_server_asks_the_webhooks";
+    let Some(cluster) = Cluster::get(test) else {
+        return;
+    };
+    let namespace = cluster.namespace("deploy-webhooks");
+    let _deployed = Pods::of(&namespace)
+        .replicas("activator", 0)
+        .replicas("autoscaler", 0)
+        .deploy();
+    let scaled = |name: &str| {
+        json!({
+            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+            "metadata": { "name": name, "namespace": namespace.name() },
+            "spec": { "scaleTargetRef": { "name": "web" }, "triggers": [
+                { "type": "kafka", "metadata": {
+                    "bootstrapServers": "kafka:9092", "consumerGroup": "g", "topic": "t" } },
+            ] },
+        })
+    };
+    namespace.apply(&scaled("first").to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("second.json");
+    std::fs::write(&file, scaled("second").to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    // The API server and kube-proxy learn of them at their own pace: until then everything passes.
+    let refusal = until("a second ScaledObject of the target to be refused", || {
+        let refusal = cluster.try_kubectl(&["create", "-f", file]).err();
+        if refusal.is_none() {
+            namespace.delete(SCALED, "second");
+        }
+        refusal
+    });
+    assert!(
+        refusal.contains("keda.zeron.dev") && refusal.contains("ScaledObject first scales"),
+        "{refusal}"
+    );
+    assert!(namespace.get(SCALED, "second").is_none());
+}
+
+#[test]
 fn in_pods_an_opted_in_service_wakes_its_function_and_goes_back() {
     let test = "kubernetes_deploy::in_pods_an_opted_in_service_wakes_its_function_and_goes_back";
     let Some(cluster) = Cluster::get(test) else {
