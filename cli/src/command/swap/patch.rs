@@ -8,6 +8,8 @@ use crate::check::knative::{Part, REPLACED};
 
 /// Fields of the container that are replaced, and kept as they were.
 const FIELDS: [&str; 3] = ["image", "command", "args"];
+/// What makes ours speak Knative's protocols, as our manifests have it too.
+const DIALECT: &str = "--dialect=knative";
 
 /// A Deployment that cannot be changed.
 #[derive(Debug, Error)]
@@ -20,6 +22,9 @@ pub(super) enum PatchError {
         "its annotation {REPLACED} cannot be read; restore the image and remove the annotation"
     )]
     Annotation(#[source] serde_json::Error),
+    /// It runs ours, by manifests or somebody's hand, and nobody kept what was there.
+    #[error("it runs zeron, and no annotation {REPLACED} says what was there; apply Knative's own")]
+    NotKept,
 }
 
 /// What was replaced, in the annotation.
@@ -38,20 +43,22 @@ pub(super) fn forth(
     image: &str,
 ) -> Result<Option<Value>, PatchError> {
     let container = container(deployment, part)?;
-    let args = json!([part.name(), "--dialect=knative"]);
+    let args = json!([part.name(), DIALECT]);
     if container["image"] == image && container["args"] == args {
         return Ok(None);
     }
     let was = match kept(deployment)? {
         // Ours already, perhaps another version of it.
-        Some(kept) if is_ours(container, &kept) => kept.was,
-        _ => fields(container),
+        Some(kept) if is_ours(container, &kept) => Some(kept.was),
+        // Ours by manifests: nothing here is Knative's, to be put back one day.
+        None if runs_ours(container) => None,
+        _ => Some(fields(container)),
     };
-    let kept = Kept {
+    let kept = |was| Kept {
         image: image.to_owned(),
         was,
     };
-    let kept = json!(kept).to_string();
+    let kept = was.map(|was| json!(kept(was)).to_string());
     let fields = json!({ "name": part.name(), "image": image, "args": args, "command": null });
     Ok(Some(patch(deployment, &json!(kept), &fields)))
 }
@@ -59,7 +66,10 @@ pub(super) fn forth(
 /// A patch that puts back what was there; `None`: it is Knative's own.
 pub(super) fn back(deployment: &Value, part: Part) -> Result<Option<Value>, PatchError> {
     let Some(mut kept) = kept(deployment)? else {
-        return Ok(None);
+        return match container(deployment, part) {
+            Ok(container) if runs_ours(container) => Err(PatchError::NotKept),
+            Ok(_) | Err(_) => Ok(None),
+        };
     };
     let container = container(deployment, part)?;
     if !is_ours(container, &kept) {
@@ -101,6 +111,12 @@ fn kept(deployment: &Value) -> Result<Option<Kept>, PatchError> {
     let annotation = deployment["metadata"]["annotations"][REPLACED].as_str();
     let read = |text| serde_json::from_str(text).map_err(PatchError::Annotation);
     annotation.map(read).transpose()
+}
+
+/// By its arguments, whoever wrote them.
+fn runs_ours(container: &Value) -> bool {
+    let args = container["args"].as_array();
+    args.into_iter().flatten().any(|arg| arg == DIALECT)
 }
 
 /// The image is the one that was put there, or another version of it.
@@ -189,6 +205,26 @@ mod tests {
             deployment["spec"]["template"]["spec"]["containers"][0],
             json!({ "name": "autoscaler", "image": "k:2" })
         );
+    }
+
+    #[test]
+    fn what_manifests_put_there_is_not_kept_as_if_it_were_knatives() {
+        let args = json!(["autoscaler", "--dialect=knative"]);
+        let mut deployment =
+            deployment(&json!({ "name": "autoscaler", "image": "own/zeron:1", "args": args }));
+        let is_refused = |deployment: &Value| {
+            matches!(
+                back(deployment, Part::Autoscaler),
+                Err(PatchError::NotKept)
+            )
+        };
+        assert!(is_refused(&deployment));
+        let patch = forth(&deployment, Part::Autoscaler, OURS).unwrap().unwrap();
+        assert_eq!(patch["metadata"]["annotations"][REPLACED], Value::Null);
+        apply(&mut deployment, &patch);
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], OURS);
+        assert!(is_refused(&deployment));
     }
 
     #[test]
