@@ -3,6 +3,9 @@
 use prost::Message;
 use zeron_core::{FunctionId, Sample, Timestamp};
 
+/// No pod has so many requests. Sums of less lose nothing that counts, whoever made it up.
+const MOST: f64 = 1e9;
+
 /// The kind of object that statistics name.
 pub const REVISION: &str = "Revision";
 
@@ -56,7 +59,8 @@ pub struct WireStatMessages {
 
 impl Stat {
     /// As a sample of `function`, taken at its own time, else at `now`; `None` when some amount is
-    /// no number or negative.
+    /// no number, negative, or more than there can be. The part that came through an activator is
+    /// never more than the whole: nothing that is said takes away from what others say.
     pub fn sample(self, function: FunctionId, now: Timestamp) -> Option<Sample> {
         let amounts = [
             self.average_concurrent_requests,
@@ -64,15 +68,17 @@ impl Stat {
             self.request_count,
             self.proxied_request_count,
         ];
-        let is_sound = amounts.iter().all(|it| it.is_finite() && *it >= 0.0);
+        let is_sound = amounts.iter().all(|it| (0.0..=MOST).contains(it));
         let own = u64::try_from(self.timestamp).ok().filter(|it| *it > 0);
         is_sound.then(|| Sample {
             function,
             at: own.map_or(Timestamp::from_secs(now.as_secs()), Timestamp::from_secs),
             average_concurrency: self.average_concurrent_requests,
-            average_proxied_concurrency: self.average_proxied_concurrent_requests,
+            average_proxied_concurrency: self
+                .average_proxied_concurrent_requests
+                .min(self.average_concurrent_requests),
             request_count: self.request_count,
-            proxied_request_count: self.proxied_request_count,
+            proxied_request_count: self.proxied_request_count.min(self.request_count),
             pod: self.pod_name.into(),
         })
     }
@@ -139,8 +145,22 @@ mod tests {
     }
 
     #[test]
+    fn what_came_through_an_activator_is_never_more_than_all() {
+        let stat = Stat {
+            average_concurrent_requests: 1.0,
+            average_proxied_concurrent_requests: 1e6,
+            request_count: 2.0,
+            proxied_request_count: 1e6,
+            ..Stat::default()
+        };
+        let read = stat.sample(sample().function, Timestamp::EPOCH).unwrap();
+        assert_eq!(read.average_proxied_concurrency, 1.0);
+        assert_eq!(read.proxied_request_count, 2.0);
+    }
+
+    #[test]
     fn an_amount_that_is_none_is_refused() {
-        for amount in [f64::NAN, f64::INFINITY, -1.0] {
+        for amount in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
             let stat = Stat {
                 request_count: amount,
                 ..Stat::default()
