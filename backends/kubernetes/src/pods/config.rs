@@ -9,6 +9,8 @@ use super::trouble::Patience;
 pub struct PodsConfig {
     /// Only these namespaces, each by a watch of its own; empty: all, by one.
     pub namespaces: Vec<String>,
+    /// Only pods with such labels, by a selector; `None`: all.
+    pub labels: Option<String>,
     /// When transient troubles of a start become final.
     pub patience: Patience,
     /// First pause after a failed list or watch; doubles, with jitter.
@@ -21,6 +23,7 @@ impl Default for PodsConfig {
     fn default() -> Self {
         Self {
             namespaces: Vec::new(),
+            labels: None,
             patience: Patience::default(),
             back_off: Duration::from_millis(100),
             max_back_off: Duration::from_secs(5),

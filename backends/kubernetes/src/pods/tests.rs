@@ -207,6 +207,27 @@ async fn a_server_that_refuses_is_asked_again_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_pods_with_the_labels_are_asked_for() {
+    let (sender, mut asked) = tokio::sync::mpsc::channel(1);
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let sender = sender.clone();
+        async move {
+            sender.send(query).await.unwrap();
+            std::future::pending::<Result<http::Response<Body>, tower::BoxError>>().await
+        }
+    });
+    let config = PodsConfig {
+        labels: Some("app=a".to_owned()),
+        ..PodsConfig::default()
+    };
+    let client = Client::new(service, "default");
+    let _pods = Pods::start(client, config, Arc::new(Counters::new()));
+    let query = asked.recv().await.unwrap();
+    assert!(query.contains("labelSelector=app%3Da"), "{query}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_published_before_the_list_is_complete() {
     let (client, _) = scripted(Vec::new());
     let pods = start(client);

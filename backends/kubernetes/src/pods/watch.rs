@@ -127,7 +127,9 @@ fn resilient(
     config: &PodsConfig,
     shared: Arc<Shared>,
 ) -> impl Stream<Item = Event<RawPod>> + Send + use<> {
-    let watcher = watcher::watcher(api, watcher::Config::default()).boxed();
+    let mut only = watcher::Config::default();
+    only.label_selector.clone_from(&config.labels);
+    let watcher = watcher::watcher(api, only).boxed();
     let back_off = BackOff::new(config.back_off, config.max_back_off);
     stream::unfold(
         (watcher, back_off, shared),

@@ -17,7 +17,7 @@ use zeron_autoscaler::scrape::{Scraper, ScraperConfig};
 use zeron_autoscaler::{Clock, Engine, EngineConfig, MonotonicClock};
 use zeron_backend_kubernetes::buckets::{Buckets, BucketsConfig, BucketsConfigError, Ordinals};
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
-use zeron_backend_kubernetes::{Counters, Pods};
+use zeron_backend_kubernetes::{Counters, Pods, PodsConfig};
 use zeron_controller::knative::{KnativeOptions, PodAutoscalers};
 use zeron_core::Backend;
 use zeron_wire::AutoscalerLink;
@@ -35,6 +35,8 @@ use crate::cluster::ownership::Ownership;
 use crate::cluster::start;
 use crate::signals::Signals;
 
+/// Pods of revisions have this label.
+const OF_REVISION: &str = "serving.knative.dev/revision";
 /// How buckets are shared, unless the Deployment names another ConfigMap.
 const LEADER_ELECTION: &str = "config-leader-election";
 /// Until settings that cannot be read are read again.
@@ -171,7 +173,10 @@ fn revisions(
 ) -> anyhow::Result<Revisions> {
     let pods = Pods::start(
         client.clone(),
-        start::pods(&args.cluster),
+        PodsConfig {
+            labels: Some(OF_REVISION.to_owned()),
+            ..start::pods(&args.cluster)
+        },
         Arc::clone(counters),
     );
     let backend = KubernetesBackend::start(

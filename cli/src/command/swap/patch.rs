@@ -213,10 +213,7 @@ mod tests {
         let mut deployment =
             deployment(&json!({ "name": "autoscaler", "image": "own/zeron:1", "args": args }));
         let is_refused = |deployment: &Value| {
-            matches!(
-                back(deployment, Part::Autoscaler),
-                Err(PatchError::NotKept)
-            )
+            matches!(back(deployment, Part::Autoscaler), Err(PatchError::NotKept))
         };
         assert!(is_refused(&deployment));
         let patch = forth(&deployment, Part::Autoscaler, OURS).unwrap().unwrap();
