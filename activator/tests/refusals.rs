@@ -13,7 +13,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use zeron_activator::{Config, PlatformReason};
 use zeron_core::endpoint::StartFailure;
-use zeron_core::function::{AdmissionPolicy, Timeouts};
+use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
 use zeron_core::route::{RouteAction, StaticResponse};
 use zeron_core::{Endpoint, EndpointSnapshot, Function, Timestamp};
 
@@ -275,6 +275,30 @@ async fn what_may_be_repeated_goes_once_to_another_replica_when_the_first_dies()
             .metrics()
             .contains("zeron_activator_sent_again_total 1")
     );
+}
+
+#[tokio::test]
+async fn so_it_does_over_http2() {
+    let stage = Stage::new();
+    let f = Function {
+        protocol: Protocol::H2c,
+        ..function("f", 1)
+    };
+    stage.declare(vec![f]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dying = listener.local_addr().unwrap();
+    let died = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let asked = connection.accept().await.unwrap().unwrap();
+        // With all that is open on it.
+        drop((asked, connection));
+    });
+    let alive = origin::echo().await;
+    stage.replicas(&id("f"), &[replica(1, dying), replica(2, alive)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    soon(died).await.unwrap();
 }
 
 #[tokio::test]
