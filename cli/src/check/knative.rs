@@ -51,19 +51,20 @@ pub(crate) enum Fit {
 }
 
 impl Fit {
-    /// By the label `app.kubernetes.io/version` of one of its Deployments.
-    pub(crate) fn of(deployment: &Value) -> Self {
-        let labels = &deployment["metadata"]["labels"];
-        let version = labels["app.kubernetes.io/version"]
-            .as_str()
-            .or_else(|| labels["serving.knative.dev/release"].as_str())
-            .unwrap_or_default();
+    /// By the label `app.kubernetes.io/version` of one of its Deployments, or of its controller's.
+    pub(crate) fn of(deployment: &Value, controller: Option<&Value>) -> Self {
+        let label = |of: &'_ Value| {
+            let version = of["metadata"]["labels"]["app.kubernetes.io/version"].as_str();
+            version.map(str::to_owned)
+        };
+        let version = label(deployment).or_else(|| label(controller?));
+        let version = version.unwrap_or_default();
         let mut parts = version.trim_start_matches('v').split('.');
         let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
         match (number(), number()) {
-            (Some(1), Some(minor)) if FITTING.contains(&minor) => Self::Fits(version.to_owned()),
-            (Some(_), Some(_)) => Self::Other(version.to_owned()),
-            _ => Self::Unknown(version.to_owned()),
+            (Some(1), Some(minor)) if FITTING.contains(&minor) => Self::Fits(version),
+            (Some(_), Some(_)) => Self::Other(version),
+            _ => Self::Unknown(version),
         }
     }
 
@@ -84,6 +85,9 @@ impl Fit {
     }
 }
 
+/// The Deployment whose version is that of the installation.
+pub(crate) const CONTROLLER: &str = "controller";
+
 /// One of its Deployments; `None`: there is none.
 ///
 /// # Errors
@@ -91,9 +95,8 @@ impl Fit {
 pub(crate) async fn deployment(
     client: &Client,
     namespace: &str,
-    part: Part,
+    name: &str,
 ) -> Result<Option<Value>, ReadError> {
-    let name = part.name();
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
     Reader::new(client.clone()).get(&path).await
 }
@@ -143,10 +146,14 @@ pub(super) async fn check(reader: &Reader, namespace: &str) -> Vec<Finding> {
 /// What stands in the way, or does not.
 pub(super) fn judge(deployments: &[Value], network: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let named = |name: &str| {
+        deployments
+            .iter()
+            .find(|d| text(d, "/metadata/name") == name)
+    };
     for part in Part::ALL {
-        let is_it = |d: &&Value| text(d, "/metadata/name") == part.name();
-        if let Some(deployment) = deployments.iter().find(is_it) {
-            findings.push(one(deployment, part));
+        if let Some(deployment) = named(part.name()) {
+            findings.push(one(deployment, named(CONTROLLER), part));
         }
     }
     if !findings.is_empty() {
@@ -155,7 +162,7 @@ pub(super) fn judge(deployments: &[Value], network: &Value) -> Vec<Finding> {
     findings
 }
 
-fn one(deployment: &Value, part: Part) -> Finding {
+fn one(deployment: &Value, controller: Option<&Value>, part: Part) -> Finding {
     let subject = named(deployment);
     if !deployment["metadata"]["annotations"][REPLACED].is_null() {
         let image = text(deployment, "/spec/template/spec/containers/0/image");
@@ -166,7 +173,7 @@ fn one(deployment: &Value, part: Part) -> Finding {
         );
         return Finding::new(Level::Note, AREA, subject, message).hint(back);
     }
-    let fit = Fit::of(deployment);
+    let fit = Fit::of(deployment, controller);
     let (level, hint) = match &fit {
         Fit::Fits(_) => (
             Level::Note,
@@ -212,7 +219,16 @@ mod tests {
     }
 
     fn fit(version: &str) -> Fit {
-        Fit::of(&deployment("activator", version))
+        Fit::of(&deployment("activator", version), None)
+    }
+
+    #[test]
+    fn a_part_without_a_version_has_that_of_the_controller() {
+        let bare = json!({ "metadata": { "name": "activator" } });
+        let controller = deployment(CONTROLLER, "1.15.2");
+        let fit = Fit::of(&bare, Some(&controller));
+        assert_eq!(fit, Fit::Fits("1.15.2".to_owned()));
+        assert_eq!(Fit::of(&bare, None), Fit::Unknown(String::new()));
     }
 
     #[test]

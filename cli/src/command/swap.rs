@@ -126,10 +126,14 @@ async fn plan(client: &Client, place: &Place, args: &SwapArgs) -> Result<Plan, F
         parts.reverse();
     }
     let mut plan = Plan::default();
+    let deployment = async |name: &str| {
+        let found = knative::deployment(client, &place.namespace, name).await;
+        found.map_err(Failure::runtime)
+    };
+    let controller = deployment(knative::CONTROLLER).await?;
     for part in parts {
-        let found = knative::deployment(client, &place.namespace, part).await;
-        let found = found.map_err(Failure::runtime)?;
-        let is_planned = plan.add(part, found.as_ref(), args);
+        let found = deployment(part.name()).await?;
+        let is_planned = plan.add(part, found.as_ref(), controller.as_ref(), args);
         if part != Part::Autoscaler || !is_planned {
             continue;
         }
@@ -151,13 +155,19 @@ async fn plan(client: &Client, place: &Place, args: &SwapArgs) -> Result<Plan, F
 
 impl Plan {
     /// Adds the change of a part; `false`: there is none to be made.
-    fn add(&mut self, part: Part, deployment: Option<&Value>, args: &SwapArgs) -> bool {
+    fn add(
+        &mut self,
+        part: Part,
+        deployment: Option<&Value>,
+        controller: Option<&Value>,
+        args: &SwapArgs,
+    ) -> bool {
         let name = part.name();
         let Some(deployment) = deployment else {
             self.refusals.push(format!("there is no Deployment {name}"));
             return false;
         };
-        let fit = Fit::of(deployment);
+        let fit = Fit::of(deployment, controller);
         if !args.back && !args.force && !matches!(fit, Fit::Fits(_)) {
             self.refusals.push(fit.message());
             return false;
@@ -269,7 +279,7 @@ mod tests {
 
     fn plan(deployment: Option<&Value>, args: &SwapArgs) -> Plan {
         let mut plan = Plan::default();
-        plan.add(Part::Activator, deployment, args);
+        plan.add(Part::Activator, deployment, None, args);
         plan
     }
 

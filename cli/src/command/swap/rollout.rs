@@ -82,7 +82,7 @@ pub(super) async fn roll(
     send(client, &format!("Deployment {name}"), request).await?;
     let begin = Instant::now();
     loop {
-        let found = knative::deployment(client, namespace, part).await?;
+        let found = knative::deployment(client, namespace, name).await?;
         let Some(state) = lag(&found.ok_or(RolloutError::Gone(name))?) else {
             return Ok(());
         };
