@@ -23,6 +23,7 @@ use zeron_core::{EndpointSink, EndpointSnapshot, FunctionId};
 use zeron_wire::ToAutoscaler;
 
 use crate::engine::Clock;
+pub(crate) use round::REPORTER;
 use state::State;
 
 /// Where queue-proxies say their load.

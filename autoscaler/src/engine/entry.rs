@@ -47,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) bindings: Vec<Binding>,
     /// What is seen of a switched path.
     path: Option<PathFacts>,
+    /// When an activator in that path last said what it carries.
+    pub(crate) carried_at: Option<Timestamp>,
     pub(crate) view: Arc<View>,
     triggers: Arc<[TriggerStatus]>,
     since: Timestamp,
@@ -105,6 +107,7 @@ impl Entry {
             lowered_at: None,
             bindings: Vec::new(),
             path: None,
+            carried_at: None,
             view: Arc::new(View::new(facts)),
             triggers,
             since: now,

@@ -17,7 +17,7 @@ use super::{MeshCompatibility, ScrapeOutcome};
 use crate::collector::LoadSample;
 
 /// Who a sample is by.
-const REPORTER: &str = "service-scraper";
+pub(crate) const REPORTER: &str = "service-scraper";
 /// How often one of several is looked for behind a Service.
 const TRIES: usize = 10;
 /// Answers waited for at once, of all functions.

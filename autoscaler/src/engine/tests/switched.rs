@@ -152,6 +152,34 @@ async fn without_data_nothing_is_taken_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_activators_carry_counts_once_and_also_when_they_are_not_heard() {
+    let mut it = Switched::found(1, Activity::Active).await;
+    for second in 0..120 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if second < 60 {
+            it.rig.send(sample(3.0, it.clock.now())).await;
+        }
+        let scraped = Sample {
+            function: id("hello"),
+            at: it.clock.now(),
+            average_concurrency: 3.0,
+            average_proxied_concurrency: 3.0,
+            request_count: 3.0,
+            proxied_request_count: 3.0,
+            pod: crate::scrape::REPORTER.into(),
+        };
+        it.rig.send(ToAutoscaler::Samples(vec![scraped])).await;
+        settle().await;
+        let stable = it.path().stable;
+        assert!(
+            second < 3 || (2.5..=3.5).contains(&stable),
+            "{second}: {stable}"
+        );
+    }
+    assert_eq!(it.path().activity, Activity::Active);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_shrinks_nothing_while_it_panics_and_wakes_what_sleeps() {
     let mut it = Switched::found(4, Activity::Active).await;
     it.carry(1.0, 50).await;
