@@ -113,10 +113,13 @@ fn kept(deployment: &Value) -> Result<Option<Kept>, PatchError> {
     annotation.map(read).transpose()
 }
 
-/// By its arguments, whoever wrote them.
+/// By its arguments, whoever wrote them, and by its image: Knative's own passes over arguments that
+/// stayed.
 fn runs_ours(container: &Value) -> bool {
-    let args = container["args"].as_array();
-    args.into_iter().flatten().any(|arg| arg == DIALECT)
+    let mut args = container["args"].as_array().into_iter().flatten();
+    let image = repository(container["image"].as_str().unwrap_or_default());
+    let name = image.rsplit('/').next().unwrap_or_default();
+    name.contains("zeron") && args.any(|arg| arg == DIALECT)
 }
 
 /// The image is the one that was put there, or another version of it.
@@ -222,6 +225,13 @@ mod tests {
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], OURS);
         assert!(is_refused(&deployment));
+        // Knative's own manifests were applied over ours, which leaves the arguments.
+        let container = &mut deployment["spec"]["template"]["spec"]["containers"][0];
+        container["image"] = json!("k:1");
+        assert!(back(&deployment, Part::Autoscaler).unwrap().is_none());
+        let patch = forth(&deployment, Part::Autoscaler, OURS).unwrap().unwrap();
+        apply(&mut deployment, &patch);
+        assert!(back(&deployment, Part::Autoscaler).unwrap().is_some());
     }
 
     #[test]
