@@ -141,6 +141,17 @@ async fn one_who_is_cut_off_gives_up_after_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_is_never_answered_costs_no_bucket() {
+    let leases = Arc::new(FakeLeases::default());
+    let a = join(&leases, config("a"));
+    until(&a, |it| it.leads(BUCKET)).await;
+    leases.answer_not("a");
+    let mut ownership = a.ownership();
+    let lost = ownership.wait_for(|it| !it.leads(BUCKET));
+    assert!(timeout(Duration::from_secs(300), lost).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_buckets_are_elected_one_by_one() {
     let leases = Arc::new(FakeLeases::default());
     let mut three = config("a");

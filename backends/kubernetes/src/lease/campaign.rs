@@ -78,8 +78,12 @@ impl Lease {
     pub fn campaign(client: Client, config: LeaseConfig, counters: Arc<Counters>) -> Campaign {
         let (sender, leadership) = watch::channel(Leadership::default());
         let (resign, resigned) = oneshot::channel();
-        // One slow answer must not cost what is held.
-        let caller = Caller::new(client, counters, config.duration / 2);
+        // One slow answer must not cost what is held: there is time to ask again.
+        let patience = match config.deadline {
+            Some(deadline) => deadline / 4,
+            None => config.duration / 2,
+        };
+        let caller = Caller::new(client, counters, patience);
         let hold = Hold::new(
             caller,
             &config.namespace,

@@ -29,6 +29,8 @@ struct State {
     objects: BTreeMap<String, LeaseObject>,
     version: u64,
     cut_off: HashSet<String>,
+    /// Their next question for a single Lease is never answered.
+    unanswered: HashSet<String>,
     /// Their watches show nothing.
     stalled: HashSet<String>,
     /// Changes by their versions.
@@ -48,6 +50,11 @@ impl FakeLeases {
                 if own.state.lock().cut_off.contains(&who) {
                     return Err(tower::BoxError::from("no route to host"));
                 }
+                let is_watch = request.uri().query().unwrap_or_default().contains("watch");
+                let is_asked = request.uri().path().contains("/leases/") && !is_watch;
+                if is_asked && own.take_unanswered(&who) {
+                    return std::future::pending().await;
+                }
                 own.answer(&who, request).await
             }
         });
@@ -61,6 +68,15 @@ impl FakeLeases {
             false => state.cut_off.remove(who),
         };
         state.watches.retain(|(other, _)| other != who);
+    }
+
+    /// The next question of `who` for a single Lease is never answered.
+    pub(crate) fn answer_not(&self, who: &str) {
+        self.state.lock().unanswered.insert(who.to_owned());
+    }
+
+    fn take_unanswered(&self, who: &str) -> bool {
+        self.state.lock().unanswered.remove(who)
     }
 
     /// Watches of `who` show nothing, though they stay open.
