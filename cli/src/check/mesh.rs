@@ -66,7 +66,8 @@ pub(super) fn judge(zeron: &str, workloads: &Workloads, peers: &[Value]) -> Vec<
 fn advice(zeron: &str) -> String {
     format!(
         "put the activators into the mesh: kubectl label namespace {zeron} istio-injection=enabled, \
-         restart them, and let pods be reached by address (docs/kubernetes.md, Meshes)"
+         restart them, and let pods be reached by address; or see --mesh-compatibility-mode \
+         (docs/kubernetes.md, Meshes)"
     )
 }
 

@@ -16,7 +16,7 @@ type Need = (
     Option<&'static str>,
 );
 
-const READ: [Need; 10] = [
+const READ: [Need; 11] = [
     ("watch", "", "pods", None),
     ("watch", "", "services", None),
     ("get", "", "configmaps", None),
@@ -27,6 +27,7 @@ const READ: [Need; 10] = [
         None,
     ),
     ("watch", "apps", "deployments", None),
+    ("watch", "apps", "replicasets", None),
     ("watch", "apps", "statefulsets", None),
     ("watch", "autoscaling", "horizontalpodautoscalers", None),
     ("watch", "keda.sh", "scaledobjects", None),
@@ -34,13 +35,14 @@ const READ: [Need; 10] = [
     ("watch", "http.keda.sh", "interceptorroutes", None),
 ];
 
-const AUTOSCALER: [Need; 9] = [
+const AUTOSCALER: [Need; 10] = [
     ("patch", "apps", "deployments/scale", None),
     ("patch", "apps", "statefulsets/scale", None),
     ("patch", "", "pods", None),
     ("watch", "keda.sh", "scaledjobs", None),
     ("watch", "keda.sh", "triggerauthentications", None),
     ("patch", "keda.sh", "scaledobjects/status", None),
+    ("patch", "keda.sh", "triggerauthentications/status", None),
     ("patch", "http.keda.sh", "httpscaledobjects/status", None),
     ("create", "authentication.k8s.io", "tokenreviews", None),
     ("create", "events.k8s.io", "events", None),

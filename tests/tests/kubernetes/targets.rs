@@ -4,7 +4,7 @@ use serde_json::Value;
 use zeron_tests::cluster::Cluster;
 
 use super::declare::{Scaled, example};
-use super::site::{STATEFUL_SET, Site, topic};
+use super::site::{SCALED, STATEFUL_SET, Site, image, topic};
 
 const CRD: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
 const FLEET: &str = "test.zeron.dev/v1/Fleet";
@@ -21,6 +21,34 @@ fn a_stateful_set_wakes_on_a_request_and_sleeps_again() {
     assert_eq!(site.roles.get("shelf.example.com", "/").status, 200);
     assert_eq!(namespace.replicas(STATEFUL_SET, "shelf"), 1);
     namespace.wait_replicas(STATEFUL_SET, "shelf", 0);
+}
+
+#[test]
+fn a_replica_set_of_nobodys_is_scaled() {
+    const REPLICA_SET: &str = "apps/v1/ReplicaSet";
+    let Some((site, broker)) = Site::with_kafka("a_replica_set_of_nobodys_is_scaled") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    topic(broker, "bare", 1).produce(20);
+    let image = image(namespace);
+    namespace.apply(&format!(
+        "
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {{ name: bare }}
+spec:
+  replicas: 0
+  selector: {{ matchLabels: {{ app: bare }} }}
+  template:
+    metadata: {{ labels: {{ app: bare }} }}
+    spec: {{ containers: [{{ name: function, image: {image}, imagePullPolicy: Never }}] }}
+"
+    ));
+    let target = "apiVersion: apps/v1, kind: ReplicaSet, name: bare";
+    namespace.apply(&Scaled::new("bare", broker).target(target).yaml());
+    namespace.wait_replicas(REPLICA_SET, "bare", 2);
+    namespace.wait_condition(SCALED, "bare", "Ready", "True");
 }
 
 /// A kind of this test's own, which nothing but `/scale` makes a workload.
