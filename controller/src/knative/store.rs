@@ -91,6 +91,19 @@ impl Store {
         }
     }
 
+    /// Takes over what a write answered, ahead of the watch. An answer to a change may be later than
+    /// the watch's word that the object is gone: then it says nothing.
+    pub(super) fn answered(&mut self, kind: Kind, key: &Key, is_new: bool, object: Value) {
+        let is_known = match kind {
+            Kind::ServerlessService => self.services.contains_key(key),
+            Kind::Metric => self.metrics.contains_key(key),
+            Kind::PodAutoscaler | Kind::Deployment | Kind::ConfigMap => false,
+        };
+        if is_new || is_known {
+            self.upsert(kind, key.clone(), object);
+        }
+    }
+
     /// An object is gone.
     pub(super) fn delete(&mut self, kind: Kind, key: &Key) -> Concerned {
         match kind {
@@ -242,5 +255,26 @@ fn deployment(object: &Value) -> Deployment {
         replicas: replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         failure: object.get("status").and_then(failure_of_status),
         is_deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_brings_back_nothing_that_is_gone() {
+        let (mut store, key) = (Store::default(), Key::new("ns", "rev"));
+        let object = json!({
+            "metadata": { "name": "rev", "namespace": "ns", "uid": "u", "resourceVersion": "7" },
+            "spec": { "stableWindow": 1, "panicWindow": 1, "scrapeTarget": "rev-private" },
+        });
+        store.answered(Kind::Metric, &key, true, object.clone());
+        assert!(store.metrics.contains_key(&key));
+        store.delete(Kind::Metric, &key);
+        store.answered(Kind::Metric, &key, false, object);
+        assert!(store.metrics.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
+use http::Method;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch as signal};
@@ -30,7 +31,7 @@ pub(super) const MOST_PROBES: usize = 64;
 pub(super) const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// The writes of one PodAutoscaler's children, ended.
-pub(super) type Written = BoxFuture<'static, (Key, Vec<(Kind, Result<Value, ChildError>)>)>;
+pub(super) type Written = BoxFuture<'static, (Key, Vec<(Write, Result<Value, ChildError>)>)>;
 /// A question to a Service, answered.
 pub(super) type Probed = BoxFuture<'static, (Key, bool)>;
 /// Functions that changed; `None`: some were missed.
@@ -68,7 +69,7 @@ pub(super) fn write(children: Children, key: Key, writes: Vec<Write>) -> Written
         let mut ended = Vec::new();
         for write in writes {
             let outcome = children.write(&write).await;
-            ended.push((write.kind, outcome));
+            ended.push((write, outcome));
         }
         (key, ended)
     }
@@ -141,14 +142,15 @@ impl Driver {
         }
     }
 
-    fn written(&mut self, key: Key, ended: Vec<(Kind, Result<Value, ChildError>)>) {
+    fn written(&mut self, key: Key, ended: Vec<(Write, Result<Value, ChildError>)>) {
         let mut is_done = true;
-        for (kind, outcome) in ended {
+        for (write, outcome) in ended {
+            let (kind, is_new) = (write.kind, write.method == Method::POST);
             self.parts.counters.written(kind, &outcome);
             match outcome {
                 Ok(object) => {
                     // Ahead of the watch, so that nothing is written twice.
-                    self.store.upsert(kind, key.clone(), object);
+                    self.store.answered(kind, &key, is_new, object);
                 }
                 Err(error) => {
                     is_done = false;
