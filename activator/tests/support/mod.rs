@@ -7,6 +7,7 @@
     clippy::expect_used
 )]
 
+pub mod knative;
 pub mod origin;
 
 use std::num::NonZeroU32;
