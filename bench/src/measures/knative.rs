@@ -8,6 +8,7 @@ mod hop;
 mod idle;
 mod installation;
 mod many;
+mod overload;
 mod revisions;
 mod settings;
 
@@ -50,17 +51,20 @@ enum Scenario {
     Many,
     /// The autoscaler with 100 and 600 revisions at zero.
     Idle,
+    /// Far more than a function can serve, by clients that soon give up: the activator's memory.
+    Overload,
     /// All of them.
     All,
 }
 
 /// Measures what `options` name.
 pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
-    let scenarios: [(Scenario, &'static str, cluster::Run<Installation>); 4] = [
+    let scenarios: [(Scenario, &'static str, cluster::Run<Installation>); 5] = [
         (Scenario::Hop, "hop", hop::run),
         (Scenario::ColdStart, "cold-start", cold_start::run),
         (Scenario::Many, "many", many::run),
         (Scenario::Idle, "idle", idle::run),
+        (Scenario::Overload, "overload", overload::run),
     ];
     let is_asked = |it: &(Scenario, _, _)| {
         matches!(options.scenario, Scenario::All) || options.scenario == it.0
@@ -73,7 +77,8 @@ pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
         None => installation::load_image(bench)?,
     };
     // Activators beside the installed one are in nobody's way.
-    let _lock = lock(&cluster, options.scenario == Scenario::Hop)?;
+    let is_beside = matches!(options.scenario, Scenario::Hop | Scenario::Overload);
+    let _lock = lock(&cluster, is_beside)?;
     let installation = Installation::find(cluster, bench.zeron_program()?, image)?;
     cluster::run_all(bench, MEASURE, &installation, &asked)
 }

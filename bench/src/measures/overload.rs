@@ -3,25 +3,26 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::process::Pid;
 
 use super::{MIB, PATIENCE, SAMPLE_COLUMNS, describe_failures, origin_target, rest, write_samples};
 use crate::bench::{Bench, Csv, note, this_program};
 use crate::figure::{Aim, Figure};
 use crate::loadgen::{self, Arrival, Class, Load, Report, Sample};
-use crate::process::{Process, resident_bytes};
+use crate::process::resident_bytes;
 use crate::stats::{median, quantile, slope};
 use crate::subject::manifest::Service;
 use crate::subject::zeron::Zeron;
 
 const MEASURE: &str = "overload";
-const PER_SECOND: f64 = 200.0;
-const WORK_MS: u64 = 30_000;
+pub(super) const PER_SECOND: f64 = 200.0;
+pub(super) const WORK_MS: u64 = 30_000;
 /// Bytes that a function's waiting requests may hold, by default.
 const QUEUE_CAP_MIB: f64 = 64.0;
 /// Requests that may wait for a function, by default.
 const QUEUE: usize = 10_000;
 /// Growth over the measured time that counts as flat.
-const FLAT_MIB: f64 = 4.0;
+pub(super) const FLAT_MIB: f64 = 4.0;
 /// When the queue is full, and refusals begin.
 const FULL_AT: Duration = Duration::from_secs(8);
 /// How long clients of a full queue stay.
@@ -60,10 +61,15 @@ fn impatient(bench: &mut Bench, zeron: &Zeron, service: &Service, csv: &mut Csv)
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // minutes of 200 a second
     let arrivals = loadgen::constant(PER_SECOND, (PER_SECOND * seconds as f64) as usize, 1);
     let (report, resident) = bench.block_on(async {
-        let series = watch_memory(&zeron.process, Duration::from_secs(seconds));
+        let series = watch_memory(zeron.process.pid(), Duration::from_secs(seconds));
         tokio::join!(loadgen::open_loop(&load, &arrivals), series)
     });
-    let (report, resident) = (report?, resident?);
+    let report = report?;
+    anyhow::ensure!(
+        resident.len() as u64 + 2 >= seconds,
+        "zeron ended after {} s",
+        resident.len()
+    );
     note(format_args!(
         "{} requests by clients that leave after 1 s: {}",
         report.samples.len(),
@@ -79,40 +85,53 @@ fn impatient(bench: &mut Bench, zeron: &Zeron, service: &Service, csv: &mut Csv)
     Ok(())
 }
 
-async fn watch_memory(process: &Process, duration: Duration) -> Result<Vec<(f64, f64)>> {
+/// Seconds and MiB of resident memory, once a second for as long as there is such a process.
+pub(super) async fn watch_memory(pid: Pid, duration: Duration) -> Vec<(f64, f64)> {
     let began = Instant::now();
     let mut every = tokio::time::interval(Duration::from_secs(1));
     let mut resident = Vec::new();
     while began.elapsed() < duration {
         every.tick().await;
-        let mib = resident_bytes(process.pid())? as f64 / MIB;
-        resident.push((began.elapsed().as_secs_f64(), mib));
+        let Ok(bytes) = resident_bytes(pid) else {
+            break;
+        };
+        resident.push((began.elapsed().as_secs_f64(), bytes as f64 / MIB));
     }
-    Ok(resident)
+    resident
 }
 
 fn memory_figures(bench: &mut Bench, resident: &[(f64, f64)]) {
-    let most = resident
-        .iter()
-        .map(|(_, mib)| *mib)
-        .fold(f64::NAN, f64::max);
     let figure =
         |name: &str, value| Figure::new(format!("{MEASURE}/{name}"), "MiB", value, resident.len());
     bench.figure(
-        figure("resident/max", most)
+        figure("resident/max", most(resident))
             .with_floor(QUEUE_CAP_MIB)
             .with_aim(Aim::AtMost(QUEUE_CAP_MIB + 64.0)),
     );
-    // The first tenth fills queue, pools and caches.
-    let steady = &resident[resident.len() / 10..];
-    let third = steady.len() / 3;
-    let mib = |part: &[(f64, f64)]| median(&part.iter().map(|(_, mib)| *mib).collect::<Vec<_>>());
-    let growth = mib(&steady[steady.len() - third..]) - mib(&steady[..third]);
-    bench.figure(figure("resident/growth", growth).with_aim(Aim::AtMost(FLAT_MIB)));
+    bench.figure(figure("resident/growth", growth(resident)).with_aim(Aim::AtMost(FLAT_MIB)));
     note(format_args!(
         "slope of resident memory: {:.3} MiB per minute",
-        slope(steady) * 60.0
+        slope(steady(resident)) * 60.0
     ));
+}
+
+/// The first tenth fills queue, pools and caches.
+fn steady(resident: &[(f64, f64)]) -> &[(f64, f64)] {
+    &resident[resident.len() / 10..]
+}
+
+/// Most of all, in MiB.
+pub(super) fn most(resident: &[(f64, f64)]) -> f64 {
+    let mib = resident.iter().map(|(_, mib)| *mib);
+    mib.fold(f64::NAN, f64::max)
+}
+
+/// MiB from the first third of the steady time to its last.
+pub(super) fn growth(resident: &[(f64, f64)]) -> f64 {
+    let steady = steady(resident);
+    let third = steady.len() / 3;
+    let mib = |part: &[(f64, f64)]| median(&part.iter().map(|(_, mib)| *mib).collect::<Vec<_>>());
+    mib(&steady[steady.len() - third..]) - mib(&steady[..third])
 }
 
 /// Patient clients fill the queue; who comes then is refused at once, and told when to come again.

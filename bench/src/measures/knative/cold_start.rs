@@ -55,7 +55,7 @@ struct Start {
 }
 
 pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> {
-    let _setting = installation.allow_zero()?;
+    let _setting = installation.hurry()?;
     let (rounds, block) = (bench.rounds(4, 1), bench.size(BLOCK, 2));
     let mut csv = Csv::create(
         MEASURE,

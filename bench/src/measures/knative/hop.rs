@@ -57,11 +57,10 @@ fn comparison(
     pods: [PartPod; 2],
 ) -> Result<Comparison> {
     let revision = revision("warm");
+    let path = format!("/bytes?n={SIZE}");
     let target = Target {
-        host: format!("{revision}.{}.example.com", namespace.name),
-        path: format!("/bytes?n={SIZE}"),
-        headers: namespace.headers(&revision)?,
         body: Some(vec![b'z'; SIZE].into()),
+        ..namespace.target(&revision, path)?
     };
     let queue = namespace.queue_proxy(&installation.cluster, &revision)?;
     let way = |name, address, pid| Way {

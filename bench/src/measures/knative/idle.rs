@@ -35,7 +35,7 @@ pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> 
     for count in bench.size([100, 600], [3, 6]) {
         let namespace = Namespace::create(&cluster.api, "kn-idle")?;
         let names: Vec<String> = (0..count).map(|number| format!("fn-{number}")).collect();
-        namespace.at_zero(cluster, &names)?;
+        namespace.never_started(cluster, &names)?;
         let mut rests = [Rest::default(), Rest::default()];
         for round in 0..bench.rounds(1, 1) {
             for side in Side::in_turn(round) {

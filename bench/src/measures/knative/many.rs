@@ -19,7 +19,7 @@ use crate::stats::{bootstrap_ratio, median};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> {
-    let _setting = installation.allow_zero()?;
+    let _setting = installation.hurry()?;
     let (count, rounds) = (bench.size(25, 3), bench.rounds(3, 1));
     let mut csv = Csv::create(MEASURE, "many", "functions,round,side,last_ms,failures")?;
     let mut seconds: [Vec<f64>; 2] = [Vec::new(), Vec::new()];

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use crate::loadgen::Target;
 use crate::measures::cluster::Cluster;
 use crate::measures::cluster::namespace::{Kind, Namespace, is_ready};
 use crate::measures::cluster::request::{Answered, ask_with};
@@ -18,6 +19,8 @@ pub(super) const QUEUE_PORT: u16 = 8012;
 
 /// Functions that are declared at once.
 const CHUNK: usize = 50;
+/// Longer than a block of cold starts: nothing goes to zero meanwhile.
+const WINDOW: &str = "45s";
 /// Until nodes know new Services, and controllers are done.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -78,20 +81,30 @@ impl Namespace {
         let api = &cluster.api;
         api.block_on(api.delete(&self.path(Kind::Configuration)))?;
         api.block_on(self.none_left(Kind::Revision))?;
-        // A queue-proxy that drains takes half a minute: nobody asks it any more.
+        self.end_pods(cluster)
+    }
+
+    /// Ends pods that are on their way out at once: a queue-proxy that drains takes half a minute.
+    fn end_pods(&self, cluster: &Cluster) -> Result<()> {
+        let api = &cluster.api;
         let pods = format!("{}?gracePeriodSeconds=1", self.path(Kind::Pod));
         api.block_on(api.delete(&pods))?;
         api.block_on(self.none_left(Kind::Pod))
     }
 
-    /// The headers by which an activator knows a function's revision.
-    pub(super) fn headers(&self, revision: &str) -> Result<HeaderMap> {
+    /// A request as an activator gets it: it knows the revision by the headers.
+    pub(super) fn target(&self, revision: &str, path: String) -> Result<Target> {
         let mut headers = HeaderMap::new();
         let name = HeaderName::from_static("knative-serving-namespace");
         headers.insert(name, self.name.parse()?);
         let name = HeaderName::from_static("knative-serving-revision");
         headers.insert(name, revision.parse()?);
-        Ok(headers)
+        Ok(Target {
+            host: format!("{revision}.{}.example.com", self.name),
+            path,
+            headers,
+            body: None,
+        })
     }
 
     /// The address of the queue-proxy of a function's one pod.
@@ -122,19 +135,31 @@ impl Revision {
 }
 
 impl Namespace {
-    /// Declares functions that begin at zero and stay up for long once they were woken, and waits until the node leads
-    /// to their Services.
-    pub(super) fn at_zero(&self, cluster: &Cluster, names: &[String]) -> Result<Vec<Revision>> {
+    /// Declares functions that begin at zero, and have never been anywhere else.
+    pub(super) fn never_started(&self, cluster: &Cluster, names: &[String]) -> Result<()> {
         let template = Template {
             image: &cluster.image,
-            scaling: &[
-                ("initial-scale", "0"),
-                ("window", "600s"),
-                ("max-scale", "1"),
-            ],
+            scaling: &[("initial-scale", "0"), ("max-scale", "1")],
             concurrency: 0,
         };
         self.declare_revisions(names, &template)?;
+        rest(SETTLE);
+        Ok(())
+    }
+
+    /// Declares functions, and waits until they have gone to zero for lack of requests. One that was never started is
+    /// nothing to compare with: its first request waits for the next tick of Knative's autoscaler.
+    pub(super) fn at_zero(&self, cluster: &Cluster, names: &[String]) -> Result<Vec<Revision>> {
+        let template = Template {
+            image: &cluster.image,
+            scaling: &[("window", WINDOW), ("max-scale", "1")],
+            concurrency: 0,
+        };
+        self.declare_revisions(names, &template)?;
+        let is_zero = |deployment: &Value| deployment["spec"]["replicas"] == 0;
+        let what = "functions went to zero";
+        self.wait_for_all(Kind::Deployment, what, names.len(), is_zero)?;
+        self.end_pods(cluster)?;
         rest(SETTLE);
         let list = cluster
             .api

@@ -21,6 +21,11 @@ impl Installation {
         self.configure("config-autoscaler", "allow-zero-initial-scale", "true")
     }
 
+    /// Pods of revisions without requests go as soon as Knative allows.
+    pub(super) fn hurry(&self) -> Result<Setting<'_>> {
+        self.configure("config-autoscaler", "scale-to-zero-grace-period", "6s")
+    }
+
     fn configure(&self, map: &str, key: &str, value: &str) -> Result<Setting<'_>> {
         let api = &self.cluster.api;
         let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{map}");
