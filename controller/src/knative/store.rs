@@ -84,7 +84,11 @@ impl Store {
                 Concerned::one(key)
             }
             Kind::Deployment => {
-                self.deployments.insert(key.clone(), deployment(&object));
+                match deployment(&object) {
+                    Some(read) => drop(self.deployments.insert(key.clone(), read)),
+                    // Without knowing its pods nothing can be said of it, nor done to it.
+                    None => drop(self.deployments.remove(&key)),
+                }
                 self.users(&key)
             }
             Kind::ConfigMap => self.configure(&key, &object),
@@ -242,20 +246,20 @@ fn target_key(autoscaler: &PodAutoscaler) -> Key {
     Key::new(&autoscaler.metadata.namespace, target)
 }
 
-fn deployment(object: &Value) -> Deployment {
+/// `None`: its selector is none that can be read.
+fn deployment(object: &Value) -> Option<Deployment> {
     let text = |path: &str| object.pointer(path).and_then(Value::as_str).map(Arc::from);
-    let selector = object.pointer("/spec/selector");
-    let selector = selector.and_then(|s| LabelSelector::from_json(s).ok());
+    let selector = LabelSelector::from_json(object.pointer("/spec/selector")?).ok()?;
     let replicas = object.pointer("/spec/replicas").and_then(Value::as_u64);
-    Deployment {
+    Some(Deployment {
         uid: text("/metadata/uid"),
         resource_version: text("/metadata/resourceVersion"),
-        selector: Arc::new(selector.unwrap_or_else(|| LabelSelector::from_labels([]))),
+        selector: Arc::new(selector),
         // The API server's own default.
         replicas: replicas.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         failure: object.get("status").and_then(failure_of_status),
         is_deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -263,6 +267,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_deployment_whose_pods_are_not_known_is_none() {
+        let (mut store, key) = (Store::default(), Key::new("ns", "rev-deployment"));
+        let with = |selector: Value| json!({ "spec": { "replicas": 2, "selector": selector } });
+        let known = with(json!({ "matchLabels": { "serving.knative.dev/revisionUID": "u" } }));
+        store.upsert(Kind::Deployment, key.clone(), known);
+        assert_eq!(store.deployments[&key].replicas, 2);
+        let unknown = with(json!({ "matchExpressions": [{ "key": "a", "operator": "?" }] }));
+        store.upsert(Kind::Deployment, key.clone(), unknown);
+        assert!(store.deployments.is_empty());
+    }
 
     #[test]
     fn an_answer_brings_back_nothing_that_is_gone() {
