@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use zeron_backend_kubernetes::TargetPort;
 use zeron_catalog::{Component, PodPort};
-use zeron_core::policy::Writer;
 use zeron_core::{Function, FunctionId, Route};
 
+use super::Projection;
 use super::changes::{Changes, Conflict, Declared, DeniedSecret, MeshMode, Outcome};
 use super::compile::{Compiled, Verdict, compile};
 use super::facts::Facts;
@@ -18,7 +18,6 @@ use super::key::{ObjectKey, ObjectKind};
 use super::members::{Gathered, Members};
 use super::report::Finding;
 use super::snapshot::{is_wake_allowed, wake_count};
-use super::{KedaLife, Projection};
 
 /// A function that is declared.
 #[derive(Debug)]
@@ -212,52 +211,6 @@ impl Projection {
         };
         let is_replaced = key.kind == ObjectKind::HttpScaledObject && self.is_ours(&route);
         Some(route).filter(|_| is_replaced)
-    }
-
-    /// Whoever else writes the replicas: then we do not.
-    fn conflict(
-        &self,
-        members: &Members,
-        function: &mut Function,
-        verdicts: &std::collections::BTreeMap<ObjectKey, Verdict>,
-    ) -> Option<Conflict> {
-        let is_keda_there = self.keda != KedaLife::Gone;
-        let is_left = |key: &&ObjectKey| {
-            let is_keda_needed = |v: &Verdict| !v.not_built_in.is_empty();
-            self.is_lent(key) || is_keda_there && verdicts.get(key).is_some_and(is_keda_needed)
-        };
-        let scales = |key: &&ObjectKey| match self.index.facts(key) {
-            Some(Facts::Scaled(_)) => true,
-            Some(Facts::Http(http)) => http.is_scaling,
-            _ => false,
-        };
-        let foreign = members.foreign.iter().filter(scales);
-        let owner = foreign.chain(members.ours.iter().filter(is_left)).next();
-        let conflict = match owner {
-            Some(owner) => Some(Conflict::Unmanaged {
-                owner: owner.clone(),
-            }),
-            None => self.autoscaler(members),
-        }?;
-        // Where we would not write anyway, somebody else is meant to.
-        let is_meant = function.scale.writer == Writer::External;
-        function.scale.writer = Writer::External;
-        Some(conflict).filter(|_| !is_meant)
-    }
-
-    fn autoscaler(&self, members: &Members) -> Option<Conflict> {
-        let conflict = |key: &ObjectKey| {
-            let Facts::Autoscaler(facts) = self.index.facts(key)? else {
-                return None;
-            };
-            let name = key.name.to_string();
-            if !facts.is_keda {
-                return Some(Conflict::ForeignHpa { name });
-            }
-            // KEDA's own too, until the import has deleted it: there are never two writers.
-            Some(Conflict::KedaHpa { name })
-        };
-        members.autoscalers.iter().find_map(conflict)
     }
 
     fn finding(

@@ -17,6 +17,7 @@ mod key;
 mod members;
 mod options;
 mod report;
+mod rivals;
 mod service;
 mod snapshot;
 mod target;

@@ -50,7 +50,7 @@ impl Ledger {
     /// The ports of a Service: those it claims and may have, new ones for the rest.
     ///
     /// # Errors
-    /// [`NoPortLeft`]; the Service then has none.
+    /// `NoPortLeft`; the Service then has none.
     pub fn settle(
         &mut self,
         uid: &str,

@@ -1,6 +1,6 @@
 //! Validating admission: what the schemas cannot say is refused before it is stored.
 //!
-//! Rules ([`rules`], [`authentication`]) are pure functions over the object and its neighbours; the
+//! Rules (`rules`, `authentication`) are pure functions over the object and its neighbours; the
 //! readers are those that everything else uses. [`run`] serves them over HTTPS with a certificate
 //! of its own making, which it keeps in a Secret and names in the webhook configuration.
 

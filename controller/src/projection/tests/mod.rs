@@ -8,4 +8,6 @@ mod faults;
 mod routes;
 mod scaling;
 mod size;
+mod told;
+mod ways;
 mod world;

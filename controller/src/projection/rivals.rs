@@ -1,0 +1,61 @@
+//! Who else writes the replicas of a function.
+
+use std::collections::BTreeMap;
+
+use zeron_core::Function;
+use zeron_core::policy::Writer;
+
+use super::changes::Conflict;
+use super::compile::Verdict;
+use super::facts::Facts;
+use super::key::ObjectKey;
+use super::members::Members;
+use super::{KedaLife, Projection};
+
+impl Projection {
+    /// Whoever else writes the replicas: then we do not.
+    pub(super) fn conflict(
+        &self,
+        members: &Members,
+        function: &mut Function,
+        verdicts: &BTreeMap<ObjectKey, Verdict>,
+    ) -> Option<Conflict> {
+        let is_keda_there = self.keda != KedaLife::Gone;
+        let is_left = |key: &&ObjectKey| {
+            let is_keda_needed = |v: &Verdict| !v.not_built_in.is_empty();
+            self.is_lent(key) || is_keda_there && verdicts.get(key).is_some_and(is_keda_needed)
+        };
+        let scales = |key: &&ObjectKey| match self.index.facts(key) {
+            Some(Facts::Scaled(_)) => true,
+            Some(Facts::Http(http)) => http.is_scaling,
+            _ => false,
+        };
+        let foreign = members.foreign.iter().filter(scales);
+        let owner = foreign.chain(members.ours.iter().filter(is_left)).next();
+        let conflict = match owner {
+            Some(owner) => Some(Conflict::Unmanaged {
+                owner: owner.clone(),
+            }),
+            None => self.autoscaler(members),
+        }?;
+        // Where we would not write anyway, somebody else is meant to.
+        let is_meant = function.scale.writer == Writer::External;
+        function.scale.writer = Writer::External;
+        Some(conflict).filter(|_| !is_meant)
+    }
+
+    fn autoscaler(&self, members: &Members) -> Option<Conflict> {
+        let conflict = |key: &ObjectKey| {
+            let Facts::Autoscaler(facts) = self.index.facts(key)? else {
+                return None;
+            };
+            let name = key.name.to_string();
+            if !facts.is_keda {
+                return Some(Conflict::ForeignHpa { name });
+            }
+            // KEDA's own too, until the import has deleted it: there are never two writers.
+            Some(Conflict::KedaHpa { name })
+        };
+        members.autoscalers.iter().find_map(conflict)
+    }
+}

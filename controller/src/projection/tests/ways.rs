@@ -1,0 +1,77 @@
+//! The Service that is the way to a function's replicas where a mesh refuses their own addresses.
+
+use serde_json::json;
+
+use super::world::*;
+use crate::projection::{MeshMode, Outcome};
+
+#[test]
+fn the_service_of_a_function_is_its_way_where_a_mesh_refuses_its_pods() {
+    let way = |world: &World| world.declared("w").service.map(|it| it.to_string());
+    let mut world = World::new();
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        http("h", "w", "w.example.com"),
+    ]);
+    assert_eq!(way(&world).as_deref(), Some("10.96.3.4:80"));
+    assert_eq!(world.declared("w").mesh, None);
+    world.put([with(service("w", "w"), "spec/clusterIP", "10.96.3.5")]);
+    assert_eq!(way(&world).as_deref(), Some("10.96.3.5:80"));
+    assert_eq!(world.applied(), ["default/Deployment/w"]);
+    world.put([with(service("w", "w"), "spec/clusterIP", "None")]);
+    assert_eq!(way(&world), None, "a headless one has no address");
+    let opted = annotated(service("w", "w"), "zeron.dev/activator", "true");
+    world.put([opted]);
+    assert_eq!(way(&world), None, "it leads to us");
+}
+
+#[test]
+fn the_way_is_the_port_that_requests_name() {
+    let mut world = World::new();
+    let ports = json!([
+        { "name": "metrics", "port": 9090 },
+        { "name": "dns", "port": 8080, "protocol": "UDP" },
+        { "name": "http", "port": 8080, "targetPort": "web" },
+    ]);
+    let by_name = with(
+        interceptor("r", "w", "w.example.com"),
+        "spec/target/portName",
+        "http",
+    );
+    let mut by_name = with(by_name, "spec/target/port", json!(null));
+    by_name["spec"]["target"]
+        .as_object_mut()
+        .unwrap()
+        .remove("port");
+    world.put([
+        deployment("w"),
+        with(service("w", "w"), "spec/ports", ports),
+        by_name,
+    ]);
+    let way = world.declared("w").service.unwrap();
+    assert_eq!(way.to_string(), "10.96.3.4:8080");
+}
+
+#[test]
+fn what_objects_say_of_a_mesh_is_joined_and_checked() {
+    const KEY: &str = "zeron.dev/mesh-compatibility-mode";
+    let mut world = World::new();
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        annotated(scaled("so", "w"), KEY, "disabled"),
+        annotated(http("h", "w", "w.example.com"), KEY, "enabled"),
+    ]);
+    assert_eq!(world.declared("w").mesh, Some(MeshMode::Enabled));
+    world.put([annotated(http("h", "w", "w.example.com"), KEY, "auto")]);
+    assert_eq!(world.declared("w").mesh, Some(MeshMode::Auto));
+    world.put([annotated(scaled("so", "w"), KEY, "sometimes")]);
+    let Outcome::Invalid { problems, .. } = world.so() else {
+        panic!("{:?}", world.so())
+    };
+    assert!(
+        problems[0].contains("disabled, enabled or auto"),
+        "{problems:?}"
+    );
+}
