@@ -21,6 +21,7 @@ use clap::{Args, ValueEnum};
 use self::installation::Installation;
 use super::cluster::{self, Access, Cluster};
 use super::rest;
+use crate::affinity::Place;
 use crate::bench::{Bench, note};
 
 const MEASURE: &str = "knative";
@@ -74,7 +75,12 @@ pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
     let cluster = Cluster::connect(&bench.cores, &options.access)?;
     let image = match &options.zeron_image {
         Some(image) => image.clone(),
-        None => installation::load_image(bench)?,
+        None => {
+            let before = bench.cores.enter(Place::Anywhere)?;
+            let image = installation::load_image(bench);
+            before.restore()?;
+            image?
+        }
     };
     // Activators beside the installed one are in nobody's way.
     let is_beside = matches!(options.scenario, Scenario::Hop | Scenario::Overload);

@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     Pod,
     Configuration,
     Revision,
+    Endpoints,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::ScaledObject => ("apis/keda.sh/v1alpha1", "scaledobjects"),
             Self::Pod => ("api/v1", "pods"),
             Self::Configuration => ("apis/serving.knative.dev/v1", "configurations"),
+            Self::Endpoints => ("api/v1", "endpoints"),
             Self::Revision => ("apis/serving.knative.dev/v1", "revisions"),
         }
     }

@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::MEASURE;
@@ -14,6 +15,7 @@ use super::installation::{Installation, Side};
 use super::revisions::{QUEUE_PORT, Revision};
 use crate::bench::{Bench, Csv, note};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::api::Api;
 use crate::measures::cluster::audit::Events;
 use crate::measures::cluster::namespace::{Kind, Namespace};
 use crate::measures::cluster::pods::{self, Pod};
@@ -41,6 +43,8 @@ struct Seen {
     ready: Option<SystemTime>,
     /// When our watch told the count.
     counted: SystemTime,
+    /// When our watch told the address among the private Service's.
+    told: SystemTime,
 }
 
 /// Milliseconds of one start.
@@ -51,7 +55,42 @@ struct Start {
     /// Until our watch told the count.
     watched: f64,
     after: f64,
+    /// From the stored address until a watch of ours told it: the part of `after` that Kubernetes takes.
+    told: f64,
     whole: f64,
+}
+
+/// What tells of the starts of a block.
+#[derive(Debug)]
+struct Watches {
+    pods: Watch<Pod>,
+    counts: Watch<SystemTime>,
+    endpoints: Watch<SystemTime>,
+}
+
+impl Watches {
+    fn start(api: &Api, namespace: &Namespace) -> Result<Self> {
+        let when = |object: &Value| {
+            let name = object["metadata"]["name"].as_str()?;
+            Some((name.to_owned(), SystemTime::now()))
+        };
+        let counts = Watch::start(api, namespace, Kind::Deployment, move |object| {
+            let count = object["spec"]["replicas"].as_u64()?;
+            when(object).filter(|_| count > 0)
+        });
+        let endpoints = Watch::start(api, namespace, Kind::Endpoints, move |object| {
+            // Ready or not: both sides ask pods themselves.
+            let is_any = object["subsets"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty());
+            when(object).filter(|_| is_any)
+        });
+        Ok(Self {
+            pods: pods::watch(api, namespace, QUEUE_PORT)?,
+            counts: counts?,
+            endpoints: endpoints?,
+        })
+    }
 }
 
 pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> {
@@ -60,7 +99,7 @@ pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> 
     let mut csv = Csv::create(
         MEASURE,
         "cold-start",
-        "round,side,received_ms,watched_ms,after_ms,whole_ms",
+        "round,side,received_ms,watched_ms,after_ms,told_ms,whole_ms",
     )?;
     let mut starts: [Vec<Start>; 2] = [Vec::new(), Vec::new()];
     for round in 0..rounds {
@@ -70,9 +109,10 @@ pub(super) fn run(bench: &mut Bench, installation: &Installation) -> Result<()> 
                     received,
                     watched,
                     after,
+                    told,
                     whole,
                 } = &start;
-                csv.row(&[&round, &side.name(), received, watched, after, whole])?;
+                csv.row(&[&round, &side.name(), received, watched, after, told, whole])?;
                 starts[side as usize].push(start);
             }
         }
@@ -94,21 +134,12 @@ fn block(
     let namespace = Namespace::create(&cluster.api, "kn-cold")?;
     let names: Vec<String> = (0..count).map(|number| format!("fn-{number}")).collect();
     let revisions = namespace.at_zero(cluster, &names)?;
-    let watch = pods::watch(&cluster.api, &namespace, QUEUE_PORT)?;
-    let counts = Watch::start(&cluster.api, &namespace, Kind::Deployment, |object| {
-        object["spec"]["replicas"]
-            .as_u64()
-            .filter(|&count| count > 0)?;
-        Some((
-            object["metadata"]["name"].as_str()?.to_owned(),
-            SystemTime::now(),
-        ))
-    })?;
+    let watches = Watches::start(&cluster.api, &namespace)?;
     let audit = cluster.audit()?;
     let mut random = Random::new(round as u64);
     let mut seen = Vec::new();
     for revision in &revisions {
-        seen.push(cluster.api.block_on(start(revision, &watch, &counts))?);
+        seen.push(cluster.api.block_on(start(revision, &watches))?);
         rest(REST + PHASE.mul_f64(random.unit()));
     }
     let events = audit.events(&namespace.name)?;
@@ -120,27 +151,28 @@ fn block(
 }
 
 /// Asks a function at zero, while others look when its pod can be used.
-async fn start(
-    revision: &Revision,
-    watch: &Watch<Pod>,
-    counts: &Watch<SystemTime>,
-) -> Result<Seen> {
+async fn start(revision: &Revision, watches: &Watches) -> Result<Seen> {
     let stream = TcpStream::connect(revision.service).await?;
     let deployment = format!("{}-deployment", revision.name);
     let prober = async {
-        let pod = watch.first(&revision.name, PATIENCE).await?;
+        let pod = watches.pods.first(&revision.name, PATIENCE).await?;
         let ready = probe_queue(pod.address, PATIENCE).await?;
         anyhow::Ok((pod, ready))
     };
-    let counted = counts.first(&deployment, PATIENCE);
-    let (answered, (pod, ready), counted) =
-        tokio::try_join!(revision.ask(stream, PATIENCE), prober, counted)?;
+    let private = format!("{}-private", revision.name);
+    let (answered, (pod, ready), counted, told) = tokio::try_join!(
+        revision.ask(stream, PATIENCE),
+        prober,
+        watches.counts.first(&deployment, PATIENCE),
+        watches.endpoints.first(&private, PATIENCE)
+    )?;
     Ok(Seen {
         revision: revision.name.clone(),
         answered,
         pod,
         ready,
         counted,
+        told,
     })
 }
 
@@ -159,6 +191,7 @@ fn judge(events: &Events, seen: &Seen) -> Result<Start> {
         received: received.unwrap_or(f64::NAN),
         watched: millis(between(sent, seen.counted)),
         after: millis(between(usable, first_byte)),
+        told: millis(between(stored, seen.told)),
         whole: millis(seen.answered.took()),
     })
 }
@@ -175,9 +208,10 @@ fn figures(bench: &mut Bench, starts: &[Vec<Start>; 2]) {
     let before = |it: &Start| if is_logged { it.received } else { it.watched };
     let column =
         |side: Side, of: Of<'_>| -> Vec<f64> { starts[side as usize].iter().map(of).collect() };
-    let shares: [(&str, Of<'_>, Option<f64>); 4] = [
+    let shares: [(&str, Of<'_>, Option<f64>); 5] = [
         ("until-count", &before, Some(0.5)),
         ("usable-to-first-byte", &|it| it.after, Some(0.5)),
+        ("stored-to-endpoints", &|it| it.told, None),
         ("own-share", &|it| before(it) + it.after, Some(0.5)),
         ("whole", &|it| it.whole, None),
     ];
