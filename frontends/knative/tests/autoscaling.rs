@@ -397,10 +397,10 @@ fn a_metric_says_how_collecting_goes() {
 }
 
 #[test]
-fn only_the_kpa_class_and_no_class_are_ours() {
+fn only_the_kpa_class_is_ours() {
     let key = "autoscaling.knative.dev/class";
     let rows = [
-        (None, true),
+        (None, false),
         (Some("kpa.autoscaling.knative.dev"), true),
         (Some("hpa.autoscaling.knative.dev"), false),
         (Some("keda"), false),

@@ -141,7 +141,12 @@ impl World {
             "ns",
             "rev",
             &json!({
-                "metadata": { "labels": { "serving.knative.dev/service": "web" } },
+                "metadata": {
+                    "labels": { "serving.knative.dev/service": "web" },
+                    "annotations": {
+                        "autoscaling.knative.dev/class": "kpa.autoscaling.knative.dev",
+                    },
+                },
                 "spec": {
                     "scaleTargetRef": {
                         "apiVersion": "apps/v1", "kind": "Deployment", "name": "rev-deployment",

@@ -89,10 +89,11 @@ pub struct PodAutoscalerStatus {
 }
 
 impl PodAutoscaler {
-    /// Whether the KPA looks after it: no class means so too.
+    /// Whether the KPA looks after it. Knative's webhook writes the default class where none was
+    /// given; one without a class is nobody's.
     pub fn is_kpa(&self) -> bool {
         let class = self.metadata.annotations.get(CLASS);
-        class.is_none_or(|class| class == KPA_CLASS)
+        class.is_some_and(|class| class == KPA_CLASS)
     }
 
     /// The function that it scales: the revision of its name.
