@@ -36,7 +36,11 @@ pub(super) struct Plan {
 impl View<'_> {
     pub(super) fn plan(&self) -> Plan {
         let metric = self.metric_change();
-        let service = self.service_change();
+        let service = match metric {
+            // The path stays as it is, too.
+            Change::NotOwned => Change::Nothing,
+            _ => self.service_change(),
+        };
         let not_owned = match (&metric, &service) {
             (Change::NotOwned, _) => Some(Metric::KIND),
             (_, Change::NotOwned) => Some(ServerlessService::KIND),

@@ -283,6 +283,29 @@ async fn somebody_elses_service_is_told_and_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn somebody_elses_metric_is_told_and_nothing_is_scaled() {
+    let mut world = World::new();
+    let spec = json!({"stableWindow": 1, "panicWindow": 1, "scrapeTarget": "x"});
+    world
+        .server
+        .put("metrics", "ns", "rev", &json!({ "spec": spec }));
+    world.start().await;
+    world.until("made", |w| w.sks().is_some()).await;
+    world.services_ready(Some("2026-01-01T00:00:00Z"));
+    world.say(Some(ask(PathMode::Serve, 3, Activity::Active)), 1);
+    world
+        .until("told", |w| {
+            w.condition("Ready") == Some(("False".into(), "NotOwned".into()))
+        })
+        .await;
+    world.pass(Duration::from_secs(5)).await;
+    assert_eq!(world.facts(), Some(PathFacts::default()));
+    assert_eq!(world.sks().unwrap()["spec"]["mode"], "Proxy");
+    let metric = world.server.object("metrics", "ns", "rev").unwrap();
+    assert_eq!(metric["spec"], spec);
+}
+
+#[tokio::test(start_paused = true)]
 async fn config_maps_are_followed_and_a_broken_one_changes_nothing() {
     let world = settled().await;
     let config = |data: Value| {

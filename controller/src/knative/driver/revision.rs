@@ -26,7 +26,12 @@ pub(super) fn hand_out(
     let Some(autoscaler) = store.autoscalers.get(key) else {
         return;
     };
-    let service = store.services.get(key);
+    // Where one of the two is somebody else's Knative's own goes no further either: no way leads to
+    // the pods, and nothing is scaled.
+    let service = match store.metrics.get(key) {
+        Some(metric) if !is_owned(autoscaler, metric) => None,
+        _ => store.services.get(key),
+    };
     let service = service.filter(|service| is_owned(autoscaler, *service));
     let private = service.map_or("", |s| &s.status.private_service_name);
     let Some((name, deployment)) = store.target(autoscaler) else {
