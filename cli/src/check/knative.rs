@@ -128,6 +128,16 @@ pub(crate) async fn may_scale(client: &Client, namespace: &str) -> Result<bool, 
     Ok(true)
 }
 
+/// Whether there is a ClusterRole of this name.
+///
+/// # Errors
+/// When nobody says.
+pub(crate) async fn has_cluster_role(client: &Client, name: &str) -> Result<bool, ReadError> {
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}");
+    let found = Reader::new(client.clone()).get(&path).await?;
+    Ok(found.is_some())
+}
+
 /// Before anything is replaced: each part of a Knative Serving that runs here, if any.
 pub(super) async fn check(reader: &Reader, namespace: &str) -> Vec<Finding> {
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments");

@@ -133,44 +133,63 @@ async fn plan(client: &Client, place: &Place, args: &SwapArgs) -> Result<Plan, F
     let controller = deployment(knative::CONTROLLER).await?;
     for part in parts {
         let found = deployment(part.name()).await?;
-        let is_planned = plan.add(part, found.as_ref(), controller.as_ref(), args);
-        if part != Part::Autoscaler || !is_planned {
+        let change = plan.add(part, found.as_ref(), controller.as_ref(), args);
+        if part != Part::Autoscaler {
             continue;
         }
-        if args.back {
-            let cluster_role = rollout::ROLE;
-            plan.steps.push(Step::Revoke { cluster_role });
-        } else if !knative::may_scale(client, &place.namespace)
-            .await
-            .map_err(Failure::runtime)?
-        {
-            let manifest = rollout::role();
-            // Before the pods that need it.
-            let before = plan.steps.len() - 1;
-            plan.steps.insert(before, Step::Grant { manifest });
-        }
+        let has_right = match args.back {
+            true => knative::has_cluster_role(client, rollout::ROLE).await,
+            false => knative::may_scale(client, &place.namespace).await,
+        };
+        plan.settle_right(change, args.back, has_right.map_err(Failure::runtime)?);
     }
     Ok(plan)
 }
 
+/// What becomes of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Planned,
+    /// It is as it should be.
+    None,
+    Refused,
+}
+
 impl Plan {
-    /// Adds the change of a part; `false`: there is none to be made.
+    /// The right that only our autoscaler needs: it comes before the pods that need it, and goes
+    /// after them, also where the way back ended in between.
+    fn settle_right(&mut self, change: Change, is_back: bool, has_right: bool) {
+        match (change, is_back, has_right) {
+            (Change::Planned | Change::None, true, true) => {
+                let cluster_role = rollout::ROLE;
+                self.steps.push(Step::Revoke { cluster_role });
+            }
+            (Change::Planned, false, false) => {
+                let manifest = rollout::role();
+                let before = self.steps.len() - 1;
+                self.steps.insert(before, Step::Grant { manifest });
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds the change of a part.
     fn add(
         &mut self,
         part: Part,
         deployment: Option<&Value>,
         controller: Option<&Value>,
         args: &SwapArgs,
-    ) -> bool {
+    ) -> Change {
         let name = part.name();
         let Some(deployment) = deployment else {
             self.refusals.push(format!("there is no Deployment {name}"));
-            return false;
+            return Change::Refused;
         };
         let fit = Fit::of(deployment, controller);
         if !args.back && !args.force && !matches!(fit, Fit::Fits(_)) {
             self.refusals.push(fit.message());
-            return false;
+            return Change::Refused;
         }
         let (patch, words, nothing) = match args.back {
             false => (
@@ -188,19 +207,25 @@ impl Plan {
             ),
         };
         match patch {
-            Ok(Some(patch)) => self.steps.push(Step::Patch {
-                deployment: name,
-                patch,
-                part,
-                words,
-            }),
-            Ok(None) => self.notes.push(nothing),
+            Ok(Some(patch)) => {
+                self.steps.push(Step::Patch {
+                    deployment: name,
+                    patch,
+                    part,
+                    words,
+                });
+                Change::Planned
+            }
+            Ok(None) => {
+                self.notes.push(nothing);
+                Change::None
+            }
             Err(error) => {
                 let error = crate::chain::Chain(&error);
                 self.refusals.push(format!("Deployment {name}: {error}"));
+                Change::Refused
             }
         }
-        matches!(self.steps.last(), Some(Step::Patch { part: last, .. }) if *last == part)
     }
 }
 
@@ -296,6 +321,41 @@ mod tests {
             "1. activator becomes `zeron activator --dialect=knative` of zeron:1\n\
              Nothing was changed: without --dry-run it is done.\n"
         );
+    }
+
+    #[test]
+    fn a_way_back_that_ended_before_the_right_went_is_finished() {
+        let own = deployment("devel");
+        let mut plan = Plan::default();
+        let change = plan.add(Part::Activator, Some(&own), None, &args(true, false));
+        assert_eq!(change, Change::None);
+        plan.settle_right(change, true, false);
+        assert!(plan.steps.is_empty(), "there is nothing to take");
+        plan.settle_right(change, true, true);
+        assert_eq!(
+            sentences(&plan, false),
+            "activator is Knative's own\n1. ClusterRole zeron-knative-swap goes\n"
+        );
+        // Ours goes on, and needs it.
+        let mut refused = Plan::default();
+        refused.settle_right(Change::Refused, true, true);
+        assert!(refused.steps.is_empty());
+    }
+
+    #[test]
+    fn the_right_comes_before_the_pods_that_need_it() {
+        for has_right in [false, true] {
+            let mut plan = plan(Some(&deployment("1.15.2")), &args(false, false));
+            plan.settle_right(Change::Planned, false, has_right);
+            let is_granted = matches!(plan.steps[0], Step::Grant { .. });
+            assert_eq!(
+                (is_granted, plan.steps.len()),
+                (!has_right, 2 - usize::from(has_right))
+            );
+            plan.steps.clear();
+            plan.settle_right(Change::None, false, has_right);
+            assert!(plan.steps.is_empty());
+        }
     }
 
     /// The manifests in `deploy/knative-swap` and this command come to the same.
