@@ -103,15 +103,15 @@ impl Namespace {
             for &kind in kinds {
                 self.api.delete(&self.path(kind)).await?;
             }
-            self.none_left(Kind::Pod).await
+            self.none_left(Kind::Pod, PATIENCE).await
         })
     }
 
     /// Waits until no object of a kind is left.
-    pub(crate) async fn none_left(&self, kind: Kind) -> Result<()> {
+    pub(crate) async fn none_left(&self, kind: Kind, within: Duration) -> Result<()> {
         let (path, what) = (self.path(kind), format!("{} are gone", kind.parts().1));
         let none = |list: &Value| list["items"].as_array()?.is_empty().then_some(());
-        self.api.wait(&path, &what, PATIENCE, none).await
+        self.api.wait(&path, &what, within, none).await
     }
 }
 

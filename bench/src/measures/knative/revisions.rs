@@ -17,6 +17,8 @@ use crate::measures::rest;
 /// Where a queue-proxy takes requests.
 pub(super) const QUEUE_PORT: u16 = 8012;
 
+/// Until all that was made is gone: some thousands of objects of 600 functions are collected one by one.
+const GONE_WITHIN: Duration = Duration::from_secs(900);
 /// Functions that are declared at once.
 const CHUNK: usize = 50;
 /// Longer than a block of cold starts: nothing goes to zero meanwhile.
@@ -80,7 +82,7 @@ impl Namespace {
     pub(super) fn clear_revisions(&self, cluster: &Cluster) -> Result<()> {
         let api = &cluster.api;
         api.block_on(api.delete(&self.path(Kind::Configuration)))?;
-        api.block_on(self.none_left(Kind::Revision))?;
+        api.block_on(self.none_left(Kind::Revision, GONE_WITHIN))?;
         self.end_pods(cluster)
     }
 
@@ -89,7 +91,7 @@ impl Namespace {
         let api = &cluster.api;
         let pods = format!("{}?gracePeriodSeconds=1", self.path(Kind::Pod));
         api.block_on(api.delete(&pods))?;
-        api.block_on(self.none_left(Kind::Pod))
+        api.block_on(self.none_left(Kind::Pod, GONE_WITHIN))
     }
 
     /// A request as an activator gets it: it knows the revision by the headers.
