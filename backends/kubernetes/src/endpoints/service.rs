@@ -1,5 +1,9 @@
 //! The way by a Service: finding its address, and whether it answers where pods do not.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +17,7 @@ use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, Client};
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info};
 use zeron_core::FunctionId;
 use zeron_core::workload::ProbeCheck;
@@ -23,8 +27,11 @@ use super::config::{EndpointsConfig, MeshCompatibility, RevisionTarget};
 
 /// Services that are looked at together.
 const AT_ONCE: usize = 16;
-/// Until something that failed is looked at again, and the least time between two rounds.
+/// Until a Service that was not found is asked for again, at first, and the least time between two
+/// rounds.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The same, at last: each time it is twice as long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Until the API server has answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of a probe's answer.
@@ -59,26 +66,70 @@ enum Task {
 
 /// Looks whenever something is in doubt, until it is dropped.
 pub(super) async fn run(client: Client, config: EndpointsConfig, shared: Arc<Shared>) {
+    let mut pauses = Pauses::default();
     loop {
-        shared.doubt.notified().await;
-        let tasks = shared.tasks(&config);
+        match pauses.end() {
+            Some(end) => tokio::select! {
+                () = shared.doubt.notified() => {}
+                () = sleep_until(end) => {}
+            },
+            None => shared.doubt.notified().await,
+        }
+        let tasks = shared.tasks(&config, &mut pauses);
         let looks = tasks
             .into_iter()
             .map(|task| look(&client, &config, &shared, task));
         let looks = stream::iter(looks).buffer_unordered(AT_ONCE);
-        let is_done = looks.fold(true, async |all, is_done| all && is_done).await;
-        sleep(PAUSE).await;
-        if !is_done {
-            shared.doubt.notify_one();
+        let missed: Vec<_> = looks.filter_map(std::future::ready).collect().await;
+        for id in missed {
+            pauses.begin(id, Instant::now());
         }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Revisions whose Service was not found, and when it is asked for again.
+#[derive(Debug, Default)]
+struct Pauses(HashMap<FunctionId, Pause>);
+
+#[derive(Clone, Copy, Debug)]
+struct Pause {
+    length: Duration,
+    end: Instant,
+}
+
+impl Pauses {
+    /// Those of the wanted that are asked for now. What is wanted no longer is forgotten.
+    fn due(&mut self, wanted: Vec<RevisionTarget>, now: Instant) -> Vec<RevisionTarget> {
+        let mut before = std::mem::take(&mut self.0);
+        for target in &wanted {
+            self.0.extend(before.remove_entry(&target.id));
+        }
+        let is_due =
+            |target: &RevisionTarget| self.0.get(&target.id).is_none_or(|it| it.end <= now);
+        wanted.into_iter().filter(is_due).collect()
+    }
+
+    /// Its Service was not found.
+    fn begin(&mut self, id: FunctionId, now: Instant) {
+        let before = self.0.get(&id).map(|it| it.length);
+        let length = before.map_or(PAUSE, |before| LONGEST_PAUSE.min(before * 2));
+        let end = now + length;
+        self.0.insert(id, Pause { length, end });
+    }
+
+    /// When the first of them ends.
+    fn end(&self) -> Option<Instant> {
+        self.0.values().map(|it| it.end).min()
     }
 }
 
 impl Shared {
-    fn tasks(&self, config: &EndpointsConfig) -> Vec<Task> {
+    fn tasks(&self, config: &EndpointsConfig, pauses: &mut Pauses) -> Vec<Task> {
         let mut state = self.state.lock();
         let refused = std::mem::take(&mut state.refused);
-        let find = state.table.addresses_wanted().into_iter().map(Task::Find);
+        let find = pauses.due(state.table.addresses_wanted(), Instant::now());
+        let find = find.into_iter().map(Task::Find);
         let may_fall_back = config.mesh == MeshCompatibility::Auto && !config.has_passthrough;
         let refused = refused.iter().filter(|_| may_fall_back);
         let refused = refused.filter_map(|id| Some(Task::Try(state.table.target(id)?.clone())));
@@ -86,8 +137,13 @@ impl Shared {
     }
 }
 
-/// Whether nothing is left to do.
-async fn look(client: &Client, config: &EndpointsConfig, shared: &Shared, task: Task) -> bool {
+/// Returns the revision if its Service must be asked for again.
+async fn look(
+    client: &Client,
+    config: &EndpointsConfig,
+    shared: &Shared,
+    task: Task,
+) -> Option<FunctionId> {
     let (target, is_tried) = match &task {
         Task::Find(target) => (target, false),
         Task::Try(target) => (target, true),
@@ -103,13 +159,13 @@ async fn look(client: &Client, config: &EndpointsConfig, shared: &Shared, task: 
     match found.await {
         Ok(address) => {
             shared.change(|state| state.table.reach_by_service(&target.id, address));
-            true
+            None
         }
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             debug!(revision = %target.id, error, "its service is no way to it");
             // Who is refused says so again.
-            is_tried
+            (!is_tried).then(|| target.id.clone())
         }
     }
 }
