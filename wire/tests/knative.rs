@@ -34,10 +34,15 @@ struct Autoscaler {
 
 impl Autoscaler {
     async fn start(owner: Owner) -> Self {
+        Self::with(owner, |_| {}).await
+    }
+
+    async fn with(owner: Owner, set: impl FnOnce(&mut StatServerConfig)) -> Self {
         let (ownership, told) = watch::channel(owned_by(&owner));
         let (ours, engine) = link();
         let forwarder = Forwarder::start(told.clone(), ours);
-        let config = StatServerConfig::new("127.0.0.1:0".parse().unwrap());
+        let mut config = StatServerConfig::new("127.0.0.1:0".parse().unwrap());
+        set(&mut config);
         let server = StatServer::bind(config, forwarder, told).await.unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -205,19 +210,52 @@ async fn who_stops_asks_everybody_to_connect_elsewhere() {
     let mut autoscaler = Autoscaler::start(Owner::Us).await;
     let mut socket = autoscaler.socket().await;
     drop(autoscaler.stop.take());
-    let reason = loop {
+    assert_eq!(told_to_part(&mut socket).await, (1012, "Restarting".into()));
+    drop(socket);
+    soon(autoscaler.served).await.unwrap();
+}
+
+/// Code and reason of the close frame that comes.
+async fn told_to_part(socket: &mut Client) -> (u16, String) {
+    loop {
         match soon(socket.next()).await.unwrap().unwrap() {
-            Message::Close(reason) => break reason.unwrap(),
+            Message::Close(reason) => {
+                let reason = reason.unwrap();
+                return (reason.code.into(), reason.reason.to_string());
+            }
             Message::Ping(_) => {}
             other => panic!("{other:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn who_is_silent_longest_makes_room_for_one_more() {
+    let full = |config: &mut StatServerConfig| {
+        (config.max_connections, config.silent_after) = (2, Duration::ZERO);
     };
-    assert_eq!(
-        (u16::from(reason.code), reason.reason.as_str()),
-        (1012, "Restarting")
-    );
-    drop(socket);
-    soon(autoscaler.served).await.unwrap();
+    let mut autoscaler = Autoscaler::with(Owner::Us, full).await;
+    let (mut older, mut newer) = (autoscaler.socket().await, autoscaler.socket().await);
+    older.send(message("a", first(0))).await.unwrap();
+    autoscaler.heard().await;
+    let mut third = autoscaler.socket().await;
+    assert_eq!(told_to_part(&mut newer).await, (1012, "Restarting".into()));
+    for (name, socket) in [("b", &mut older), ("c", &mut third)] {
+        socket.send(message(name, first(0))).await.unwrap();
+        assert_eq!(autoscaler.heard().await[0].function, revision(name));
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_is_silent_one_too_many_is_closed() {
+    let full = |config: &mut StatServerConfig| config.max_connections = 1;
+    let mut autoscaler = Autoscaler::with(Owner::Us, full).await;
+    let mut socket = autoscaler.socket().await;
+    let mut stream = TcpStream::connect(autoscaler.address).await.unwrap();
+    let read = soon(stream.read(&mut [0])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    socket.send(message("a", first(0))).await.unwrap();
+    assert_eq!(autoscaler.heard().await[0].function, revision("a"));
 }
 
 #[tokio::test]

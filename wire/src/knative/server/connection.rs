@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::header::{HOST, ORIGIN, USER_AGENT};
 use http::{HeaderMap, HeaderName, Request, StatusCode};
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -33,12 +34,14 @@ const BUCKET: &str = "autoscaler-bucket";
 /// A probe of the node, where a mesh rewrites its user agent.
 const KUBELET_PROBE: HeaderName = HeaderName::from_static("k-kubelet-probe");
 
-/// Serves one connection until it ends, or until `is_stopping` says so.
+/// Serves one connection until it ends, or until it must part. When it said something last is in
+/// `spoke`.
 pub(super) async fn serve(
     shared: &Shared,
     stream: TcpStream,
     peer: SocketAddr,
-    is_stopping: watch::Receiver<bool>,
+    spoke: &Mutex<Instant>,
+    is_parting: oneshot::Receiver<()>,
 ) {
     hurry(&stream);
     let within = shared.config.head_within;
@@ -47,7 +50,7 @@ pub(super) async fn serve(
         Ok(Err(Opening::Failed(error))) => Ended::Connect(error),
         Ok(Err(Opening::Turned(turned))) => Ended::Closed(turned.to_string()),
         Ok(Ok(None)) => return,
-        Ok(Ok(Some(socket))) => attend(shared, socket, is_stopping).await,
+        Ok(Ok(Some(socket))) => attend(shared, socket, spoke, is_parting).await,
     };
     match ended {
         Ended::Done | Ended::Closed(_) => {
@@ -112,12 +115,13 @@ fn check(shared: &Shared, request: &Request<()>) -> Result<String, Turned> {
 async fn attend(
     shared: &Shared,
     mut socket: Socket,
-    mut is_stopping: watch::Receiver<bool>,
+    spoke: &Mutex<Instant>,
+    is_parting: oneshot::Receiver<()>,
 ) -> Ended {
     let ended = tokio::select! {
-        // Also when nobody is left who could say so.
-        _ = is_stopping.wait_for(|it| *it) => Ended::Done,
-        ended = listen(shared, &mut socket) => ended,
+        // Its seat is gone.
+        _ = is_parting => Ended::Done,
+        ended = listen(shared, &mut socket, spoke) => ended,
     };
     if matches!(ended, Ended::Done) {
         let frame = CloseFrame {
@@ -129,7 +133,7 @@ async fn attend(
     ended
 }
 
-async fn listen(shared: &Shared, socket: &mut Socket) -> Ended {
+async fn listen(shared: &Shared, socket: &mut Socket, spoke: &Mutex<Instant>) -> Ended {
     let mut ping = interval(PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut heard = Instant::now();
@@ -148,7 +152,7 @@ async fn listen(shared: &Shared, socket: &mut Socket) -> Ended {
             received = socket.next() => {
                 heard = Instant::now();
                 match received {
-                    Some(Ok(Message::Binary(message))) => take(shared, &message).await,
+                    Some(Ok(Message::Binary(message))) => take(shared, &message, spoke).await,
                     Some(Ok(Message::Close(_))) => {
                         return Ended::Closed("it said so".to_owned());
                     }
@@ -162,7 +166,7 @@ async fn listen(shared: &Shared, socket: &mut Socket) -> Ended {
 }
 
 /// Takes one message in; one that is not understood costs nothing but itself.
-async fn take(shared: &Shared, message: &[u8]) {
+async fn take(shared: &Shared, message: &[u8], spoke: &Mutex<Instant>) {
     let messages = match WireStatMessages::decode(message) {
         Ok(decoded) => decoded.messages,
         Err(error) => {
@@ -184,6 +188,7 @@ async fn take(shared: &Shared, message: &[u8]) {
     });
     let arrived: Vec<Arrived> = arrived.collect();
     if !arrived.is_empty() {
+        *spoke.lock() = at;
         shared.forwarder.take(arrived).await;
     }
 }
