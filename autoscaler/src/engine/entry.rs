@@ -107,7 +107,8 @@ impl Entry {
             lowered_at: None,
             bindings: Vec::new(),
             path: None,
-            carried_at: None,
+            // Who is new gives them the time to be heard: nothing counts twice.
+            carried_at: Some(now),
             view: Arc::new(View::new(facts)),
             triggers,
             since: now,

@@ -13,8 +13,8 @@ use crate::scrape::REPORTER;
 
 /// A sample that is older came by a clock that is not ours.
 const LATEST: Duration = Duration::from_secs(10);
-/// Activators say each second what they carry. Of whom nothing was heard for so long nothing is
-/// taken for counted.
+/// Activators say each second what they carry. Of whom nothing was heard for so long, or since the
+/// function was found, nothing is taken for counted.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 impl Task {

@@ -180,6 +180,28 @@ async fn what_activators_carry_counts_once_and_also_when_they_are_not_heard() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_activators_carry_does_not_count_twice_when_replicas_are_heard_first() {
+    let mut it = Switched::found(2, Activity::Active).await;
+    for _ in 0..10 {
+        tokio::time::sleep(second()).await;
+        let scraped = Sample {
+            function: id("hello"),
+            at: it.clock.now(),
+            average_concurrency: 3.0,
+            average_proxied_concurrency: 3.0,
+            request_count: 3.0,
+            proxied_request_count: 3.0,
+            pod: crate::scrape::REPORTER.into(),
+        };
+        it.rig.send(ToAutoscaler::Samples(vec![scraped])).await;
+        it.rig.send(sample(3.0, it.clock.now())).await;
+        settle().await;
+        let PathAsk { stable, panic, .. } = it.path();
+        assert!(stable <= 3.0 && panic <= 3.0, "{stable}, {panic}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_shrinks_nothing_while_it_panics_and_wakes_what_sleeps() {
     let mut it = Switched::found(4, Activity::Active).await;
     it.carry(1.0, 50).await;
