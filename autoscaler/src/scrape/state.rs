@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use zeron_core::{EndpointSnapshot, FunctionId};
 
+use super::round::Round;
 use super::{MeshCompatibility, ScrapeOutcome, ScrapeTarget};
 
 /// Parts of a second: functions that are scraped together are not scraped in one moment.
@@ -27,6 +28,8 @@ struct Target {
     is_asked: bool,
     /// Its replicas cannot be addressed, but its Service can.
     is_meshed: bool,
+    /// Nobody answered anything in time, when it was asked last.
+    is_hanging: bool,
     outcome: ScrapeOutcome,
 }
 
@@ -39,6 +42,22 @@ pub(super) struct Errand {
     pub(super) service: Arc<str>,
     pub(super) mode: MeshCompatibility,
     pub(super) is_meshed: bool,
+    pub(super) is_hanging: bool,
+}
+
+/// How many functions may be asked on top.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) all: usize,
+    /// Of them, functions that hang.
+    pub(super) hanging: usize,
+}
+
+/// With whom to go on in a part of the second: with the first who was left out.
+#[derive(Debug, Default)]
+struct Next {
+    sound: Option<FunctionId>,
+    hanging: Option<FunctionId>,
 }
 
 #[derive(Debug)]
@@ -49,6 +68,7 @@ pub(super) struct State {
     replicas: HashMap<FunctionId, Vec<Replica>>,
     /// Functions with somebody to ask, by the part of the second in which they are asked.
     busy: [BTreeSet<FunctionId>; SLOTS],
+    next: [Next; SLOTS],
 }
 
 impl State {
@@ -58,6 +78,7 @@ impl State {
             targets: HashMap::new(),
             replicas: HashMap::new(),
             busy: Default::default(),
+            next: Default::default(),
         }
     }
 
@@ -69,6 +90,7 @@ impl State {
                     spec,
                     is_asked: false,
                     is_meshed: false,
+                    is_hanging: false,
                     outcome: ScrapeOutcome::default(),
                 };
                 self.targets.insert(function.clone(), target);
@@ -121,49 +143,60 @@ impl State {
         self.busy.iter().any(|slot| !slot.is_empty())
     }
 
-    /// Whom to ask in this part of the second; at most so many. Who still answers is not asked.
-    pub(super) fn due(&mut self, slot: usize, most: usize) -> Vec<Errand> {
-        let now = Instant::now();
+    /// Whom to ask in this part of the second. Who still answers is not asked; who hangs has only
+    /// a part of the room, so that nobody else waits for it.
+    pub(super) fn due(&mut self, slot: usize, room: Room) -> Vec<Errand> {
+        let slot = slot % SLOTS;
         let mut errands = Vec::new();
-        for function in &self.busy[slot % SLOTS] {
-            let target = self.targets.get_mut(function);
-            let replicas = self.replicas.get(function);
-            let (Some(target), Some(replicas)) = (target, replicas) else {
-                continue;
-            };
-            if target.is_asked || errands.len() >= most {
-                continue;
-            }
-            target.is_asked = true;
-            let window = target.spec.stable_window;
-            let is_old = |it: &&Replica| now.saturating_duration_since(it.since) >= window;
-            let (old, young): (Vec<&Replica>, Vec<&Replica>) = replicas.iter().partition(is_old);
-            errands.push(Errand {
-                function: function.clone(),
-                old: old.iter().map(|it| it.address).collect(),
-                young: young.iter().map(|it| it.address).collect(),
-                service: Arc::clone(&target.spec.service),
-                mode: self.mode,
-                is_meshed: target.is_meshed,
-            });
-        }
+        let next = self.next[slot].sound.take();
+        self.next[slot].sound = self.pick(slot, next.as_ref(), false, room.all, &mut errands);
+        let rest = room.hanging.min(room.all - errands.len());
+        let next = self.next[slot].hanging.take();
+        self.next[slot].hanging = self.pick(slot, next.as_ref(), true, rest, &mut errands);
         errands
     }
 
-    /// An answer came; true when the outcome is another one than before.
-    pub(super) fn answered(
+    /// Adds at most so many, beginning with `first`; returns the first who is left out.
+    fn pick(
         &mut self,
-        function: &FunctionId,
-        outcome: ScrapeOutcome,
-        is_meshed: bool,
-    ) -> bool {
-        let Some(target) = self.targets.get_mut(function) else {
+        slot: usize,
+        first: Option<&FunctionId>,
+        is_hanging: bool,
+        most: usize,
+        errands: &mut Vec<Errand>,
+    ) -> Option<FunctionId> {
+        let most = errands.len() + most;
+        let now = Instant::now();
+        let busy = &self.busy[slot];
+        let (later, earlier) = match first {
+            Some(first) => (busy.range(first..), Some(busy.range(..first))),
+            None => (busy.range::<FunctionId, _>(..), None),
+        };
+        for function in later.chain(earlier.into_iter().flatten()) {
+            let target = self.targets.get_mut(function);
+            let target = target.filter(|it| !it.is_asked && it.is_hanging == is_hanging);
+            let (Some(target), Some(replicas)) = (target, self.replicas.get(function)) else {
+                continue;
+            };
+            if errands.len() >= most {
+                return Some(function.clone());
+            }
+            target.is_asked = true;
+            errands.push(target.errand(function, replicas, self.mode, now));
+        }
+        None
+    }
+
+    /// An answer came; true when the outcome is another one than before.
+    pub(super) fn answered(&mut self, round: &Round) -> bool {
+        let Some(target) = self.targets.get_mut(&round.function) else {
             return false;
         };
         target.is_asked = false;
-        target.is_meshed |= is_meshed;
-        let is_changed = target.outcome != outcome;
-        target.outcome = outcome;
+        target.is_meshed |= round.is_meshed;
+        target.is_hanging = round.is_hanging;
+        let is_changed = target.outcome != round.outcome;
+        target.outcome = round.outcome.clone();
         is_changed
     }
 
@@ -174,6 +207,29 @@ impl State {
             slot.insert(function.clone());
         } else {
             slot.remove(function);
+        }
+    }
+}
+
+impl Target {
+    fn errand(
+        &self,
+        function: &FunctionId,
+        replicas: &[Replica],
+        mode: MeshCompatibility,
+        now: Instant,
+    ) -> Errand {
+        let window = self.spec.stable_window;
+        let is_old = |it: &&Replica| now.saturating_duration_since(it.since) >= window;
+        let (old, young): (Vec<&Replica>, Vec<&Replica>) = replicas.iter().partition(is_old);
+        Errand {
+            function: function.clone(),
+            old: old.iter().map(|it| it.address).collect(),
+            young: young.iter().map(|it| it.address).collect(),
+            service: Arc::clone(&self.spec.service),
+            mode,
+            is_meshed: self.is_meshed,
+            is_hanging: self.is_hanging,
         }
     }
 }

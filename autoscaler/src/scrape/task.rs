@@ -14,12 +14,14 @@ use zeron_wire::ToAutoscaler;
 
 use super::Shared;
 use super::round::{Asking, Round};
-use super::state::SLOTS;
+use super::state::{Room, SLOTS};
 use crate::engine::Clock;
 
 const SLOT: Duration = Duration::from_millis(100);
 /// Functions whose answers are waited for at once.
 const MAX_ROUNDS: usize = 1_024;
+/// Of them, functions of which nobody answered last time.
+const MAX_HANGING: usize = MAX_ROUNDS / 2;
 
 pub(super) struct Task {
     shared: Arc<Shared>,
@@ -27,6 +29,8 @@ pub(super) struct Task {
     samples: mpsc::Sender<ToAutoscaler>,
     clock: Arc<dyn Clock>,
     rounds: FuturesUnordered<BoxFuture<'static, Round>>,
+    /// How many of them are of functions that hang.
+    hanging: usize,
     slot: usize,
 }
 
@@ -43,6 +47,7 @@ impl Task {
             samples,
             clock,
             rounds: FuturesUnordered::new(),
+            hanging: 0,
             slot: 0,
         }
     }
@@ -74,9 +79,16 @@ impl Task {
         if self.slot == 0 {
             self.asking.fetcher.prune();
         }
-        let room = MAX_ROUNDS - self.rounds.len().min(MAX_ROUNDS);
+        let room = Room {
+            all: MAX_ROUNDS.saturating_sub(self.rounds.len()),
+            // No part of the second takes what the others need.
+            hanging: MAX_HANGING
+                .saturating_sub(self.hanging)
+                .min(MAX_HANGING / SLOTS),
+        };
         let errands = self.shared.state.lock().due(self.slot, room);
         for errand in errands {
+            self.hanging += usize::from(errand.is_hanging);
             let round = Round::run(errand, Arc::clone(&self.asking));
             self.rounds.push(round.boxed());
         }
@@ -101,16 +113,13 @@ impl Task {
         }
     }
 
-    fn learn(&self, round: Round) {
-        let Round {
-            function,
-            outcome,
-            is_meshed,
-            ..
-        } = round;
-        let mut state = self.shared.state.lock();
-        if state.answered(&function, outcome.clone(), is_meshed) {
-            drop(state);
+    fn learn(&mut self, round: Round) {
+        self.hanging -= usize::from(round.was_hanging);
+        let is_changed = self.shared.state.lock().answered(&round);
+        if is_changed {
+            let Round {
+                function, outcome, ..
+            } = round;
             tracing::info!(%function, ?outcome, "another outcome of scraping");
             // Nobody listens: nobody misses it.
             drop(self.shared.outcomes.send(function));

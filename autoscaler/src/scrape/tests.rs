@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod pods;
+mod room;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
