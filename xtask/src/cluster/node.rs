@@ -93,7 +93,7 @@ fn kube_proxy(state: &State, programs: &Programs) -> anyhow::Result<Daemon> {
         "--iptables-localhost-nodeports=false".to_owned(),
         format!("--healthz-bind-address={NODE_ADDRESS}:10256"),
         format!("--metrics-bind-address={NODE_ADDRESS}:10249"),
-        // Writing all rules anew, by default every 30 s, can lose a connection to a Service in the making.
+        // Rules that nothing changed are not written anew every 30 s while connections are counted.
         "--iptables-sync-period=1h".to_owned(),
         // The machine's own limits of connection tracking stay as they are.
         "--conntrack-max-per-core=0".to_owned(),
