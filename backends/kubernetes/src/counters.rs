@@ -166,7 +166,11 @@ impl Counters {
             "Errors of the watches of pods and endpoints",
             self.watch_errors.clone(),
         );
-        r.register("relists", "Full lists of pods and endpoints", self.relists.clone());
+        r.register(
+            "relists",
+            "Full lists of pods and endpoints",
+            self.relists.clone(),
+        );
         r.register(
             "token_reviews",
             "Tokens checked by the API server",
