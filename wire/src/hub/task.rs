@@ -50,7 +50,11 @@ impl Task {
             tokio::select! {
                 Some(event) = self.events.recv() => self.hear(event),
                 order = self.engine.receiver.recv() => match order {
-                    Some(order) => self.state.order(order, Instant::now()),
+                    Some(order) => {
+                        // Victims are chosen among the endpoints of now.
+                        self.open();
+                        self.state.order(order, Instant::now());
+                    }
                     None => return,
                 },
                 () = self.mail.arrived.notified() => self.open(),
@@ -100,7 +104,6 @@ impl Task {
                 }
             }
             Event::Said(seat, said) => {
-                // Victims are chosen among the endpoints of now.
                 self.open();
                 self.state.said(seat, said, now);
             }
