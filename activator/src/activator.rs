@@ -240,8 +240,9 @@ impl ActivatorHandle {
         shared.routes.store(Arc::new(table));
     }
 
-    /// Everything is known that requests need: from now on the platform's questions about our
-    /// health are answered with yes ([`crate::Dialect::Knative`]), until a drain begins.
+    /// Everything is known that requests need: from now on connections are served
+    /// ([`Config::holds_until_ready`]), and the platform's questions about our health answered with
+    /// yes ([`crate::Dialect::Knative`]), until a drain begins.
     pub fn say_ready(&self) {
         self.inner.shared.say_ready();
     }

@@ -36,6 +36,10 @@ pub struct Config {
     /// How long new connections are still served once a drain has begun and readiness is gone, so
     /// that whoever sends them may learn of it. Default: not at all.
     pub lame_duck: Duration,
+    /// Who connects waits, without an answer, until [`crate::ActivatorHandle::say_ready`]: a process
+    /// that was started again in its predecessor's place is led to before it knows any route.
+    /// Default: off.
+    pub holds_until_ready: bool,
     /// Whose rules requests and answers follow. Default: our own.
     pub dialect: Dialect,
     /// An address for HTTPS whose certificate comes while everything runs
@@ -107,6 +111,7 @@ impl Default for Config {
             peer_listener: None,
             show_platform_reason: PlatformReason::default(),
             lame_duck: Duration::ZERO,
+            holds_until_ready: false,
             dialect: Dialect::default(),
             pushed_tls: None,
             refused_probes: None,

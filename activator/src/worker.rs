@@ -50,8 +50,8 @@ pub(crate) struct Shared {
     /// Set before `lame` is: asked by every request and every poll of a connection, where the
     /// token's own lock, shared by all workers, would be too much.
     is_draining: AtomicBool,
-    /// Everything is known that requests need.
-    is_ready: AtomicBool,
+    /// Cancelled once everything is known that requests need.
+    ready: CancellationToken,
     /// No new connections of clients; those that are open end after their next answer.
     pub(crate) drain: CancellationToken,
     /// The same for connections of other activators, which come last.
@@ -85,7 +85,7 @@ impl Shared {
             metrics: Metrics::default(),
             lame: CancellationToken::new(),
             is_draining: AtomicBool::new(false),
-            is_ready: AtomicBool::new(false),
+            ready: CancellationToken::new(),
             drain: CancellationToken::new(),
             drain_activators: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -114,7 +114,7 @@ impl Shared {
     }
 
     pub(crate) fn say_ready(&self) {
-        self.is_ready.store(true, Ordering::Release);
+        self.ready.cancel();
     }
 
     /// Whether new requests should come here, and why not, in Knative's words where it has any.
@@ -122,7 +122,7 @@ impl Shared {
         if self.is_draining() {
             return Err("received SIGTERM from kubelet");
         }
-        let is_ready = self.is_ready.load(Ordering::Acquire);
+        let is_ready = self.ready.is_cancelled();
         is_ready.then_some(()).ok_or("not ready yet")
     }
 
@@ -229,6 +229,12 @@ impl Worker {
 
     /// Accepts until the door closes, and then whoever knocked before.
     pub(crate) async fn accept(self: Arc<Self>, door: Door<TcpListener>) {
+        if self.shared.config.holds_until_ready {
+            tokio::select! {
+                () = self.shared.ready.cancelled() => {}
+                () = door.close.cancelled() => {}
+            }
+        }
         loop {
             let accepted = tokio::select! {
                 accepted = door.listener.accept() => accepted,

@@ -39,6 +39,25 @@ async fn unknown_host_is_404_with_reason() {
 }
 
 #[tokio::test]
+async fn who_comes_before_the_routes_waits_for_them() {
+    let stage = Stage::with(zeron_activator::Config {
+        holds_until_ready: true,
+        ..support::config()
+    });
+    let mut early = stage.connect().await;
+    let request = "GET / HTTP/1.1\r\nhost: f.test\r\nconnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut early, request.as_bytes())
+        .await
+        .unwrap();
+    stage.declare(vec![function("f", 0)]);
+    let origin = origin::echo().await;
+    stage.replicas(&id("f"), &[replica(1, origin)]);
+    stage.activator.say_ready();
+    let answer = soon(support::rest(&mut early)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[tokio::test]
 async fn limit_holds_over_workers_and_nobody_is_lost() {
     let stage = std::sync::Arc::new(Stage::new());
     stage.declare(vec![function("f", 2)]);

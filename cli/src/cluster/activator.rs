@@ -104,7 +104,10 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     );
     let probes = tokio::spawn(probes);
     tokio::select! {
-        () = synced(&gate, &pods, &follower, &ports) => signals.next().await,
+        () = synced(&gate, &pods, &follower, &ports) => {
+            activator.say_ready();
+            signals.next().await;
+        }
         () = signals.next() => {}
     }
     gate.close("it is ending");
@@ -140,6 +143,7 @@ fn config(args: &ActivatorArgs) -> Config {
             false => PlatformReason::ReasonOnly,
         },
         lame_duck: args.lame_duck,
+        holds_until_ready: true,
         ..args.requests.config(args.listen)
     }
 }

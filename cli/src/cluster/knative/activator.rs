@@ -162,6 +162,7 @@ fn config(args: &ActivatorArgs, network: Network, refused: mpsc::Sender<Function
     Config {
         listeners: vec![listen, everywhere(args.h2c_listen)],
         lame_duck: args.lame_duck,
+        holds_until_ready: true,
         dialect: Dialect::Knative(Knative {
             cluster_domain: args.knative.cluster_domain(),
             has_passthrough: network.has_passthrough,
