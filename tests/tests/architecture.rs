@@ -59,9 +59,10 @@ const WITHOUT: &[(&str, &[&str])] = &[
         "zeron-activator",
         &["kube", "rdkafka", "zeron-autoscaler", "redb", "axum"],
     ),
+    // It asks queue-proxies for their statistics by HTTP, and serves nothing.
     (
         "zeron-autoscaler",
-        &["kube", "rdkafka", "hyper", "zeron-activator"],
+        &["kube", "rdkafka", "axum", "zeron-activator"],
     ),
     (
         "zeron-frontend-knative",

@@ -105,11 +105,14 @@ fn warm_requests_need_no_autoscaler_and_cold_ones_wait_for_it() {
     let at_zero = Template::new().scaling("initial-scale", "0");
     let cold = knative.revision(&namespace, "cold", &at_zero).ready();
     revision.wait_mode("Proxy");
-    let (warm, cold) = (revision.load(50), cold.request());
+    let (warm, asked, cold) = (revision.load(50), revision.request(), cold.request());
     let without = WithoutAutoscaler::new(&knative);
-    let waits = std::thread::spawn(move || cold.send("/").unwrap().status);
-    // A new activator gets ready without one, too.
+    // A new activator gets ready without one, too; the old one takes its time to end.
     knative.roll(Part::Activator);
+    let waits = std::thread::spawn(move || cold.send("/").unwrap().status);
+    for _ in 0..10 {
+        assert_eq!(asked.send("/").unwrap().status, 200);
+    }
     assert!(!waits.is_finished());
     drop(without);
     let outcome = warm.end();

@@ -14,8 +14,9 @@ fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
         return;
     };
     let namespace = knative.cluster().namespace("kn-restart");
+    // Ten at once are right for four replicas, and so are nine or eleven.
     let template = Template::new()
-        .scaling("target", "3")
+        .scaling("target", "2.86")
         .scaling("target-utilization-percentage", "100");
     let revision = knative.revision(&namespace, "kept", &template).ready();
     let load = revision.work(20, Duration::from_millis(500));
