@@ -39,6 +39,9 @@ fn there_and_back(knative: &Knative, revision: &Revision<'_>, there: [Part; 2], 
 #[test]
 fn both_are_swapped_under_load_in_any_order_and_back() {
     const TEST: &str = "both_are_swapped_under_load_in_any_order_and_back";
+    if !zeron_tests::knative::soaks(TEST) {
+        return;
+    }
     let Some(knative) = Knative::alone(TEST, Side::Knatives) else {
         return;
     };
@@ -58,6 +61,9 @@ fn both_are_swapped_under_load_in_any_order_and_back() {
 #[test]
 fn requests_are_served_from_zero_with_any_mixture_of_parts() {
     const TEST: &str = "requests_are_served_from_zero_with_any_mixture_of_parts";
+    if !zeron_tests::knative::soaks(TEST) {
+        return;
+    }
     let Some(knative) = Knative::alone(TEST, Side::Knatives) else {
         return;
     };

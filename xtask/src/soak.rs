@@ -1,8 +1,16 @@
 //! Whole-system tests over and over for a given time: what fails once in a hundred runs shows here.
 
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
+use crate::cluster::{Preparation, Session};
+use crate::skipped::{Report, VARIABLE};
 use crate::{broker, cargo, test};
+
+/// Tells tests that take minutes to run.
+const LONG: &str = "ZERON_TEST_SOAK";
 
 /// Test files of `zeron-tests` in which processes, clients or brokers fail.
 const FAULTS: [&str; 9] = [
@@ -17,14 +25,37 @@ const FAULTS: [&str; 9] = [
     "kafka_scaler",
 ];
 
+/// How the names of test files begin that need a cluster.
+const CLUSTER: [&str; 3] = ["cluster", "knative_", "kubernetes"];
+
 /// Runs `tests`, or [`FAULTS`], by turns until `time` has passed or one fails.
 pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
     let tests: Vec<&str> = match tests {
         [] => FAULTS.to_vec(),
         named => named.iter().map(String::as_str).collect(),
     };
+    let needs_cluster = |file: &&str| CLUSTER.iter().any(|prefix| file.starts_with(prefix));
+    let preparation = tests.iter().any(needs_cluster).then(Preparation::begin);
     test::build()?;
     broker::prepare()?;
+    let report = Report::begin(&cargo::target()).context("cannot write the report of skips")?;
+    let cluster = preparation.map(|it| it.up(&report)).transpose()?;
+    let mut variables = vec![
+        (VARIABLE, report.file().as_os_str()),
+        (LONG, OsStr::new("1")),
+    ];
+    variables.extend(cluster.iter().flat_map(Session::variables));
+    let result = repeat(time, &tests, &variables);
+    let ended = cluster.map_or(Ok(()), Session::end);
+    let summary = report
+        .summary()
+        .context("cannot read the report of skips")?;
+    println!("== {summary}");
+    result.and(ended)
+}
+
+/// One file after the other.
+fn repeat(time: Duration, tests: &[&str], variables: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     let deadline = Instant::now() + time;
     let mut runs = 0;
     for file in tests.iter().cycle() {
@@ -32,7 +63,10 @@ pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
             break;
         }
         // The whole workspace, as it was built: another choice of packages builds anew.
-        cargo::run(&["test", "--quiet", "--workspace", "--test", file])?;
+        cargo::run_with(
+            &["test", "--quiet", "--workspace", "--test", file],
+            variables,
+        )?;
         runs += 1;
     }
     println!(

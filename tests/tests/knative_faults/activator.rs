@@ -19,6 +19,9 @@ fn proxied<'n>(knative: &Knative, namespace: &'n Namespace) -> Revision<'n> {
 #[test]
 fn an_activator_that_ends_under_load_loses_nothing() {
     const TEST: &str = "an_activator_that_ends_under_load_loses_nothing";
+    if !zeron_tests::knative::soaks(TEST) {
+        return;
+    }
     let Some(knative) = Knative::alone(TEST, Side::Ours) else {
         return;
     };

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
+use serde_json::Value;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use zeron_tests::knative::{Knative, NAMESPACE, Part};
+use zeron_tests::until;
 
 /// What becomes of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,20 @@ impl<'k> Api<'k> {
         }
     }
 
+    fn is_gone(&self, pod: &str) -> bool {
+        let get = [
+            "get",
+            "pod",
+            pod,
+            "--namespace",
+            NAMESPACE,
+            "--ignore-not-found",
+            "--output",
+            "name",
+        ];
+        self.knative.cluster().kubectl(&get).trim().is_empty()
+    }
+
     /// Sets variables of our parts' processes.
     fn tell_parts(&self, variables: &[&str]) {
         let mut arguments = vec!["set", "env", "--namespace", NAMESPACE];
@@ -75,10 +91,16 @@ impl<'k> Api<'k> {
 impl Drop for Api<'_> {
     fn drop(&mut self) {
         self.set(Mode::Pass);
+        let before = self.knative.pods(Part::Autoscaler);
         self.tell_parts(&["KUBERNETES_SERVICE_HOST-", "KUBERNETES_SERVICE_PORT-"]);
         // Others find them at work.
         if !thread::panicking() {
             self.rolled_out();
+            // They give their buckets back through here.
+            until("the autoscalers before to have ended", || {
+                let is_gone = |pod: &Value| self.is_gone(pod["metadata"]["name"].as_str().unwrap());
+                before.iter().all(is_gone).then_some(())
+            });
         }
     }
 }

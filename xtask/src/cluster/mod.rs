@@ -28,7 +28,7 @@ use crate::steps::Steps;
 use crate::{apt, cargo};
 use kubectl::Kubectl;
 use programs::Programs;
-pub(crate) use session::Preparation;
+pub(crate) use session::{Preparation, Session};
 use state::State;
 
 /// The node's name.

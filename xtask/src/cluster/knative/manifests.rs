@@ -23,6 +23,9 @@ const PACKAGES: &str = "ko://knative.dev/serving/cmd/";
 /// the node's 250 pods find room.
 const SETTINGS: &str = "  progress-deadline: 120s\n  queue-sidecar-cpu-request: 5m\n";
 
+/// First in `config-leader-election`: what a replica held that was killed is free within a test's time.
+const ELECTION: &str = "data:\n  lease-duration: 15s\n  renew-deadline: 10s\n  retry-period: 2s\n";
+
 /// Everything that is applied, by the step in which it is.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
@@ -101,8 +104,10 @@ pub(super) fn read(tag: &str) -> anyhow::Result<Manifests> {
         }
     }
     ensure!(
-        manifests.base.contains(SETTINGS),
-        "Knative's config-deployment is not as it was"
+        [SETTINGS, ELECTION]
+            .iter()
+            .all(|it| manifests.base.contains(it)),
+        "Knative's config-deployment or config-leader-election is not as it was"
     );
     Ok(manifests)
 }
@@ -145,7 +150,11 @@ fn fitted(text: &str, version: &str, tag: &str) -> String {
         text = text.replace(&package, &image);
     }
     let sidecar = format!("  queue-sidecar-image: {}\n", images::name("queue", tag));
-    text.replace(&sidecar, &format!("{sidecar}{SETTINGS}"))
+    let text = text.replace(&sidecar, &format!("{sidecar}{SETTINGS}"));
+    match text.contains("name: config-leader-election\n") {
+        true => text.replacen("\ndata:\n", &format!("\n{ELECTION}"), 1),
+        false => text,
+    }
 }
 
 /// The documents of a file, each ended by a line's end.
