@@ -10,6 +10,9 @@ use crate::side;
 #[test]
 fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
     const TEST: &str = "a_new_autoscaler_keeps_the_replicas_that_it_finds";
+    if !zeron_tests::knative::soaks(TEST) {
+        return;
+    }
     let Some(knative) = Knative::alone(TEST, side()) else {
         return;
     };
