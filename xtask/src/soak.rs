@@ -3,11 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
-use crate::cluster::{Preparation, Session};
-use crate::skipped::{Report, VARIABLE};
-use crate::{broker, cargo, test};
+use crate::{cargo, test};
 
 /// Tells tests that take minutes to run.
 const LONG: &str = "ZERON_TEST_SOAK";
@@ -34,24 +30,11 @@ pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
         [] => FAULTS.to_vec(),
         named => named.iter().map(String::as_str).collect(),
     };
-    let needs_cluster = |file: &&str| CLUSTER.iter().any(|prefix| file.starts_with(prefix));
-    let preparation = tests.iter().any(needs_cluster).then(Preparation::begin);
-    test::build()?;
-    broker::prepare()?;
-    let report = Report::begin(&cargo::target()).context("cannot write the report of skips")?;
-    let cluster = preparation.map(|it| it.up(&report)).transpose()?;
-    let mut variables = vec![
-        (VARIABLE, report.file().as_os_str()),
-        (LONG, OsStr::new("1")),
-    ];
-    variables.extend(cluster.iter().flat_map(Session::variables));
-    let result = repeat(time, &tests, &variables);
-    let ended = cluster.map_or(Ok(()), Session::end);
-    let summary = report
-        .summary()
-        .context("cannot read the report of skips")?;
-    println!("== {summary}");
-    result.and(ended)
+    let is_in_cluster = |file: &&str| CLUSTER.iter().any(|prefix| file.starts_with(prefix));
+    test::prepared(tests.iter().any(is_in_cluster), |variables| {
+        let long = [(LONG, OsStr::new("1"))];
+        repeat(time, &tests, &[variables, &long].concat())
+    })
 }
 
 /// One file after the other.
