@@ -10,6 +10,7 @@ pub mod frames;
 pub mod h2c;
 pub mod knative;
 pub mod manifest;
+mod ports;
 pub mod process;
 pub mod raw;
 mod response;
@@ -18,7 +19,8 @@ pub mod wait;
 mod zeron;
 
 pub use manifest::Service;
+pub use ports::{free_address, free_address_of};
 pub use raw::Raw;
 pub use response::{End, Response};
 pub use wait::{PATIENCE, until};
-pub use zeron::{Output, Setup, Zeron, command, free_address, program};
+pub use zeron::{Output, Setup, Zeron, command, program};

@@ -1,7 +1,7 @@
 //! One `zeron up` as a child process, its admin API, and its other commands.
 
 use std::io::{BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::binary;
 use crate::manifest::{QUICK, Service, host};
+use crate::ports::free_address;
 use crate::process::{self, Signal};
 use crate::raw::Raw;
 use crate::response::{self, Response};
@@ -376,16 +377,6 @@ pub fn command(args: &[&str], prepare: impl FnOnce(&mut Command)) -> Output {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
-}
-
-/// An address on loopback with a port that was free a moment ago.
-///
-/// # Panics
-/// When the machine has none.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("there is a free port")
 }
 
 fn temporary_folder() -> TempDir {

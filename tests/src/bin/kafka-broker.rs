@@ -20,7 +20,7 @@ fn run(address: &str) -> anyhow::Result<()> {
     let address = address
         .parse()
         .with_context(|| format!("{address:?} is not IP:PORT"))?;
-    let broker = Broker::start_on(Ports::with_plaintext(address)?)?;
+    let broker = Broker::start_on(Ports::with_plaintext(address))?;
     println!(
         "Kafka answers on {}. Ctrl-C ends it; its data goes with it.",
         broker.address()

@@ -65,7 +65,7 @@ impl Broker {
     /// # Errors
     /// [`Unavailable::Skip`] where there is no Java or no way to get the jars.
     pub fn start() -> Result<Self, Unavailable> {
-        let ports = Ports::choose().map_err(failed)?;
+        let ports = Ports::choose();
         Self::start_on(ports)
     }
 
@@ -183,10 +183,6 @@ pub fn skip(test: &str, reason: &str) {
         .open(file)
         .and_then(|mut file| file.write_all(line.as_bytes()))
         .expect("the skip report can be written");
-}
-
-fn failed(error: impl Into<anyhow::Error>) -> Unavailable {
-    Unavailable::Failed(error.into())
 }
 
 /// Kafka 4 needs this Java.

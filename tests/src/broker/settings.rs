@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+
+use crate::ports::free_address;
 
 /// The user that the listeners with SASL know.
 pub const USER: &str = "alice";
@@ -34,36 +36,24 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Ports that the kernel says are free.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn choose() -> std::io::Result<Self> {
-        let mut held = Vec::new();
-        let mut free = || {
-            // All are held until all are chosen, so that they differ.
-            held.push(TcpListener::bind("127.0.0.1:0")?);
-            held[held.len() - 1].local_addr()
-        };
-        Ok(Self {
-            plaintext: free()?,
-            sasl: free()?,
-            tls: free()?,
-            mutual_tls: free()?,
-            sasl_tls: free()?,
-            controller: free()?,
-        })
+    /// Ports where nobody listens.
+    pub fn choose() -> Self {
+        Self {
+            plaintext: free_address(),
+            sasl: free_address(),
+            tls: free_address(),
+            mutual_tls: free_address(),
+            sasl_tls: free_address(),
+            controller: free_address(),
+        }
     }
 
-    /// Kernel-chosen ports, but clients without credentials come to `plaintext`.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn with_plaintext(plaintext: SocketAddr) -> std::io::Result<Self> {
-        Ok(Self {
+    /// Free ports, but clients without credentials come to `plaintext`.
+    pub fn with_plaintext(plaintext: SocketAddr) -> Self {
+        Self {
             plaintext,
-            ..Self::choose()?
-        })
+            ..Self::choose()
+        }
     }
 
     fn listeners(&self) -> String {

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use tempfile::TempDir;
 
 use super::Namespace;
+use crate::ports::free_address_of;
 use crate::process::{self, Signal};
 use crate::response::{self, Response};
 use crate::wait::{PATIENCE, until};
@@ -135,7 +136,7 @@ impl<'n> Roles<'n> {
     /// Activators know each other: each has a pod of its name that stands for it, at a loopback address of its own.
     #[must_use]
     pub fn with_peers(mut self) -> Self {
-        self.peer_port = Some(free(loopback(0)).port());
+        self.peer_port = Some(free_address_of(loopback(0)).port());
         for number in 0..self.counts[Kind::Activator as usize] {
             let name = format!("{}-{number}", Kind::Activator.command());
             self.namespace.stand_in(&name, loopback(number));
@@ -187,13 +188,13 @@ impl<'n> Roles<'n> {
 
     fn role(&self, kind: Kind, number: usize, installation: &Installation) -> Role {
         let name = format!("{}-{number}", kind.command());
-        let health = free(Ipv4Addr::LOCALHOST.into());
+        let health = free_address_of(Ipv4Addr::LOCALHOST.into());
         let listen = match kind {
             Kind::Activator if self.activator_port > 0 => {
                 SocketAddr::new(self.address, self.activator_port)
             }
-            Kind::Activator => free(self.address),
-            Kind::Autoscaler | Kind::Controller => free(Ipv4Addr::LOCALHOST.into()),
+            Kind::Activator => free_address_of(self.address),
+            Kind::Autoscaler | Kind::Controller => free_address_of(Ipv4Addr::LOCALHOST.into()),
         };
         let mut arguments = vec![kind.command().to_owned()];
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
@@ -209,7 +210,7 @@ impl<'n> Roles<'n> {
                 add("--listen", listen.to_string());
                 let peers = match self.peer_port {
                     Some(port) => SocketAddr::new(loopback(number), port),
-                    None => free(self.address),
+                    None => free_address_of(self.address),
                 };
                 add("--peer-listen", peers.to_string());
                 let servers = installation
@@ -435,11 +436,4 @@ fn spawn(arguments: &[String], log: &Path) -> Child {
 fn loopback(number: usize) -> IpAddr {
     let last = u8::try_from(number + 1).expect("a handful of processes");
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
-}
-
-/// An address with a port that was free a moment ago.
-fn free(ip: IpAddr) -> SocketAddr {
-    TcpListener::bind((ip, 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("there is a free port")
 }
