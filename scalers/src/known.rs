@@ -82,6 +82,11 @@ const TYPES: [&str; 78] = [
     "temporal",
 ];
 
+/// All names, sorted.
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    TYPES.into_iter()
+}
+
 /// Whether KEDA has a trigger type of this name.
 pub(crate) fn is_known(kind: &str) -> bool {
     TYPES.contains(&kind)

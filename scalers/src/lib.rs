@@ -1,15 +1,15 @@
 //! Event sources: each turns a trigger into a metric value.
 //!
 //! `registry` picks the source of a trigger's type (`known` lists all names of KEDA), which reads
-//! the trigger's `parameters` and hands out a client shared by all triggers of the same server and
-//! credentials. One folder per source; a new source is one folder and one line in
+//! the trigger's `parameters` and hands out a client (`source`) shared by all triggers of the same
+//! server and credentials. One folder per source; a new source is one folder and one line in
 //! [`Registry::builtin`].
 
 #[cfg(feature = "kafka")]
 mod kafka;
 mod known;
-#[cfg_attr(not(feature = "kafka"), allow(dead_code))]
-mod parameters;
+pub mod parameters;
 mod registry;
+pub mod source;
 
-pub use registry::Registry;
+pub use registry::{Registry, SourceType, TriggerType, configuration};

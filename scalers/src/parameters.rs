@@ -1,24 +1,22 @@
 //! Reads a trigger's parameters: typed, trimmed, and with every problem named at once.
 //!
+//! A source declares its parameters as constants ([`Parameter`]) and reads them by these, so that what is
+//! documented is what is read.
+//!
 //! KEDA's rules: a value comes from `metadata` or from the authentication, is trimmed, and an empty one
 //! counts as absent. Values that came from the authentication or the environment are never repeated in
 //! a message.
 
-use std::collections::BTreeSet;
+mod go_duration;
+mod table;
 
-use zeron_core::policy::TriggerSpec;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use zeron_core::policy::{Secret, TriggerSpec};
 use zeron_core::roles::TriggerProblem;
 
-/// Where a parameter may come from. Metadata wins where both are allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// `metadata` alone.
-    Metadata,
-    /// A TriggerAuthentication alone.
-    Auth,
-    /// Either, but not both.
-    Either,
-}
+pub use table::{Kind, Parameter, Place};
 
 /// A value, and what is said instead of it where it may be a secret.
 #[derive(Clone, Copy)]
@@ -29,100 +27,173 @@ struct Found<'a> {
 
 /// The parameters of one trigger, and what was wrong with those read so far.
 #[derive(Debug)]
-pub(crate) struct Parameters<'a> {
+pub struct Parameters<'a> {
     spec: &'a TriggerSpec,
-    read: BTreeSet<&'static str>,
+    read: BTreeMap<&'static str, Place>,
     problems: Vec<TriggerProblem>,
+    takes_all: bool,
 }
 
 impl<'a> Parameters<'a> {
     /// Begins to read the parameters of `spec`.
-    pub(crate) fn new(spec: &'a TriggerSpec) -> Self {
+    pub fn new(spec: &'a TriggerSpec) -> Self {
         Self {
             spec,
-            read: BTreeSet::new(),
+            read: BTreeMap::new(),
             problems: Vec::new(),
+            takes_all: false,
         }
     }
 
-    /// A text, if it is there.
-    pub(crate) fn text(&mut self, name: &'static str, place: Place) -> Option<&'a str> {
-        self.find(name, place).map(|found| found.value)
+    /// A text: what is given, else its default.
+    pub fn text(&mut self, parameter: &Parameter) -> Option<&'a str> {
+        let found = self.find(parameter).map(|found| found.value);
+        found.or(parameter.default)
     }
 
     /// A text that must be there; empty, with a problem, where it is not.
-    pub(crate) fn required(&mut self, name: &'static str, place: Place) -> &'a str {
-        self.text(name, place).unwrap_or_else(|| {
-            self.problem(name, format!("{name} is required"));
-            ""
-        })
+    pub fn required(&mut self, parameter: &Parameter) -> &'a str {
+        self.text(parameter).unwrap_or("")
     }
 
-    /// One of a closed set of words.
-    pub(crate) fn choice<T: Copy>(
-        &mut self,
-        name: &'static str,
-        place: Place,
-        allowed: &[(&str, T)],
-        default: T,
-    ) -> T {
-        let Some(found) = self.find(name, place) else {
-            return default;
+    /// A text that is never shown.
+    pub fn secret(&mut self, parameter: &Parameter) -> Option<Secret> {
+        self.text(parameter).map(Secret::new)
+    }
+
+    /// Whether the trigger itself gives it, whatever the default.
+    pub fn is_given(&mut self, parameter: &Parameter) -> bool {
+        self.look_up(parameter).is_some()
+    }
+
+    /// One of a closed set of words: the one given, else the default, else `None`.
+    pub fn choice(&mut self, parameter: &Parameter) -> Option<&'static str> {
+        let Kind::Choice { words } = parameter.kind else {
+            debug_assert!(false, "{} is no choice", parameter.name);
+            return None;
         };
-        match allowed.iter().find(|(word, _)| *word == found.value) {
-            Some((_, value)) => *value,
-            None => {
-                let words: Vec<_> = allowed.iter().map(|(word, _)| *word).collect();
-                self.wrong(name, found, &format!("one of {}", words.join(", ")));
-                default
-            }
+        let Some(found) = self.find(parameter) else {
+            return parameter.default;
+        };
+        let word = words.iter().find(|word| **word == found.value);
+        if word.is_none() {
+            self.wrong(parameter, found);
         }
+        word.copied().or(parameter.default)
     }
 
-    /// A whole number not below `min`.
-    pub(crate) fn integer(&mut self, name: &'static str, min: i64, default: i64) -> i64 {
-        let Some(found) = self.find(name, Place::Metadata) else {
-            return default;
+    /// A whole number, if it is given or has a default.
+    pub fn integer(&mut self, parameter: &Parameter) -> Option<i64> {
+        let Kind::Integer { min } = parameter.kind else {
+            debug_assert!(false, "{} is no whole number", parameter.name);
+            return None;
+        };
+        let default = || parameter.default.and_then(|text| text.parse().ok());
+        let Some(found) = self.find(parameter) else {
+            return default();
         };
         match found.value.parse::<i64>() {
-            Ok(number) if number >= min => number,
+            Ok(number) if number >= min => Some(number),
             _ => {
-                self.wrong(name, found, &format!("a whole number from {min}"));
-                default
+                self.wrong(parameter, found);
+                default()
             }
         }
     }
 
-    /// A switch, false by default. The words are those of Go's `strconv.ParseBool`.
-    pub(crate) fn flag(&mut self, name: &'static str) -> bool {
-        let Some(found) = self.find(name, Place::Metadata) else {
-            return false;
+    /// A whole number that is not negative and has a default.
+    pub fn count(&mut self, parameter: &Parameter) -> u64 {
+        debug_assert!(
+            parameter.default.is_some(),
+            "{} has no default",
+            parameter.name
+        );
+        let number = self.integer(parameter).unwrap_or(0);
+        u64::try_from(number).unwrap_or(0)
+    }
+
+    /// A finite number, if it is given or has a default.
+    pub fn number(&mut self, parameter: &Parameter) -> Option<f64> {
+        let Kind::Number { min, is_above } = parameter.kind else {
+            debug_assert!(false, "{} is no number", parameter.name);
+            return None;
+        };
+        let default = || parameter.default.and_then(|text| text.parse().ok());
+        let Some(found) = self.find(parameter) else {
+            return default();
+        };
+        let is_allowed = |number: f64| match min {
+            Some(min) if is_above => number > min,
+            Some(min) => number >= min,
+            None => true,
+        };
+        match found.value.parse::<f64>() {
+            Ok(number) if number.is_finite() && is_allowed(number) => Some(number),
+            _ => {
+                self.wrong(parameter, found);
+                default()
+            }
+        }
+    }
+
+    /// A switch.
+    pub fn flag(&mut self, parameter: &Parameter) -> bool {
+        let default = parameter.default == Some("true");
+        let Some(found) = self.find(parameter) else {
+            return default;
         };
         match found.value {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
             "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
             _ => {
-                self.wrong(name, found, "true or false");
-                false
+                self.wrong(parameter, found);
+                default
             }
         }
     }
 
-    /// Texts separated by commas, trimmed, empty ones dropped.
-    pub(crate) fn list(&mut self, name: &'static str) -> Vec<String> {
-        let Some(text) = self.text(name, Place::Metadata) else {
-            return Vec::new();
+    /// A duration, if it is given or has a default.
+    pub fn duration(&mut self, parameter: &Parameter) -> Option<Duration> {
+        let default = || parameter.default.and_then(go_duration::parse);
+        let Some(found) = self.find(parameter) else {
+            return default();
         };
+        let duration = go_duration::parse(found.value);
+        if duration.is_none() {
+            self.wrong(parameter, found);
+        }
+        duration.or_else(default)
+    }
+
+    /// Texts separated by commas, trimmed, empty ones dropped.
+    pub fn list(&mut self, parameter: &Parameter) -> Vec<String> {
+        let text = self.text(parameter).unwrap_or("");
         split(text).map(str::to_owned).collect()
     }
 
+    /// `name=value` pairs separated by commas, in their order.
+    pub fn pairs(&mut self, parameter: &Parameter) -> Vec<(String, String)> {
+        let Some(found) = self.find(parameter) else {
+            return Vec::new();
+        };
+        let mut pairs = Vec::new();
+        for part in split(found.value) {
+            let Some((name, value)) = part.split_once('=') else {
+                self.wrong(parameter, found);
+                return Vec::new();
+            };
+            pairs.push((name.trim().to_owned(), value.trim().to_owned()));
+        }
+        pairs
+    }
+
     /// Numbers and ranges such as `1-4,7`; `None` where absent.
-    pub(crate) fn integers(&mut self, name: &'static str) -> Option<BTreeSet<i32>> {
-        let found = self.find(name, Place::Metadata)?;
+    pub fn integers(&mut self, parameter: &Parameter) -> Option<BTreeSet<i32>> {
+        let found = self.find(parameter)?;
         let mut numbers = BTreeSet::new();
         for part in split(found.value) {
             let Some((first, last)) = range(part) else {
-                self.wrong(name, found, "numbers and ranges such as 1,2,5-9");
+                self.wrong(parameter, found);
                 return None;
             };
             numbers.extend(first..=last);
@@ -130,25 +201,58 @@ impl<'a> Parameters<'a> {
         Some(numbers)
     }
 
-    /// Notes that a parameter is known though its value is not used.
-    pub(crate) fn accept(&mut self, name: &'static str) {
-        self.read.insert(name);
+    /// Takes note of a parameter whose value is not used ([`Parameter::ignored`]).
+    pub fn accept(&mut self, parameter: &Parameter) {
+        self.find(parameter);
+    }
+
+    /// The value of a key of `metadata` whatever it is named, and whether it may be shown.
+    pub fn metadata(&self) -> &'a BTreeMap<String, String> {
+        &self.spec.metadata
+    }
+
+    /// The trigger.
+    pub fn spec(&self) -> &'a TriggerSpec {
+        self.spec
+    }
+
+    /// Takes every other key of `metadata` as known: sources that hand all of it on.
+    pub fn accept_others(&mut self) {
+        self.takes_all = true;
+    }
+
+    /// Whether something was wrong so far.
+    pub fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| !problem.is_warning)
     }
 
     /// Adds a problem that was found outside.
-    pub(crate) fn problem(&mut self, name: &'static str, message: String) {
+    pub fn problem(&mut self, parameter: &Parameter, message: impl Into<String>) {
+        self.push(parameter, message.into(), false);
+    }
+
+    /// Adds something that works all the same.
+    pub fn warning(&mut self, parameter: &Parameter, message: impl Into<String>) {
+        self.push(parameter, message.into(), true);
+    }
+
+    fn push(&mut self, parameter: &Parameter, message: String, is_warning: bool) {
         self.problems.push(TriggerProblem {
-            parameter: Some(name.to_owned()),
+            parameter: Some(parameter.name.to_owned()),
             message,
-            is_warning: false,
+            is_warning,
         });
     }
 
     /// Everything that is wrong, unexpected parameters (as warnings) included.
-    pub(crate) fn finish(mut self) -> Vec<TriggerProblem> {
+    pub fn finish(mut self) -> Vec<TriggerProblem> {
         for name in self.spec.metadata.keys() {
             let bare = name.strip_suffix("FromEnv").unwrap_or(name);
-            if !self.read.contains(name.as_str()) && !self.read.contains(bare) {
+            let is_read = [name, bare].iter().any(|name| {
+                let place = self.read.get(*name);
+                place.is_some_and(|place| *place != Place::Auth)
+            });
+            if !is_read && !self.takes_all {
                 self.problems.push(TriggerProblem {
                     parameter: Some(name.clone()),
                     message: format!("{name} is not a parameter of {} triggers", self.spec.kind),
@@ -159,20 +263,26 @@ impl<'a> Parameters<'a> {
         self.problems
     }
 
-    fn find(&mut self, name: &'static str, place: Place) -> Option<Found<'a>> {
-        let metadata = self.spec.metadata.get(name).map(|value| value.trim());
-        let auth = self.spec.auth.get(name).map(|value| value.expose().trim());
-        let metadata = metadata.filter(|value| !value.is_empty() && place != Place::Auth);
-        let auth = auth.filter(|value| !value.is_empty() && place != Place::Metadata);
-        if place != Place::Auth {
-            self.read.insert(name);
+    /// Looks a parameter up, and notes when it is missing though required.
+    fn find(&mut self, parameter: &Parameter) -> Option<Found<'a>> {
+        let Parameter { name, place, .. } = *parameter;
+        let is_first = self.read.insert(name, place).is_none();
+        let found = self.look_up(parameter);
+        if is_first && parameter.is_required && found.is_none() {
+            self.problem(parameter, format!("{name} is required"));
         }
-        if metadata.is_some() && auth.is_some() {
-            self.problem(
-                name,
-                format!("{name} is given both in metadata and in the authentication"),
-            );
+        let is_both = place == Place::Either && self.has_both(name);
+        if is_first && is_both {
+            let message = format!("{name} is given both in metadata and in the authentication");
+            self.problem(parameter, message);
         }
+        found
+    }
+
+    fn look_up(&self, parameter: &Parameter) -> Option<Found<'a>> {
+        let Parameter { name, place, .. } = *parameter;
+        let metadata = self.in_metadata(name).filter(|_| place != Place::Auth);
+        let auth = self.in_auth(name).filter(|_| place != Place::Metadata);
         let is_variable = self.spec.from_environment.contains(name);
         match (metadata, auth) {
             (Some(value), _) => Some(Found {
@@ -187,12 +297,25 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn wrong(&mut self, name: &'static str, found: Found<'_>, allowed: &str) {
+    fn has_both(&self, name: &str) -> bool {
+        self.in_metadata(name).is_some() && self.in_auth(name).is_some()
+    }
+
+    fn in_metadata(&self, name: &str) -> Option<&'a str> {
+        let value = self.spec.metadata.get(name).map(|value| value.trim());
+        value.filter(|value| !value.is_empty())
+    }
+
+    fn in_auth(&self, name: &str) -> Option<&'a str> {
+        let value = self.spec.auth.get(name).map(|value| value.expose().trim());
+        value.filter(|value| !value.is_empty())
+    }
+
+    fn wrong(&mut self, parameter: &Parameter, found: Found<'_>) {
         let value = found.stand_in.unwrap_or(found.value);
-        self.problem(
-            name,
-            format!("{name}: {value:?} is not allowed, expected {allowed}"),
-        );
+        let (name, allowed) = (parameter.name, parameter.allowed());
+        let message = format!("{name}: {value:?} is not allowed, expected {allowed}");
+        self.problem(parameter, message);
     }
 }
 

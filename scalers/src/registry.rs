@@ -3,29 +3,47 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, ScalerRegistry, TriggerProblem};
 
 use crate::known;
+use crate::parameters::Parameter;
 
 /// One kind of event source: reads parameters and keeps the clients that its triggers share.
-pub(crate) trait SourceType: Send + Sync + fmt::Debug {
-    /// The trigger types that it serves.
-    fn kinds(&self) -> &'static [&'static str];
+pub trait SourceType: Send + Sync + fmt::Debug {
+    /// The trigger types that it serves, with all their parameters.
+    fn types(&self) -> Vec<TriggerType>;
 
     /// Everything that is wrong with the parameters, without connecting.
     fn validate(&self, trigger: &TriggerSpec) -> Vec<TriggerProblem>;
 
     /// Binds a trigger to the client of its server and credentials, made on first use.
+    ///
+    /// # Errors
+    /// [`Unknown`] of kind `Configuration` where a parameter is wrong.
     fn bind(&self, trigger: &TriggerSpec) -> Result<BoundTrigger, Unknown>;
+}
+
+/// A trigger type that is built in.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerType {
+    /// KEDA's name of it.
+    #[serde(rename = "type")]
+    pub name: &'static str,
+    /// What it measures, in one line.
+    pub about: &'static str,
+    /// All its parameters, in the order in which they should be shown.
+    pub parameters: &'static [Parameter],
 }
 
 /// All event sources that are built in.
 #[derive(Debug, Default)]
 pub struct Registry {
     sources: Vec<Box<dyn SourceType>>,
-    by_kind: BTreeMap<&'static str, usize>,
+    by_kind: BTreeMap<&'static str, (usize, TriggerType)>,
 }
 
 impl Registry {
@@ -37,32 +55,40 @@ impl Registry {
         registry
     }
 
-    /// The trigger types that this build contains, sorted.
-    pub fn kinds(&self) -> Vec<&'static str> {
-        self.by_kind.keys().copied().collect()
+    /// The trigger types that this build contains, sorted by name.
+    pub fn types(&self) -> impl Iterator<Item = &TriggerType> {
+        self.by_kind.values().map(|(_, it)| it)
     }
 
-    // A build without any source has nothing to add.
-    #[cfg_attr(not(feature = "kafka"), allow(dead_code))]
-    fn with(mut self, source: Box<dyn SourceType>) -> Self {
+    /// The trigger types of KEDA that this build does not contain, sorted.
+    pub fn others(&self) -> impl Iterator<Item = &'static str> {
+        known::all().filter(|name| !self.by_kind.contains_key(name))
+    }
+
+    /// With a further source, such as one that only a platform can serve.
+    #[must_use]
+    pub fn with(mut self, source: Box<dyn SourceType>) -> Self {
         let index = self.sources.len();
-        self.by_kind
-            .extend(source.kinds().iter().map(|kind| (*kind, index)));
+        let types = source.types().into_iter();
+        self.by_kind.extend(types.map(|it| (it.name, (index, it))));
         self.sources.push(source);
         self
     }
 
     fn source(&self, kind: &str) -> Result<&dyn SourceType, TriggerProblem> {
         match self.by_kind.get(kind) {
-            Some(index) => Ok(self.sources[*index].as_ref()),
+            Some((index, _)) => Ok(self.sources[*index].as_ref()),
             None => Err(self.no_source(kind)),
         }
     }
 
     fn no_source(&self, kind: &str) -> TriggerProblem {
-        let built_in = self.kinds().join(", ");
+        let built_in: Vec<_> = self.by_kind.keys().copied().collect();
+        let built_in = built_in.join(", ");
         let message = if known::is_known(kind) {
-            format!("trigger type {kind} is not built in (built in: {built_in})")
+            format!(
+                "trigger type {kind} is not built in (built in: {built_in}); an external scaler may serve it"
+            )
         } else {
             format!("unknown trigger type {kind:?} (built in: {built_in})")
         };
@@ -95,7 +121,7 @@ impl ScalerRegistry for Registry {
 }
 
 /// Why a trigger cannot be bound: all its errors in one line.
-pub(crate) fn configuration(problems: &[TriggerProblem]) -> Unknown {
+pub fn configuration(problems: &[TriggerProblem]) -> Unknown {
     let message = problems
         .iter()
         .filter(|problem| !problem.is_warning)
@@ -143,19 +169,55 @@ mod tests {
 
     #[test]
     fn known_type_that_is_not_built_in_is_named() {
-        let problems = Registry::builtin().validate(&trigger("rabbitmq"));
+        let problems = Registry::builtin().validate(&trigger("arangodb"));
         assert_eq!(problems.len(), 1);
         assert!(
             problems[0]
                 .message
-                .starts_with("trigger type rabbitmq is not built in")
+                .starts_with("trigger type arangodb is not built in")
         );
         assert!(!problems[0].is_warning);
     }
 
-    #[cfg(feature = "kafka")]
     #[test]
-    fn both_kafka_types_are_built_in() {
-        assert_eq!(Registry::builtin().kinds(), ["apache-kafka", "kafka"]);
+    fn every_type_is_one_of_keda_and_says_what_it_takes() {
+        let registry = Registry::builtin();
+        for it in registry.types() {
+            assert!(known::is_known(it.name), "{}", it.name);
+            assert!(
+                !it.about.is_empty() && !it.parameters.is_empty(),
+                "{}",
+                it.name
+            );
+            let mut names: Vec<_> = it.parameters.iter().map(|it| it.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(
+                names.len(),
+                it.parameters.len(),
+                "{}: a name twice",
+                it.name
+            );
+            assert!(
+                it.parameters.iter().all(|it| !it.about.is_empty()),
+                "{}",
+                it.name
+            );
+        }
+        assert!(registry.others().all(|name| known::is_known(name)));
+    }
+
+    #[test]
+    fn defaults_are_values_that_are_allowed() {
+        for it in Registry::builtin().types() {
+            for parameter in it.parameters {
+                assert!(
+                    parameter.is_default_allowed(),
+                    "{}: {}",
+                    it.name,
+                    parameter.name
+                );
+            }
+        }
     }
 }

@@ -30,6 +30,7 @@ mod partition;
 mod plan;
 mod scaler;
 mod security;
+mod table;
 mod topics;
 mod trigger;
 
@@ -42,7 +43,7 @@ use zeron_core::metric::Unknown;
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, TriggerProblem};
 
-use crate::registry::{SourceType, configuration};
+use crate::registry::{SourceType, TriggerType, configuration};
 use scaler::KafkaScaler;
 use security::SourceKey;
 use trigger::KafkaTrigger;
@@ -69,8 +70,17 @@ impl Kafka {
 }
 
 impl SourceType for Kafka {
-    fn kinds(&self) -> &'static [&'static str] {
-        &["kafka", "apache-kafka"]
+    fn types(&self) -> Vec<TriggerType> {
+        let about = "lag of a consumer group on topics of Kafka";
+        let of = |name, parameters| TriggerType {
+            name,
+            about,
+            parameters,
+        };
+        vec![
+            of("kafka", table::KAFKA),
+            of("apache-kafka", table::APACHE_KAFKA),
+        ]
     }
 
     fn validate(&self, trigger: &TriggerSpec) -> Vec<TriggerProblem> {

@@ -6,7 +6,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use zeron_core::policy::Secret;
 
-use crate::parameters::{Parameters, Place};
+use super::table;
+use crate::parameters::Parameters;
 
 /// A cluster and the credentials for it: triggers of equal keys share their clients.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -45,8 +46,7 @@ struct Tls {
 impl SourceKey {
     /// Reads addresses and credentials. Problems are noted in `parameters`.
     pub(crate) fn parse(parameters: &mut Parameters<'_>) -> Self {
-        parameters.required("bootstrapServers", Place::Metadata);
-        let servers = parameters.list("bootstrapServers").join(",");
+        let servers = parameters.list(&table::BOOTSTRAP_SERVERS).join(",");
         Self {
             servers,
             sasl: parse_sasl(parameters),
@@ -124,44 +124,41 @@ impl Tls {
     }
 }
 
-fn secret(parameters: &mut Parameters<'_>, name: &'static str) -> Option<Secret> {
-    parameters.text(name, Place::Auth).map(Secret::new)
-}
-
-fn required_secret(parameters: &mut Parameters<'_>, name: &'static str) -> Secret {
-    Secret::new(parameters.required(name, Place::Auth))
-}
-
 fn parse_sasl(parameters: &mut Parameters<'_>) -> Option<Sasl> {
-    let mechanisms = [
-        ("none", None),
-        ("plaintext", Some("PLAIN")),
-        ("scram_sha256", Some("SCRAM-SHA-256")),
-        ("scram_sha512", Some("SCRAM-SHA-512")),
-    ];
-    let mechanism = parameters.choice("sasl", Place::Either, &mechanisms, None)?;
+    let mechanism = match parameters.choice(&table::SASL) {
+        Some("plaintext") => "PLAIN",
+        Some("scram_sha256") => "SCRAM-SHA-256",
+        Some("scram_sha512") => "SCRAM-SHA-512",
+        _ => return None,
+    };
+    let mut required = |parameter| {
+        let secret = parameters.secret(parameter);
+        if secret.is_none() {
+            parameters.problem(parameter, format!("{} is required", parameter.name));
+        }
+        secret.unwrap_or_default()
+    };
     Some(Sasl {
         mechanism,
-        username: required_secret(parameters, "username"),
-        password: required_secret(parameters, "password"),
+        username: required(&table::USERNAME),
+        password: required(&table::PASSWORD),
     })
 }
 
 fn parse_tls(parameters: &mut Parameters<'_>) -> Option<Tls> {
-    let words = [("enable", true), ("disable", false)];
-    let is_unverified = parameters.flag("unsafeSsl");
-    if !parameters.choice("tls", Place::Either, &words, false) {
+    let is_unverified = parameters.flag(&table::UNSAFE_SSL);
+    if parameters.choice(&table::TLS) != Some("enable") {
         return None;
     }
     let tls = Tls {
-        ca: secret(parameters, "ca"),
-        certificate: secret(parameters, "cert"),
-        key: secret(parameters, "key"),
-        key_password: secret(parameters, "keyPassword"),
+        ca: parameters.secret(&table::CA),
+        certificate: parameters.secret(&table::CERT),
+        key: parameters.secret(&table::KEY),
+        key_password: parameters.secret(&table::KEY_PASSWORD),
         is_unverified,
     };
     if tls.certificate.is_some() != tls.key.is_some() {
-        parameters.problem("cert", "cert and key must be given together".to_owned());
+        parameters.problem(&table::CERT, "cert and key must be given together");
     }
     Some(tls)
 }

@@ -7,7 +7,8 @@ use zeron_core::roles::TriggerProblem;
 
 use super::lag::{LagRules, OffsetReset};
 use super::security::SourceKey;
-use crate::parameters::{Parameters, Place};
+use super::table;
+use crate::parameters::{Parameter, Parameters};
 
 /// A Kafka trigger as its parameters declare it.
 #[derive(Clone, Debug)]
@@ -39,28 +40,22 @@ impl KafkaTrigger {
     }
 
     fn read(parameters: &mut Parameters<'_>, is_apache: bool) -> Self {
-        let group = parameters
-            .required("consumerGroup", Place::Metadata)
-            .to_owned();
+        let group = parameters.required(&table::CONSUMER_GROUP).to_owned();
         let topics = if is_apache {
-            parameters.list("topic")
+            parameters.list(&table::TOPICS)
         } else {
-            parameters
-                .text("topic", Place::Metadata)
-                .map(str::to_owned)
-                .into_iter()
-                .collect()
+            let topic = parameters.text(&table::TOPIC);
+            topic.map(str::to_owned).into_iter().collect()
         };
         let rules = read_rules(parameters);
         check_limit(parameters, &rules, !topics.is_empty(), is_apache);
         // Given without a topic it is ignored, as in KEDA.
         let partitions = parameters
-            .integers("partitionLimitation")
+            .integers(&table::PARTITION_LIMITATION)
             .filter(|_| !topics.is_empty());
         // librdkafka agrees on versions with the broker, and keeps metadata of all topics.
-        for accepted in ["version", "fullMetadata"] {
-            parameters.accept(accepted);
-        }
+        parameters.accept(&table::VERSION);
+        parameters.accept(&table::FULL_METADATA);
         Self {
             source: SourceKey::parse(parameters),
             metric: metric_name(&group, &topics),
@@ -68,58 +63,48 @@ impl KafkaTrigger {
             topics,
             partitions,
             rules,
-            activation_threshold: number(parameters, "activationLagThreshold", 0, 0),
+            activation_threshold: parameters.count(&table::ACTIVATION_LAG_THRESHOLD),
         }
     }
 }
 
 fn read_rules(parameters: &mut Parameters<'_>) -> LagRules {
-    let resets = [
-        ("latest", OffsetReset::Latest),
-        ("earliest", OffsetReset::Earliest),
-    ];
     LagRules {
-        threshold: number(parameters, "lagThreshold", 1, 10),
-        reset: parameters.choice(
-            "offsetResetPolicy",
-            Place::Metadata,
-            &resets,
-            OffsetReset::Latest,
-        ),
-        is_zero_on_invalid_offset: parameters.flag("scaleToZeroOnInvalidOffset"),
-        is_idle_allowed: parameters.flag("allowIdleConsumers"),
-        is_limited_to_lagging: parameters.flag("limitToPartitionsWithLag"),
-        is_even: parameters.flag("ensureEvenDistributionOfPartitions"),
-        is_persistent_excluded: parameters.flag("excludePersistentLag"),
+        threshold: parameters.count(&table::LAG_THRESHOLD),
+        reset: match parameters.choice(&table::OFFSET_RESET_POLICY) {
+            Some("earliest") => OffsetReset::Earliest,
+            _ => OffsetReset::Latest,
+        },
+        is_zero_on_invalid_offset: parameters.flag(&table::SCALE_TO_ZERO_ON_INVALID_OFFSET),
+        is_idle_allowed: parameters.flag(&table::ALLOW_IDLE_CONSUMERS),
+        is_limited_to_lagging: parameters.flag(&table::LIMIT_TO_PARTITIONS_WITH_LAG),
+        is_even: parameters.flag(&table::ENSURE_EVEN_DISTRIBUTION),
+        is_persistent_excluded: parameters.flag(&table::EXCLUDE_PERSISTENT_LAG),
     }
 }
 
 /// What `limitToPartitionsWithLag` needs and excludes.
 fn check_limit(parameters: &mut Parameters<'_>, rules: &LagRules, has_topic: bool, apache: bool) {
-    const NAME: &str = "limitToPartitionsWithLag";
+    const LIMIT: Parameter = table::LIMIT_TO_PARTITIONS_WITH_LAG;
+    let name = LIMIT.name;
     if !rules.is_limited_to_lagging {
         return;
     }
     if !has_topic {
-        parameters.problem(NAME, format!("{NAME} needs topic"));
+        parameters.problem(&LIMIT, format!("{name} needs topic"));
     }
     if rules.is_idle_allowed {
         parameters.problem(
-            NAME,
-            format!("{NAME} and allowIdleConsumers exclude each other"),
+            &LIMIT,
+            format!("{name} and allowIdleConsumers exclude each other"),
         );
     }
     if rules.is_even && !apache {
         parameters.problem(
-            NAME,
-            format!("{NAME} and ensureEvenDistributionOfPartitions exclude each other"),
+            &LIMIT,
+            format!("{name} and ensureEvenDistributionOfPartitions exclude each other"),
         );
     }
-}
-
-fn number(parameters: &mut Parameters<'_>, name: &'static str, min: i64, default: i64) -> u64 {
-    u64::try_from(parameters.integer(name, min, default))
-        .expect("the minimum of every number here is not negative")
 }
 
 /// KEDA's name of the metric, with the characters that it replaces.

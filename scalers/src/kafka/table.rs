@@ -1,0 +1,125 @@
+//! The parameters of `kafka` and `apache-kafka` triggers.
+
+use crate::parameters::{Parameter, Place};
+
+pub(super) const BOOTSTRAP_SERVERS: Parameter =
+    Parameter::list("bootstrapServers", "addresses of brokers, host:port").required();
+pub(super) const CONSUMER_GROUP: Parameter =
+    Parameter::text("consumerGroup", "the group whose lag is measured").required();
+pub(super) const TOPIC: Parameter = Parameter::text(
+    "topic",
+    "the topic; without it all topics for which the group committed offsets",
+);
+pub(super) const TOPICS: Parameter = Parameter::list(
+    "topic",
+    "the topics; without it all topics for which the group committed offsets",
+);
+pub(super) const PARTITION_LIMITATION: Parameter =
+    Parameter::ranges("partitionLimitation", "only these partitions of the topic");
+pub(super) const LAG_THRESHOLD: Parameter =
+    Parameter::integer("lagThreshold", 1, "lag that one replica carries").default("10");
+pub(super) const ACTIVATION_LAG_THRESHOLD: Parameter =
+    Parameter::integer("activationLagThreshold", 0, "active above this lag").default("0");
+pub(super) const OFFSET_RESET_POLICY: Parameter = Parameter::choice(
+    "offsetResetPolicy",
+    &["latest", "earliest"],
+    "what a partition without committed offset counts",
+)
+.default("latest");
+pub(super) const ALLOW_IDLE_CONSUMERS: Parameter =
+    Parameter::flag("allowIdleConsumers", "more replicas than partitions");
+pub(super) const EXCLUDE_PERSISTENT_LAG: Parameter = Parameter::flag(
+    "excludePersistentLag",
+    "partitions whose committed offset does not move count for activation alone",
+);
+pub(super) const SCALE_TO_ZERO_ON_INVALID_OFFSET: Parameter = Parameter::flag(
+    "scaleToZeroOnInvalidOffset",
+    "a partition without committed offset counts nothing",
+);
+pub(super) const LIMIT_TO_PARTITIONS_WITH_LAG: Parameter = Parameter::flag(
+    "limitToPartitionsWithLag",
+    "at most as many replicas as partitions with lag",
+);
+pub(super) const ENSURE_EVEN_DISTRIBUTION: Parameter = Parameter::flag(
+    "ensureEvenDistributionOfPartitions",
+    "only counts that divide the partitions evenly",
+);
+pub(super) const VERSION: Parameter =
+    Parameter::text("version", "the protocol's version; agreed with the broker").ignored();
+pub(super) const FULL_METADATA: Parameter =
+    Parameter::flag("fullMetadata", "metadata of all topics is kept").ignored();
+pub(super) const SASL: Parameter = Parameter::choice(
+    "sasl",
+    &["none", "plaintext", "scram_sha256", "scram_sha512"],
+    "the SASL mechanism",
+)
+.from(Place::Either)
+.default("none");
+pub(super) const USERNAME: Parameter = Parameter::secret("username", "user of the SASL mechanism");
+pub(super) const PASSWORD: Parameter =
+    Parameter::secret("password", "password of the SASL mechanism");
+pub(super) const TLS: Parameter =
+    Parameter::choice("tls", &["enable", "disable"], "whether TLS is used")
+        .from(Place::Either)
+        .default("disable");
+pub(super) const UNSAFE_SSL: Parameter =
+    Parameter::flag("unsafeSsl", "the broker's certificate is not verified");
+pub(super) const CA: Parameter = Parameter::secret("ca", "CA certificate, PEM");
+pub(super) const CERT: Parameter = Parameter::secret("cert", "client certificate, PEM");
+pub(super) const KEY: Parameter = Parameter::secret("key", "key of the client certificate, PEM");
+pub(super) const KEY_PASSWORD: Parameter =
+    Parameter::secret("keyPassword", "password of an encrypted key");
+
+/// Of `kafka`.
+pub(super) const KAFKA: &[Parameter] = &[
+    BOOTSTRAP_SERVERS,
+    CONSUMER_GROUP,
+    TOPIC,
+    PARTITION_LIMITATION,
+    LAG_THRESHOLD,
+    ACTIVATION_LAG_THRESHOLD,
+    OFFSET_RESET_POLICY,
+    ALLOW_IDLE_CONSUMERS,
+    EXCLUDE_PERSISTENT_LAG,
+    SCALE_TO_ZERO_ON_INVALID_OFFSET,
+    LIMIT_TO_PARTITIONS_WITH_LAG,
+    ENSURE_EVEN_DISTRIBUTION,
+    VERSION,
+    FULL_METADATA,
+    SASL,
+    USERNAME,
+    PASSWORD,
+    TLS,
+    UNSAFE_SSL,
+    CA,
+    CERT,
+    KEY,
+    KEY_PASSWORD,
+];
+
+/// Of `apache-kafka`.
+pub(super) const APACHE_KAFKA: &[Parameter] = &[
+    BOOTSTRAP_SERVERS,
+    CONSUMER_GROUP,
+    TOPICS,
+    PARTITION_LIMITATION,
+    LAG_THRESHOLD,
+    ACTIVATION_LAG_THRESHOLD,
+    OFFSET_RESET_POLICY,
+    ALLOW_IDLE_CONSUMERS,
+    EXCLUDE_PERSISTENT_LAG,
+    SCALE_TO_ZERO_ON_INVALID_OFFSET,
+    LIMIT_TO_PARTITIONS_WITH_LAG,
+    ENSURE_EVEN_DISTRIBUTION,
+    VERSION,
+    FULL_METADATA,
+    SASL,
+    USERNAME,
+    PASSWORD,
+    TLS,
+    UNSAFE_SSL,
+    CA,
+    CERT,
+    KEY,
+    KEY_PASSWORD,
+];
