@@ -1,0 +1,97 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use zeron_core::id::ObjectRef;
+use zeron_core::policy::Secret;
+
+use super::*;
+
+fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
+    let needed = [
+        ("url", "http://api.shop:8080/stats"),
+        ("valueLocation", "queue.size"),
+        ("targetValue", "5"),
+    ];
+    let all = needed.iter().chain(metadata);
+    TriggerSpec {
+        object: ObjectRef {
+            api_version: "keda.sh/v1alpha1".to_owned(),
+            kind: "ScaledObject".to_owned(),
+            namespace: "default".to_owned(),
+            name: "orders".to_owned(),
+        },
+        index: 0,
+        kind: "metrics-api".to_owned(),
+        metadata: all
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<BTreeMap<_, _>>(),
+        from_environment: BTreeSet::new(),
+        auth: auth
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
+            .collect(),
+        remote: Vec::new(),
+    }
+}
+
+fn good(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> (ServerKey, MetricsApiTrigger) {
+    let (parsed, problems) = MetricsApiTrigger::parse(&spec(metadata, auth));
+    assert!(problems.is_empty(), "{problems:?}");
+    parsed.unwrap()
+}
+
+#[test]
+fn defaults_are_those_of_the_original() {
+    let (server, trigger) = good(&[], &[]);
+    assert_eq!(server.shown, "http://api.shop:8080");
+    assert!(matches!(trigger.location, Location::Json(_)));
+    assert_eq!((trigger.target, trigger.activation_target), (5.0, 0.0));
+    assert_eq!(trigger.metric, "metric-api-queue-size");
+}
+
+#[test]
+fn the_format_decides_what_a_location_is() {
+    let (_, trigger) = good(&[("format", "xml")], &[]);
+    assert!(matches!(trigger.location, Location::Xml(_)));
+    let selector = [("format", "prometheus"), ("valueLocation", "up{a=\"b\"}")];
+    let (_, trigger) = good(&selector, &[]);
+    assert!(matches!(trigger.location, Location::Prometheus(_)));
+}
+
+#[test]
+fn a_key_of_the_query_is_part_of_the_url_and_of_no_name() {
+    let metadata = [("authMode", "apiKey"), ("method", "query")];
+    let (server, trigger) = good(&metadata, &[("apiKey", "canary")]);
+    assert!(trigger.url.as_str().ends_with("/stats?api_key=canary"));
+    assert!(!server.shown.contains("canary"));
+    assert!(!trigger.metric.contains("canary"));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let spec = spec(
+        &[
+            ("url", "unix:/tmp/socket"),
+            ("format", "prometheus"),
+            ("valueLocation", "sum(up)"),
+            ("targetValue", "-1"),
+            ("aggregateFromKubeServiceEndpoints", "true"),
+            ("authMode", "oauth"),
+        ],
+        &[],
+    );
+    let (parsed, problems) = MetricsApiTrigger::parse(&spec);
+    assert!(parsed.is_none());
+    let found: Vec<_> = problems.into_iter().map(|it| it.message).collect();
+    for part in [
+        "url",
+        "valueLocation",
+        "targetValue",
+        "endpoints",
+        "authModes",
+    ] {
+        assert!(
+            found.iter().any(|it| it.contains(part)),
+            "{part}: {found:?}"
+        );
+    }
+}

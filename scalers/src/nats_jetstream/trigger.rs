@@ -1,0 +1,166 @@
+//! A JetStream trigger as its parameters declare it.
+
+use zeron_core::policy::TriggerSpec;
+use zeron_core::roles::TriggerProblem;
+
+use super::table;
+use crate::http::{Url, parse_url};
+use crate::parameters::Parameters;
+
+/// An account of a server: what is read at once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AccountKey {
+    /// Scheme, host and port of the monitoring endpoint.
+    pub(super) endpoint: Url,
+    /// The account's name, if given.
+    pub(super) name: Option<String>,
+    /// Its id, which may be its name.
+    pub(super) id: String,
+}
+
+/// A JetStream trigger as its parameters declare it.
+#[derive(Clone, Debug)]
+pub(super) struct JetStreamTrigger {
+    /// The stream.
+    pub(super) stream: String,
+    /// The consumer of the stream.
+    pub(super) consumer: String,
+    /// Lag that one replica carries.
+    pub(super) threshold: u64,
+    /// Active above this lag.
+    pub(super) activation_threshold: u64,
+    /// The metric's name.
+    pub(super) metric: String,
+}
+
+impl JetStreamTrigger {
+    /// The trigger and its account, unless something is wrong, and everything that was noticed.
+    pub(super) fn parse(spec: &TriggerSpec) -> (Option<(AccountKey, Self)>, Vec<TriggerProblem>) {
+        let mut parameters = Parameters::new(spec);
+        let trigger = Self::read(&mut parameters);
+        let problems = parameters.finish();
+        let is_valid = problems.iter().all(|problem| problem.is_warning);
+        (trigger.filter(|_| is_valid), problems)
+    }
+
+    fn read(parameters: &mut Parameters<'_>) -> Option<(AccountKey, Self)> {
+        let stream = parameters.required(&table::STREAM).to_owned();
+        let trigger = Self {
+            metric: format!("nats-jetstream-{stream}").replace(['/', '.', ':', '%', '(', ')'], "-"),
+            stream,
+            consumer: parameters.required(&table::CONSUMER).to_owned(),
+            threshold: parameters.count(&table::LAG_THRESHOLD),
+            activation_threshold: parameters.count(&table::ACTIVATION_LAG_THRESHOLD),
+        };
+        let name = parameters.text(&table::ACCOUNT).map(str::to_owned);
+        let id = parameters.text(&table::ACCOUNT_ID).map(str::to_owned);
+        let id = id.or_else(|| name.clone());
+        if id.is_none() {
+            parameters.problem(&table::ACCOUNT, "account or accountID is required");
+        }
+        let account = AccountKey {
+            endpoint: endpoint(parameters)?,
+            name,
+            id: id?,
+        };
+        Some((account, trigger))
+    }
+}
+
+fn endpoint(parameters: &mut Parameters<'_>) -> Option<Url> {
+    let scheme = match parameters.flag(&table::USE_HTTPS) {
+        true => "https",
+        false => "http",
+    };
+    let text = parameters.required(&table::ENDPOINT);
+    if text.is_empty() {
+        return None;
+    }
+    let url = parse_url(&format!("{scheme}://{text}")).ok();
+    let url = url.filter(|it| it.path() == "/" && it.query().is_none());
+    if url.is_none() {
+        let message = "natsServerMonitoringEndpoint is no host and port";
+        parameters.problem(&table::ENDPOINT, message);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use zeron_core::id::ObjectRef;
+
+    use super::*;
+
+    fn spec(metadata: &[(&str, &str)]) -> TriggerSpec {
+        let needed = [("stream", "orders"), ("consumer", "mailer")];
+        let all = needed.iter().chain(metadata);
+        TriggerSpec {
+            object: ObjectRef {
+                api_version: "keda.sh/v1alpha1".to_owned(),
+                kind: "ScaledObject".to_owned(),
+                namespace: "default".to_owned(),
+                name: "orders".to_owned(),
+            },
+            index: 0,
+            kind: "nats-jetstream".to_owned(),
+            metadata: all
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect::<BTreeMap<_, _>>(),
+            from_environment: BTreeSet::new(),
+            auth: BTreeMap::new(),
+            remote: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_original() {
+        let endpoint = ("natsServerMonitoringEndpoint", "nats.shop:8222");
+        let (parsed, problems) = JetStreamTrigger::parse(&spec(&[endpoint, ("account", "$G")]));
+        assert!(problems.is_empty(), "{problems:?}");
+        let (account, trigger) = parsed.unwrap();
+        assert_eq!(account.endpoint.as_str(), "http://nats.shop:8222/");
+        assert_eq!(account.id, "$G");
+        assert_eq!((trigger.threshold, trigger.activation_threshold), (10, 0));
+        assert_eq!(trigger.metric, "nats-jetstream-orders");
+    }
+
+    #[test]
+    fn an_id_goes_before_the_name_and_https_is_by_choice() {
+        let metadata = [
+            ("natsServerMonitoringEndpoint", "nats:8222"),
+            ("account", "shop"),
+            ("accountID", "ACX"),
+            ("useHttps", "true"),
+        ];
+        let (account, _) = JetStreamTrigger::parse(&spec(&metadata)).0.unwrap();
+        assert_eq!(account.id, "ACX");
+        assert_eq!(account.name.as_deref(), Some("shop"));
+        assert_eq!(account.endpoint.as_str(), "https://nats:8222/");
+    }
+
+    #[test]
+    fn what_is_missing_or_no_endpoint_is_said() {
+        let (parsed, problems) = JetStreamTrigger::parse(&spec(&[]));
+        assert!(parsed.is_none());
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        for endpoint in [
+            "http://nats:8222",
+            "nats:8222/jsz",
+            "nats:port",
+            "nats:8222?a=b",
+        ] {
+            let metadata = [
+                ("natsServerMonitoringEndpoint", endpoint),
+                ("account", "$G"),
+            ];
+            let (parsed, problems) = JetStreamTrigger::parse(&spec(&metadata));
+            assert!(parsed.is_none(), "{endpoint}");
+            assert!(
+                problems[0].message.contains("host and port"),
+                "{problems:?}"
+            );
+        }
+    }
+}
