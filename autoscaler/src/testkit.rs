@@ -67,6 +67,7 @@ fn trigger(index: usize) -> Trigger {
             kind: "kafka".to_owned(),
             metadata: [("topic".to_owned(), format!("t{index}"))].into(),
             from_environment: Default::default(),
+            remote: Vec::new(),
             auth: Default::default(),
         }),
         name: None,

@@ -11,7 +11,9 @@ use zeron_activator::{Config, TlsListener};
 
 use crate::address::AdminAddress;
 use crate::cluster::args::{ActivatorArgs, AutoscalerArgs, ControllerArgs};
-use crate::command::{CheckArgs, CrdsArgs, GrantArgs, HandbackArgs, ImportArgs, SwapArgs};
+use crate::command::{
+    CheckArgs, CrdsArgs, GrantArgs, HandbackArgs, ImportArgs, ScalersArgs, SwapArgs,
+};
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
@@ -111,6 +113,8 @@ pub(crate) enum Command {
     Validate(ValidateArgs),
     /// Replay a load against a scaling policy, in simulated time
     Simulate(SimulateArgs),
+    /// List the trigger types that are built in, or the parameters of one
+    Scalers(ScalersArgs),
     /// Print the CustomResourceDefinitions of all kinds that are understood
     Crds(CrdsArgs),
     /// Say what is missing in a cluster, with a hint for each; exit code 1 when something is wrong

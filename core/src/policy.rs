@@ -8,6 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::ObjectRef;
+use crate::job::JobScaling;
 use crate::path::RequestPath;
 
 /// Everything that [`decide`](crate::Decision) needs to know about a function.
@@ -26,6 +27,9 @@ pub struct ScalePolicy {
     pub is_reachable: bool,
     /// Who writes the count.
     pub writer: Writer,
+    /// Set: Jobs are created for what its triggers measure; there are no replicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<JobScaling>,
 }
 
 impl Default for ScalePolicy {
@@ -36,6 +40,7 @@ impl Default for ScalePolicy {
             pause: Pause::default(),
             is_reachable: true,
             writer: Writer::Zeron,
+            jobs: None,
         }
     }
 }
@@ -252,6 +257,77 @@ pub struct TriggerSpec {
     /// What a TriggerAuthentication gave: secrets, never shown.
     #[serde(default)]
     pub auth: BTreeMap<String, Secret>,
+    /// Where further secrets are read when the trigger is: their owner rotates them.
+    #[serde(default)]
+    pub remote: Vec<RemoteParameters>,
+}
+
+/// Parameters that are kept elsewhere, and read again and again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RemoteParameters {
+    /// HashiCorp Vault, or what speaks its HTTP API.
+    Vault(VaultParameters),
+    /// A JSON object of texts in a file below the folder that the administrator chose.
+    File {
+        /// Relative, without `..`.
+        path: String,
+    },
+}
+
+/// Parameters kept in a Vault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultParameters {
+    /// Its URL.
+    pub address: String,
+    /// Its namespace (`X-Vault-Namespace`).
+    pub namespace: Option<String>,
+    /// How to sign in.
+    pub sign_in: VaultSignIn,
+    /// What to read, at least one.
+    pub secrets: Vec<VaultSecret>,
+}
+
+/// How to sign in to a Vault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VaultSignIn {
+    /// With a token.
+    Token(#[serde(skip)] Secret),
+    /// With the token of our own ServiceAccount.
+    Kubernetes {
+        /// Where the method is mounted.
+        mount: String,
+        /// The role there.
+        role: String,
+    },
+}
+
+/// One parameter in a Vault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultSecret {
+    /// The parameter that it becomes.
+    pub parameter: String,
+    /// The path below `/v1/`.
+    pub path: String,
+    /// The key in what is found there.
+    pub key: String,
+    /// How it is found there.
+    pub engine: VaultEngine,
+}
+
+/// The secrets engine behind a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum VaultEngine {
+    /// The second version where the answer looks like it, else the first.
+    Generic,
+    /// Key and value, first version.
+    First,
+    /// Key and value, second version: `data` within `data`.
+    Second,
 }
 
 impl TriggerSpec {
@@ -272,6 +348,7 @@ impl fmt::Debug for TriggerSpec {
             .field("metadata", &self.shown())
             .field("from_environment", &self.from_environment)
             .field("auth", &self.auth.keys())
+            .field("remote", &self.remote)
             .finish()
     }
 }

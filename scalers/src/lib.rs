@@ -5,11 +5,40 @@
 //! server and credentials. One folder per source; a new source is one folder and one line in
 //! [`Registry::builtin`].
 
+mod address;
+#[cfg(feature = "http")]
+mod credentials;
+#[cfg(feature = "cron")]
+mod cron;
+#[cfg(feature = "external")]
+mod external;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod known;
+pub mod kubernetes;
+#[cfg(feature = "http")]
+mod metrics_api;
+#[cfg(feature = "sql")]
+mod mysql;
+#[cfg(feature = "http")]
+mod nats_jetstream;
 pub mod parameters;
+#[cfg(feature = "sql")]
+mod postgresql;
+#[cfg(feature = "http")]
+mod prometheus;
+#[cfg(feature = "amqp")]
+mod rabbitmq;
+#[cfg(feature = "redis")]
+mod redis;
 mod registry;
 pub mod source;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(feature = "tls")]
+mod tls;
 
+pub use address::AddressPolicy;
 pub use registry::{Registry, SourceType, TriggerType, configuration};

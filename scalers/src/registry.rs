@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+#[cfg(feature = "http")]
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, ScalerRegistry, TriggerProblem};
 
+use crate::address::AddressPolicy;
+#[cfg(feature = "http")]
+use crate::credentials::{self, Credentials};
 use crate::known;
 use crate::parameters::Parameter;
 
@@ -39,40 +45,104 @@ pub struct TriggerType {
     pub parameters: &'static [Parameter],
 }
 
-/// All event sources that are built in.
+/// The sources themselves, by the types that they serve.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Builtin {
     sources: Vec<Box<dyn SourceType>>,
     by_kind: BTreeMap<&'static str, (usize, TriggerType)>,
 }
 
+/// All event sources that are built in.
+#[derive(Debug)]
+pub struct Registry {
+    sources: Arc<Builtin>,
+    #[cfg(feature = "http")]
+    credentials: Credentials,
+}
+
 impl Registry {
-    /// The sources that this build contains.
-    pub fn builtin() -> Self {
-        let registry = Self::default();
+    /// The sources that this build contains, which may dial what `addresses` allows.
+    pub fn builtin(addresses: AddressPolicy) -> Self {
+        let registry = Self {
+            sources: Arc::default(),
+            #[cfg(feature = "http")]
+            credentials: Credentials::new(addresses, None),
+        };
+        let registry = registry.with(Box::new(crate::kubernetes::Elsewhere));
         #[cfg(feature = "kafka")]
-        let registry = registry.with(Box::new(crate::kafka::Kafka::default()));
+        let registry = registry.with(Box::new(crate::kafka::Kafka::new(addresses)));
+        #[cfg(feature = "amqp")]
+        let registry = registry.with(Box::new(crate::rabbitmq::RabbitMq::new(addresses)));
+        #[cfg(feature = "cron")]
+        let registry = registry.with(Box::new(crate::cron::Cron::default()));
+        #[cfg(feature = "external")]
+        let registry = registry.with(Box::new(crate::external::External::new(addresses)));
+        #[cfg(feature = "http")]
+        let registry = registry
+            .with(Box::new(crate::metrics_api::MetricsApi::new(addresses)))
+            .with(Box::new(crate::nats_jetstream::JetStream::new(addresses)))
+            .with(Box::new(crate::prometheus::Prometheus::new(addresses)));
+        #[cfg(feature = "redis")]
+        let registry = registry.with(Box::new(crate::redis::Redis::new(addresses)));
+        #[cfg(feature = "sql")]
+        let registry = registry
+            .with(Box::new(crate::mysql::Mysql::new(addresses)))
+            .with(Box::new(crate::postgresql::Postgresql::new(addresses)));
         registry
+    }
+
+    /// With the folder of files that a ClusterTriggerAuthentication's `filePath` may name.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn with_file_root(self, addresses: AddressPolicy, root: Option<PathBuf>) -> Self {
+        Self {
+            credentials: Credentials::new(addresses, root),
+            ..self
+        }
     }
 
     /// The trigger types that this build contains, sorted by name.
     pub fn types(&self) -> impl Iterator<Item = &TriggerType> {
-        self.by_kind.values().map(|(_, it)| it)
+        self.sources.by_kind.values().map(|(_, it)| it)
     }
 
     /// The trigger types of KEDA that this build does not contain, sorted.
     pub fn others(&self) -> impl Iterator<Item = &'static str> {
-        known::all().filter(|name| !self.by_kind.contains_key(name))
+        known::all().filter(|name| !self.sources.by_kind.contains_key(name))
     }
 
     /// With a further source, such as one that only a platform can serve.
     #[must_use]
     pub fn with(mut self, source: Box<dyn SourceType>) -> Self {
+        let table = Arc::get_mut(&mut self.sources).expect("no trigger is bound yet");
+        table.add(source);
+        self
+    }
+}
+
+impl Builtin {
+    /// Takes a source in.
+    fn add(&mut self, source: Box<dyn SourceType>) {
         let index = self.sources.len();
         let types = source.types().into_iter();
         self.by_kind.extend(types.map(|it| (it.name, (index, it))));
         self.sources.push(source);
-        self
+    }
+
+    /// These sources alone.
+    #[cfg(all(test, feature = "http"))]
+    pub(crate) fn of(sources: Vec<Box<dyn SourceType>>) -> Self {
+        let mut table = Self::default();
+        sources.into_iter().for_each(|source| table.add(source));
+        table
+    }
+
+    /// Binds a trigger all of whose parameters are there.
+    pub(crate) fn bind(&self, trigger: &TriggerSpec) -> Result<BoundTrigger, Unknown> {
+        match self.source(&trigger.kind) {
+            Ok(source) => source.bind(trigger),
+            Err(problem) => Err(configuration(&[problem])),
+        }
     }
 
     fn source(&self, kind: &str) -> Result<&dyn SourceType, TriggerProblem> {
@@ -102,21 +172,25 @@ impl Registry {
 
 impl ScalerRegistry for Registry {
     fn validate(&self, trigger: &TriggerSpec) -> Vec<TriggerProblem> {
-        match self.source(&trigger.kind) {
+        let problems = match self.sources.source(&trigger.kind) {
             Ok(source) => source.validate(trigger),
             Err(problem) => vec![problem],
-        }
+        };
+        #[cfg(feature = "http")]
+        let problems = credentials::without_remote(trigger, problems);
+        problems
     }
 
     fn is_built_in(&self, kind: &str) -> bool {
-        self.by_kind.contains_key(kind)
+        self.sources.by_kind.contains_key(kind)
     }
 
     fn bind(&self, trigger: &TriggerSpec) -> Result<BoundTrigger, Unknown> {
-        match self.source(&trigger.kind) {
-            Ok(source) => source.bind(trigger),
-            Err(problem) => Err(configuration(&[problem])),
+        #[cfg(feature = "http")]
+        if !trigger.remote.is_empty() && self.is_built_in(&trigger.kind) {
+            return Ok(self.credentials.bind(&self.sources, trigger));
         }
+        self.sources.bind(trigger)
     }
 }
 
@@ -152,13 +226,16 @@ mod tests {
             kind: kind.to_owned(),
             metadata: BTreeMap::new(),
             from_environment: std::collections::BTreeSet::new(),
+            remote: Vec::new(),
             auth: BTreeMap::new(),
         }
     }
 
     #[test]
     fn unknown_type_is_called_unknown() {
-        let error = Registry::builtin().bind(&trigger("kafak")).unwrap_err();
+        let error = Registry::builtin(AddressPolicy::MACHINE)
+            .bind(&trigger("kafak"))
+            .unwrap_err();
         assert_eq!(error.kind, UnknownKind::Configuration);
         assert!(
             error.message.starts_with("unknown trigger type \"kafak\""),
@@ -169,7 +246,7 @@ mod tests {
 
     #[test]
     fn known_type_that_is_not_built_in_is_named() {
-        let problems = Registry::builtin().validate(&trigger("arangodb"));
+        let problems = Registry::builtin(AddressPolicy::MACHINE).validate(&trigger("arangodb"));
         assert_eq!(problems.len(), 1);
         assert!(
             problems[0]
@@ -181,7 +258,7 @@ mod tests {
 
     #[test]
     fn every_type_is_one_of_keda_and_says_what_it_takes() {
-        let registry = Registry::builtin();
+        let registry = Registry::builtin(AddressPolicy::MACHINE);
         for it in registry.types() {
             assert!(known::is_known(it.name), "{}", it.name);
             assert!(
@@ -209,7 +286,7 @@ mod tests {
 
     #[test]
     fn defaults_are_values_that_are_allowed() {
-        for it in Registry::builtin().types() {
+        for it in Registry::builtin(AddressPolicy::MACHINE).types() {
             for parameter in it.parameters {
                 assert!(
                     parameter.is_default_allowed(),

@@ -1,4 +1,4 @@
-//! Owns the broker's process and folder: a shell that takes orders on a pipe and cleans up when the
+//! Owns a server's process and folder: a shell that takes orders on a pipe and cleans up when the
 //! pipe closes, however this process ends.
 
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use anyhow::{Context, ensure};
 
-/// `$1`: the folder; the rest: the broker's command. One order per line.
+/// `$1`: the folder; the rest: the server's command. One order per line.
 ///
 /// Signals to the whole terminal (Ctrl-C) are left to the process that gives the orders.
 const SCRIPT: &str = r#"
@@ -18,7 +18,7 @@ trap '' INT TERM HUP
 folder=$1; shift; pid=
 while read -r order; do
     case $order in
-        run) "$@" </dev/null >>"$folder/broker.log" 2>&1 & pid=$! ;;
+        run) "$@" </dev/null >>"$folder/server.log" 2>&1 & pid=$! ;;
         wait) wait "$pid" 2>/dev/null; pid=; echo ended ;;
         *) kill -s "$order" "$pid" ;;
     esac
@@ -32,7 +32,7 @@ const TAIL_BYTES: usize = 4_000;
 
 /// What may be done to a process.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     /// End it at once.
     Kill,
     /// Freeze it.
@@ -41,29 +41,29 @@ pub(super) enum Signal {
     Continue,
 }
 
-/// Owns a broker's process and folder.
+/// Owns a server's process and folder.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     shell: Child,
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     folder: PathBuf,
 }
 
-/// A fresh folder for a broker's settings and data.
-pub(super) fn new_folder() -> io::Result<PathBuf> {
+/// A fresh folder for a server's settings and data.
+pub(crate) fn new_folder() -> io::Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("zeron-broker-{}-{number}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("zeron-server-{}-{number}", std::process::id()));
     fs::create_dir(&folder)?;
     Ok(folder)
 }
 
 impl Keeper {
     /// Starts the shell, which runs nothing yet.
-    pub(super) fn start(folder: &Path, command: &[OsString]) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path, command: &[OsString]) -> anyhow::Result<Self> {
         let mut shell = Command::new("sh")
-            .args(["-c", SCRIPT, "zeron-broker-keeper"])
+            .args(["-c", SCRIPT, "zeron-test-keeper"])
             .arg(folder)
             .args(command)
             .stdin(Stdio::piped())
@@ -80,13 +80,13 @@ impl Keeper {
         })
     }
 
-    /// Starts the broker's process.
-    pub(super) fn run(&mut self) -> anyhow::Result<()> {
+    /// Starts the process.
+    pub(crate) fn run(&mut self) -> anyhow::Result<()> {
         self.order("run")
     }
 
     /// Sends a signal to it.
-    pub(super) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+    pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         self.order(match signal {
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
@@ -95,17 +95,17 @@ impl Keeper {
     }
 
     /// Waits until it has ended.
-    pub(super) fn wait(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
         self.order("wait")?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        ensure!(answer == "ended\n", "the broker's keeper is gone");
+        ensure!(answer == "ended\n", "the server's keeper is gone");
         Ok(())
     }
 
     /// The end of its log.
-    pub(super) fn log_tail(&self) -> String {
-        let log = fs::read(self.folder.join("broker.log")).unwrap_or_default();
+    pub(crate) fn log_tail(&self) -> String {
+        let log = fs::read(self.folder.join("server.log")).unwrap_or_default();
         let start = log.len().saturating_sub(TAIL_BYTES);
         String::from_utf8_lossy(&log[start..]).into_owned()
     }
@@ -114,8 +114,8 @@ impl Keeper {
         let orders = self
             .orders
             .as_mut()
-            .context("the broker's keeper was dismissed")?;
-        writeln!(orders, "{order}").context("the broker's keeper is gone")
+            .context("the server's keeper was dismissed")?;
+        writeln!(orders, "{order}").context("the server's keeper is gone")
     }
 }
 
@@ -123,7 +123,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.orders.take());
         if let Err(error) = self.shell.wait() {
-            eprintln!("cannot wait for the broker's keeper: {error}");
+            eprintln!("cannot wait for a server's keeper: {error}");
         }
     }
 }

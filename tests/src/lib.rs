@@ -6,14 +6,17 @@
 mod binary;
 pub mod broker;
 pub mod cluster;
+pub mod external;
 pub mod frames;
 pub mod h2c;
+mod keeper;
 pub mod knative;
 pub mod manifest;
 mod ports;
 pub mod process;
 pub mod raw;
 mod response;
+pub mod servers;
 pub mod topic;
 pub mod wait;
 mod zeron;

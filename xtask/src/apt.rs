@@ -26,6 +26,8 @@ fn run(arguments: &[&str]) -> bool {
     let status = Command::new("apt-get")
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
+        // Packages of servers do not start a service of the machine.
+        .env("RUNLEVEL", "1")
         .stdin(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())

@@ -7,6 +7,7 @@ mod cluster;
 mod image;
 mod interrupt;
 mod java;
+mod servers;
 mod skipped;
 mod soak;
 mod steps;

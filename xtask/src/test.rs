@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::cluster::{Preparation, Session};
 use crate::skipped::{Report, VARIABLE};
 use crate::steps::Steps;
-use crate::{broker, cargo, interrupt};
+use crate::{broker, cargo, interrupt, servers};
 
 /// Runs all tests; `arguments` go to `cargo test --workspace`.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
@@ -29,6 +29,8 @@ pub(crate) fn prepared(
     steps.done("cargo build");
     broker::prepare()?;
     steps.done("what the Kafka broker needs");
+    servers::prepare();
+    steps.done("the event sources' servers");
 
     let report = Report::begin(&cargo::target()).context("cannot write the report of skips")?;
     let cluster = cluster.map(|it| it.up(&report)).transpose()?;

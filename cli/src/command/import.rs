@@ -51,7 +51,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &ImportArgs) -> Result<ExitCo
         accepts_unscaled: args.accept_unscaled,
         is_proof_needed: args.apply,
     };
-    let scalers = zeron_scalers::Registry::builtin();
+    let scalers = zeron_scalers::Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let is_built_in = |kind: &str| scalers.kinds().contains(&kind);
     let plan = |survey: &takeover::Survey| takeover::import(survey, &request, &is_built_in);
     let direction = Direction {

@@ -10,6 +10,7 @@ mod handback;
 mod import;
 mod inspect;
 mod log;
+mod scalers;
 mod simulate;
 mod swap;
 mod takeover;
@@ -31,6 +32,7 @@ pub(crate) use failure::{Failure, USAGE};
 pub(crate) use grant::GrantArgs;
 pub(crate) use handback::HandbackArgs;
 pub(crate) use import::ImportArgs;
+pub(crate) use scalers::ScalersArgs;
 pub(crate) use swap::SwapArgs;
 
 /// Reads the command line, does what it says, and tells what went wrong.
@@ -72,6 +74,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Delete(args) => ask(change::delete(&global, &args))?,
         Command::Validate(args) => return validate::run(&global, &args),
         Command::Simulate(args) => simulate::run(&global, &args)?,
+        Command::Scalers(args) => scalers::run(&global, &args)?,
         Command::Crds(args) => crds::run(&global, &args)?,
         Command::Check(args) => return ask(check::run(&global, &args)),
         Command::Grant(args) => ask(grant::run(&global, &args))?,

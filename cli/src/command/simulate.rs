@@ -113,7 +113,7 @@ fn steps(spec: &str, service: Duration) -> Result<Load, StepError> {
 /// The function that is meant: the only one, or the one that is named.
 fn function(global: &GlobalArgs, args: &SimulateArgs) -> Result<Function, Failure> {
     let sources = zeron_manifest::read_paths(&args.manifest);
-    let registry = zeron_scalers::Registry::builtin();
+    let registry = zeron_scalers::Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let options = CompileOptions::default();
     let (catalog, compiled) = catalog::compile(&sources.documents, &registry, &options);
     let problems = sources.problems.iter().chain(&compiled);

@@ -37,7 +37,7 @@ fn check(args: &ValidateArgs) -> Findings {
         domain: args.domain.clone(),
         is_strict: args.strict,
     };
-    let registry = zeron_scalers::Registry::builtin();
+    let registry = zeron_scalers::Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let (_, compiled) = catalog::compile(&sources.documents, &registry, &options);
     let problems: Vec<Problem> = sources
         .problems

@@ -49,7 +49,9 @@ spec:
 }
 
 fn read(paths: &[PathBuf], store: &Arc<Store>) -> Result<Desired, FirstReadError> {
-    let scalers = Arc::new(zeron_scalers::Registry::builtin());
+    let scalers = Arc::new(zeron_scalers::Registry::builtin(
+        zeron_scalers::AddressPolicy::MACHINE,
+    ));
     Desired::read(paths, CompileOptions::default(), scalers, store.clone())
 }
 

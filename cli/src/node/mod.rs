@@ -52,7 +52,9 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let state = start::open_state(&args)?;
-    let scalers = Arc::new(zeron_scalers::Registry::builtin());
+    let scalers = Arc::new(zeron_scalers::Registry::builtin(
+        zeron_scalers::AddressPolicy::MACHINE,
+    ));
     let desired = match Desired::read(
         &args.paths,
         start::options(&args),

@@ -8,13 +8,11 @@ use super::plan::{IsBuiltIn, Request, may_switch_back, scales_interceptors};
 use super::survey::{Part, Survey};
 
 /// Sources of a TriggerAuthentication that are not read here.
-const UNREAD_SOURCES: [&str; 8] = [
+const UNREAD_SOURCES: [&str; 6] = [
     "awsSecretManager",
     "azureKeyVault",
     "boundServiceAccountToken",
-    "filePath",
     "gcpSecretManager",
-    "hashiCorpVault",
     "oauth2",
     "podIdentity",
 ];
@@ -41,8 +39,7 @@ fn kind(trigger: &Value) -> &str {
 /// Why nobody would scale `object` under zeron; `None`: zeron does.
 pub(super) fn unscaled(object: &Object, is_built_in: IsBuiltIn<'_>) -> Option<String> {
     match object.kind {
-        Kind::ScaledJob => Some("ScaledJobs are stored, and not run yet".to_owned()),
-        Kind::ScaledObject => {
+        Kind::ScaledObject | Kind::ScaledJob => {
             let triggers = object.list("/spec/triggers");
             let is_ours = |t: &Value| {
                 matches!(kind(t), "cpu" | "memory") || is_http_trigger(t) || is_built_in(kind(t))

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use zeron_core::policy::Secret;
+use zeron_core::policy::{RemoteParameters, Secret};
 use zeron_manifest::{ConfigSet, Fields, Header, Lookup, Scope};
 
-const WITHOUT_EFFECT: [&str; 9] = [
+use crate::vault;
+
+const WITHOUT_EFFECT: [&str; 7] = [
     "awsSecretManager",
     "azureKeyVault",
     "azureServicePrincipal",
     "boundServiceAccountToken",
     "configMap",
-    "filePath",
     "gcpSecretManager",
-    "hashiCorpVault",
     "oauth2",
 ];
 
@@ -33,6 +33,8 @@ const IDENTITY: [&str; 7] = [
 pub struct TriggerAuthentication {
     parameters: BTreeMap<String, Secret>,
     variables: Vec<Variable>,
+    /// Read when a trigger is.
+    remote: Vec<RemoteParameters>,
     /// What it refers to and what is not there, in words.
     faults: Vec<String>,
 }
@@ -97,6 +99,9 @@ impl TriggerAuthentication {
         } else {
             &header.object.namespace
         };
+        let vault = spec.optional_fields("hashiCorpVault");
+        let mut remote: Vec<_> = vault.and_then(|it| vault::read(&it)).into_iter().collect();
+        remote.extend(file(&spec, is_cluster));
         let (mut parameters, mut faults) = (BTreeMap::new(), Vec::new());
         for node in spec.items("secretTargetRef") {
             let find = |name: &str, key: &str| config.secret(namespace, name, key);
@@ -115,8 +120,14 @@ impl TriggerAuthentication {
         Self {
             parameters,
             variables,
+            remote,
             faults,
         }
+    }
+
+    /// What is read when a trigger is.
+    pub(crate) fn remote(&self) -> &[RemoteParameters] {
+        &self.remote
     }
 
     /// What it refers to and what is not there, in words.
@@ -142,6 +153,28 @@ impl TriggerAuthentication {
         }
         parameters
     }
+}
+
+/// `filePath`, which only a ClusterTriggerAuthentication may have: the folder is the administrator's.
+fn file(spec: &Fields<'_>, is_cluster: bool) -> Option<RemoteParameters> {
+    let path = spec.string("filePath").filter(|path| !path.is_empty())?;
+    if !is_cluster {
+        spec.error(
+            "filePath",
+            "only a ClusterTriggerAuthentication may read files",
+        );
+        return None;
+    }
+    let is_below = std::path::Path::new(path)
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(_)));
+    if !is_below {
+        spec.error("filePath", "must be relative and without `..`");
+        return None;
+    }
+    Some(RemoteParameters::File {
+        path: path.to_owned(),
+    })
 }
 
 fn reference(

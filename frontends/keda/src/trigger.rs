@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use zeron_core::ObjectRef;
-use zeron_core::policy::{HttpTargets, MetricType, Secret, Trigger, TriggerSource, TriggerSpec};
+use zeron_core::policy::{
+    HttpTargets, MetricType, RemoteParameters, Secret, Trigger, TriggerSource, TriggerSpec,
+};
 use zeron_manifest::{Fields, Node, Platform, Scope};
 
 use crate::scaled_object::{Bindings, HttpObject};
@@ -163,7 +165,7 @@ impl TriggerDraft {
             mut metadata,
             from_environment,
         } = self.resolved_metadata(missing, owner.target, bindings);
-        let auth = self.parameters(missing, owner.object, owner.target, bindings);
+        let (auth, remote) = self.parameters(missing, owner.object, owner.target, bindings);
         if self.is_resource() {
             let function = owner.target.function(&owner.object.namespace);
             let metric_type = match self.metric_type {
@@ -186,6 +188,7 @@ impl TriggerDraft {
             metadata,
             from_environment,
             auth,
+            remote,
         }
     }
 
@@ -277,9 +280,9 @@ impl TriggerDraft {
         object: &ObjectRef,
         target: &ScaleTarget,
         bindings: &Bindings<'_>,
-    ) -> BTreeMap<String, Secret> {
+    ) -> Authenticated {
         let Some(reference) = &self.authentication else {
-            return BTreeMap::new();
+            return Authenticated::default();
         };
         let path = format!("{}.authenticationRef", self.path);
         let found =
@@ -294,7 +297,7 @@ impl TriggerDraft {
             };
             let absent = missing.scope.platform().absent();
             missing.report(&path, format!("{kind} {} {absent}", reference.name));
-            return BTreeMap::new();
+            return Authenticated::default();
         };
         let variable = |container: Option<&str>, name: &str| {
             bindings.variable(container.or(target.container.as_deref()), name)
@@ -302,11 +305,15 @@ impl TriggerDraft {
         for fault in found.faults() {
             missing.messages.borrow_mut().push(fault.clone());
         }
-        found.parameters(variable, |name| {
+        let parameters = found.parameters(variable, |name| {
             missing.report(&path, missing_variable(name, target));
-        })
+        });
+        (parameters, found.remote().to_vec())
     }
 }
+
+/// What an authentication gives at once, and what is read later.
+type Authenticated = (BTreeMap<String, Secret>, Vec<RemoteParameters>);
 
 /// Metadata with the variables that it names filled in.
 #[derive(Default)]

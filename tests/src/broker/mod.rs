@@ -1,12 +1,10 @@
 //! A real Kafka broker (KRaft, one node) as a child process, on loopback ports that the kernel chose.
 //!
-//! `jars` fetches what it needs through Maven, `settings` writes its configuration, `keeper`
-//! owns its process and its folder. Where it cannot run, [`Unavailable::Skip`] says why: a test
+//! `jars` fetches what it needs through Maven, `settings` writes its configuration. Where it cannot run, [`Unavailable::Skip`] says why: a test
 //! passes that to [`skip`] and returns.
 
 mod certificates;
 mod jars;
-mod keeper;
 mod settings;
 
 use std::fmt;
@@ -23,7 +21,7 @@ pub use certificates::Certificates;
 pub use jars::prepare;
 pub use settings::{PASSWORD, Ports, USER};
 
-use keeper::{Keeper, Signal};
+use crate::keeper::{self, Keeper, Signal};
 
 /// Longest time from start to the first answer; about three seconds on an idle machine.
 const READY_WITHIN: Duration = Duration::from_secs(90);

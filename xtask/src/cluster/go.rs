@@ -94,6 +94,14 @@ pub(crate) const KNATIVE: Module = Module {
     cold: "3 minutes",
 };
 
+/// An external scaler as others write one, for tests of ours that call it.
+pub(crate) const SCALER: Module = Module {
+    name: "scaler",
+    packages: &["zeron.dev/test-cluster/scaler"],
+    flags: "-s -w",
+    cold: "1 minute",
+};
+
 /// Small programs of our own.
 pub(crate) const TOOLS: Module = Module {
     name: "tools",

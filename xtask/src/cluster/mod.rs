@@ -100,6 +100,8 @@ pub(crate) enum Action {
         #[arg(long)]
         adapter: bool,
     },
+    /// Builds an external scaler as others write one, for tests that call it, and prints where it is.
+    Scaler,
     /// Knative Serving itself, for tests and measurements inside it.
     Knative {
         #[command(subcommand)]
@@ -189,6 +191,11 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             Ok(())
         }
         Action::Keda { adapter } => keda::run(adapter),
+        Action::Scaler => {
+            let program = go::SCALER.build()?.join("scaler");
+            println!("ZERON_TEST_EXTERNAL_SCALER={}", program.display());
+            Ok(())
+        }
         Action::Knative { action } => knative::run(&action),
         Action::Build { api_only } => {
             let mode = if api_only { Mode::ApiOnly } else { possible() };

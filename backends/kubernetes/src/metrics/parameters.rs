@@ -134,6 +134,7 @@ mod tests {
                 .chain([(FUNCTION.to_owned(), "ns/Deployment/a".to_owned())])
                 .collect(),
             from_environment: std::collections::BTreeSet::new(),
+            remote: Vec::new(),
             auth: std::collections::BTreeMap::new(),
         };
         Parameters::read(&trigger).map_err(|problem| problem.message)

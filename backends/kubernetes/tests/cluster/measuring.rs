@@ -56,6 +56,7 @@ fn cpu_and_memory_of_pods_are_measured() {
                         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                         .collect(),
                     from_environment: std::collections::BTreeSet::new(),
+                    remote: Vec::new(),
                     auth: std::collections::BTreeMap::new(),
                 });
                 bound.unwrap()

@@ -83,7 +83,7 @@ fn sources_of_an_authentication_that_are_not_read_are_named() {
         "shop",
         "vault",
         json!({ "spec": {
-            "hashiCorpVault": {}, "secretTargetRef": [], "podIdentity": { "provider": "none" },
+            "azureKeyVault": {}, "secretTargetRef": [], "podIdentity": { "provider": "none" },
         } }),
     );
     let cluster = Survey {
@@ -95,7 +95,7 @@ fn sources_of_an_authentication_that_are_not_read_are_named() {
         .iter()
         .find(|f| f.topic == "authentication")
         .unwrap();
-    assert!(found.text.contains("hashiCorpVault"));
+    assert!(found.text.contains("azureKeyVault"));
     assert!(!found.text.contains("podIdentity"));
     let secrets = findings.iter().find(|f| f.topic == "secrets").unwrap();
     assert!(secrets.text.contains("zeron grant shop"));
