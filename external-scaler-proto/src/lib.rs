@@ -19,6 +19,10 @@ pub use generated::{
     external_scaler_server as server,
 };
 
+/// The protocol's description (a `FileDescriptorSet`), for servers that tell it to tools.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/externalscaler.bin"));
+
 impl MetricSpec {
     /// What one replica should carry: the float where it is above zero, else the whole number.
     pub fn target(&self) -> f64 {
