@@ -1,158 +1,205 @@
 //! One Kafka cluster with one set of credentials: reads the offsets that many triggers want at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use rdkafka::ClientConfig;
+use tokio::time::Instant;
 
-use super::clients::Clients;
+use super::broker::Made;
+use super::brokers::Brokers;
+use super::connection::Connection;
+use super::endpoint::Endpoint;
 use super::error::ReadError;
-use super::lane::{Lane, LaneError};
 use super::partition::Partition;
-use super::plan::{Answer, ByGroup, ByPartition, Want, by_group, choose, join};
+use super::plan::{Answer, Asked, ByGroup, ByPartition, Want, by_group, choose, join, names};
+use super::protocol::{Api, list_offsets, metadata};
 use super::security::SourceKey;
 use super::topics::Topics;
+use crate::AddressPolicy;
 
-/// Metadata older than this is read again, so that added partitions are seen.
-const MAX_METADATA_AGE: Duration = Duration::from_secs(30);
-
-/// How much longer than a call's own deadline its answer is waited for.
-const ANSWER_MARGIN: Duration = Duration::from_millis(20);
+/// Pause before a question is asked again whose answer was about to change; doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// One cluster with one set of credentials.
+#[derive(Debug)]
 pub(crate) struct Cluster {
     servers: Arc<str>,
-    config: ClientConfig,
-    lane: Mutex<Option<Arc<Lane>>>,
-    clients: Arc<Clients>,
-    topics: Mutex<Option<(Instant, Arc<Topics>)>>,
-    turn: AtomicUsize,
-}
-
-/// Shows no settings: they hold the credentials.
-impl fmt::Debug for Cluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster")
-            .field("servers", &self.servers)
-            .finish_non_exhaustive()
-    }
+    pub(super) brokers: Brokers,
+    topics: Mutex<Arc<Topics>>,
+    /// Who keeps the offsets of which group.
+    pub(super) coordinators: Mutex<HashMap<String, Endpoint>>,
 }
 
 impl Cluster {
     /// Knows where the cluster is; connects with the first reading.
-    pub(crate) fn new(key: &SourceKey) -> Self {
+    pub(crate) fn new(key: &SourceKey, addresses: AddressPolicy) -> Self {
         let servers = Arc::from(key.servers.as_str());
         Self {
-            config: key.client_config(),
-            lane: Mutex::default(),
-            clients: Arc::default(),
-            topics: Mutex::default(),
-            turn: AtomicUsize::default(),
+            brokers: Brokers::new(&servers, key.endpoints(), key.access(addresses)),
+            topics: Mutex::new(Arc::new(Topics::new(&servers))),
+            coordinators: Mutex::default(),
             servers,
         }
     }
 
     /// Reads everything that `wants` ask for, answering each on its own within `timeout`.
     ///
-    /// Every step may take a part of the time, so that one group or broker that hangs does not take
-    /// the answers of the others with it.
+    /// What is about to change (a coordinator that loads or moves, a leader being elected), or was
+    /// asked of a broker that is no longer responsible, is asked again while half of the time is left.
     pub(crate) async fn read(&self, wants: &[Want], timeout: Duration) -> Vec<Answer> {
         let began = Instant::now();
-        let topics = match self.topics(wants, began + timeout * 4 / 10).await {
+        let end = began + timeout * 19 / 20;
+        let mut answers = self.pass(wants, end).await;
+        let mut pause = FIRST_PAUSE;
+        for round in 0.. {
+            let numbered = answers.iter().enumerate();
+            let open = numbered.filter(|(_, answer)| is_open(answer, round));
+            let open: Vec<usize> = open.map(|(index, _)| index).collect();
+            if open.is_empty() || Instant::now() + pause > began + timeout / 2 {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            let again: Vec<Want> = open.iter().map(|index| wants[*index].clone()).collect();
+            let next = self.pass(&again, end).await;
+            for (index, answer) in open.into_iter().zip(next) {
+                answers[index] = answer;
+            }
+        }
+        answers
+    }
+
+    /// Forgets who keeps the offsets of `group`.
+    pub(crate) fn forget(&self, group: &str) {
+        self.coordinators.lock().remove(group);
+    }
+
+    /// Asks for everything once.
+    ///
+    /// Every step may take a part of the time, so that one broker that hangs does not take the answers
+    /// of the others with it.
+    async fn pass(&self, wants: &[Want], end: Instant) -> Vec<Answer> {
+        let began = Instant::now();
+        let time = end.saturating_duration_since(began);
+        let named = wants.iter().flat_map(|want| &want.topics);
+        let named: BTreeSet<&str> = named.map(String::as_str).collect();
+        let known = self.known_topics();
+        let topics = match self.topics(known, &named, began + time * 6 / 10).await {
             Ok(topics) => topics,
             Err(error) => return vec![Err(error); wants.len()],
         };
-        let committed = self
-            .committed(by_group(wants, &topics), began + timeout * 7 / 10)
-            .await;
+        let groups = by_group(wants, &topics);
+        let committed = self.committed(groups, &topics, began + time * 8 / 10).await;
+        let mut more = names(wants, &committed);
+        more.retain(|name| !named.contains(name));
+        let topics = match self.topics(topics, &more, began + time * 9 / 10).await {
+            Ok(topics) => topics,
+            Err(error) => return vec![Err(error); wants.len()],
+        };
         let chosen: Vec<_> = wants
             .iter()
             .map(|want| choose(want, &topics, &committed))
             .collect();
         let partitions = chosen.iter().flatten().flatten().cloned().collect();
-        let ends = self
-            .ends(partitions, &topics, began + timeout * 9 / 10)
-            .await;
-        let answers: Vec<_> = wants
+        let ends = self.ends(partitions, &topics, end).await;
+        let answers: Vec<Answer> = wants
             .iter()
             .zip(chosen)
             .map(|(want, chosen)| join(chosen?, committed.get(&want.group), &ends))
             .collect();
-        if answers.iter().any(Result::is_err) {
-            // Leaders or partitions may have changed.
-            *self.topics.lock() = None;
-        }
+        self.forget_stale(wants, &answers);
         answers
     }
 
-    /// Closes the client of `group`, which nobody wants any more.
-    pub(crate) fn forget(&self, group: &str) {
-        if let Some(client) = self.clients.groups.lock().remove(group) {
-            self.close(client);
+    /// Leaders and partitions of what failed may have changed.
+    fn forget_stale(&self, wants: &[Want], answers: &[Answer]) {
+        let failed = wants
+            .iter()
+            .zip(answers)
+            .filter(|(_, answer)| match answer {
+                Ok(_) => false,
+                Err(error) => error.may_be_stale(),
+            });
+        let names: BTreeSet<&str> = failed
+            .flat_map(|(want, _)| want.topics.iter().map(String::as_str))
+            .collect();
+        if !names.is_empty() {
+            Arc::make_mut(&mut self.topics.lock()).forget(names.into_iter());
         }
     }
 
-    /// Metadata, read again when it is old or lacks something.
-    async fn topics(&self, wants: &[Want], deadline: Instant) -> Result<Arc<Topics>, ReadError> {
-        if let Some((read, topics)) = self.topics.lock().clone() {
-            let mut names = wants
-                .iter()
-                .flat_map(|want| &want.topics)
-                .map(String::as_str);
-            if read.elapsed() < MAX_METADATA_AGE && topics.have(&mut names) {
-                return Ok(topics);
-            }
+    /// `known` with what is missing of the topics `names`: unknown, old or without a leader.
+    async fn topics(
+        &self,
+        mut known: Arc<Topics>,
+        names: &BTreeSet<&str>,
+        deadline: Instant,
+    ) -> Result<Arc<Topics>, ReadError> {
+        let missing: Vec<&str> = known.missing(names.iter().copied());
+        if missing.is_empty() {
+            return Ok(known);
         }
-        let (servers, config) = (self.servers.clone(), self.config.clone());
-        let clients = self.clients.clone();
-        let read = move || {
-            let metadata = clients.shared(&servers, &config)?.metadata(deadline)?;
-            Ok(Arc::new(Topics::new(&servers, &metadata)))
+        let make = |connection: &Connection| -> Made {
+            let version = connection.version(Api::Metadata)?;
+            Ok(vec![metadata::request(version, missing.iter().copied())])
         };
-        let topics = self.run(deadline, read).await?;
-        *self.topics.lock() = Some((Instant::now(), topics.clone()));
-        Ok(topics)
+        let asked = self.brokers.ask_any(known.brokers(), deadline, &make).await;
+        let (broker, responses) = asked?;
+        for response in responses {
+            let read = metadata::read(response.version, &mut response.reader());
+            let read = read.map_err(|_| ReadError::garbled(broker.name(), "its metadata"))?;
+            Arc::make_mut(&mut known).update(&missing, &read);
+            // Another reading may have changed what is remembered meanwhile.
+            Arc::make_mut(&mut self.topics.lock()).update(&missing, &read);
+        }
+        self.brokers.keep(known.brokers());
+        Ok(known)
     }
 
-    /// Committed offsets of every group, the groups that failed last time last. A reading begins where
-    /// the one before ended, so that too many groups for the time are all read by turns.
+    pub(super) fn known_topics(&self) -> Arc<Topics> {
+        Arc::clone(&self.topics.lock())
+    }
+
+    /// Committed offsets of all groups: one request per coordinator, or a few where it is too old or
+    /// the answer would be too large.
     async fn committed(
         &self,
-        groups: BTreeMap<String, BTreeSet<Partition>>,
+        groups: Vec<(String, Asked)>,
+        topics: &Topics,
         deadline: Instant,
     ) -> ByGroup {
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        let turn = self.turn.load(Ordering::Relaxed) % groups.len().max(1);
-        groups.rotate_left(turn);
-        groups.sort_by_cached_key(|(group, _)| self.clients.is_failing(group));
-        let answers: ByGroup = join_all(groups.into_iter().map(|(group, partitions)| async {
-            let (name, clients) = (group.clone(), self.clients.clone());
-            let (servers, config) = (self.servers.clone(), self.config.clone());
-            let partitions: Vec<_> = partitions.into_iter().collect();
-            let read = move || {
-                let client = clients.of_group(&name, &servers, config)?;
-                client.committed(&partitions, deadline)
-            };
-            let offsets = self
-                .run(deadline, read)
-                .await
-                .map(|offsets| offsets.into_iter().collect());
-            (group, offsets)
-        }))
-        .await
-        .into_iter()
-        .collect();
-        let read = answers.values().filter(|answer| answer.is_ok()).count();
-        self.turn.fetch_add(read, Ordering::Relaxed);
+        let mut answers = ByGroup::new();
+        let mut by_coordinator: BTreeMap<Endpoint, Vec<(String, Asked)>> = BTreeMap::new();
+        let mut coordinators = self.coordinators_of(&groups, deadline).await;
+        for (group, asked) in groups {
+            match coordinators.remove(&group) {
+                Some(Ok(endpoint)) => {
+                    let groups = by_coordinator.entry(endpoint).or_default();
+                    groups.push((group, asked));
+                }
+                Some(Err(error)) => drop(answers.insert(group, Err(error))),
+                None => {
+                    let error = ReadError::garbled(&self.servers, "no coordinator for a group");
+                    answers.insert(group, Err(error));
+                }
+            }
+        }
+        let read = by_coordinator
+            .iter()
+            .map(|(endpoint, groups)| self.committed_at(endpoint, groups, topics, deadline));
+        answers.extend(join_all(read).await.into_iter().flatten());
+        for (group, answer) in &answers {
+            if matches!(answer, Err(error) if error.may_be_stale()) {
+                self.forget(group);
+            }
+        }
         answers
     }
 
-    /// Log-end offsets, one call per leader so that one that is down fails only its partitions.
+    /// Log-end offsets, one request per leader so that one that is down fails only its partitions.
     async fn ends(
         &self,
         partitions: BTreeSet<Partition>,
@@ -160,69 +207,68 @@ impl Cluster {
         deadline: Instant,
     ) -> ByPartition {
         let mut answers = ByPartition::new();
-        let mut by_leader: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut by_leader: BTreeMap<&Endpoint, Vec<Partition>> = BTreeMap::new();
         for partition in partitions {
             match topics.leader(&partition) {
                 Ok(leader) => by_leader.entry(leader).or_default().push(partition),
                 Err(error) => drop(answers.insert(partition, Err(error))),
             }
         }
-        let read = join_all(by_leader.into_values().map(|partitions| async {
-            let (servers, config) = (self.servers.clone(), self.config.clone());
-            let (clients, asked) = (self.clients.clone(), partitions.clone());
-            let read = move || clients.shared(&servers, &config)?.ends(&asked, deadline);
-            match self.run(deadline, read).await {
-                Ok(ends) => ends.into_iter().map(|(p, end)| (p, Ok(end))).collect(),
-                Err(error) => partitions
-                    .into_iter()
-                    .map(|p| (p, Err(error.clone())))
-                    .collect::<Vec<_>>(),
-            }
-        }));
-        answers.extend(read.await.into_iter().flatten());
+        let read = by_leader
+            .into_iter()
+            .map(|(leader, partitions)| async move {
+                let mut ends = self.ends_at(leader, &partitions, topics, deadline).await;
+                let failed = match &ends {
+                    Ok(_) => ReadError::garbled(&self.servers, "log ends are left out"),
+                    Err(error) => error.clone(),
+                };
+                let of = |partition: Partition| {
+                    let found = ends.as_mut().ok().and_then(|ends| ends.remove(&partition));
+                    let end = found.unwrap_or_else(|| Err(failed.clone()));
+                    (partition, end)
+                };
+                partitions.into_iter().map(of).collect::<Vec<_>>()
+            });
+        answers.extend(join_all(read).await.into_iter().flatten());
         answers
     }
 
-    async fn run<T: Send + 'static>(
+    async fn ends_at(
         &self,
+        leader: &Endpoint,
+        partitions: &[Partition],
+        topics: &Topics,
         deadline: Instant,
-        call: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let lane = self.lane()?;
-        // The call ends by itself at the deadline, with a better reason.
-        let deadline = tokio::time::Instant::from_std(deadline + ANSWER_MARGIN);
-        match lane.run(deadline, call).await {
-            Ok(answer) => answer,
-            Err(LaneError::Full) => Err(ReadError::Busy {
-                servers: self.servers.clone(),
-            }),
-            Err(LaneError::Late) => Err(ReadError::Timeout {
-                servers: self.servers.clone(),
-            }),
+    ) -> Result<ByPartition, ReadError> {
+        let broker = self.brokers.at(leader);
+        let make = |connection: &Connection| -> Made {
+            let version = connection.version(Api::ListOffsets)?;
+            Ok(vec![list_offsets::request(version, partitions)])
+        };
+        let mut ends = ByPartition::new();
+        for response in broker.ask(deadline, &make).await? {
+            let read = list_offsets::read(response.version, &mut response.reader());
+            let read = read.map_err(|_| ReadError::garbled(broker.name(), "its log ends"))?;
+            ends.extend(read.into_iter().map(|end| {
+                let partition = Partition {
+                    topic: topics.name(end.topic),
+                    id: end.partition,
+                };
+                let offset = match end.code.ok() {
+                    Ok(()) => Ok(u64::try_from(end.offset).ok()),
+                    Err(code) => Err(ReadError::from_code(broker.name(), code)),
+                };
+                (partition, offset)
+            }));
         }
-    }
-
-    fn lane(&self) -> Result<Arc<Lane>, ReadError> {
-        let mut lane = self.lane.lock();
-        if let Some(lane) = lane.as_ref() {
-            return Ok(lane.clone());
-        }
-        let started = Arc::new(Lane::start().map_err(|error| ReadError::Thread(Arc::new(error)))?);
-        *lane = Some(started.clone());
-        Ok(started)
-    }
-
-    /// Closing waits for the client's threads: not here. Where there is a client there is a lane.
-    fn close<T: Send + 'static>(&self, clients: T) {
-        if let Some(lane) = self.lane.lock().as_ref() {
-            lane.submit(move || drop(clients));
-        }
+        Ok(ends)
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        let clients = std::mem::take(&mut self.clients);
-        self.close(clients);
+/// Whether another answer may come within the same reading; a memory that is out of date is blamed once.
+fn is_open(answer: &Answer, round: u32) -> bool {
+    match answer {
+        Ok(_) => false,
+        Err(error) => error.is_passing() || (round == 0 && error.may_be_stale()),
     }
 }

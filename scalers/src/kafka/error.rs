@@ -1,44 +1,61 @@
 //! Why something could not be read from a cluster.
 
-use std::io;
+use std::fmt;
 use std::sync::Arc;
 
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 use zeron_core::metric::{Unknown, UnknownKind};
 
+use super::protocol::{Api, Code};
+
 /// Why something could not be read from a cluster. Cheap to clone: one failure may concern many.
-#[derive(Clone, Debug, Error)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub(crate) enum ReadError {
-    /// No broker can be connected to.
-    #[error("waiting for broker {servers}: {detail}")]
+    /// The broker cannot be connected to, or the connection broke.
+    #[error("waiting for broker {broker}: {detail}")]
     Unreachable {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
-        /// librdkafka's words.
-        detail: String,
+        /// Its address, or those of all that were tried.
+        broker: Arc<str>,
+        /// The system's words.
+        detail: Arc<str>,
     },
     /// No answer in time.
-    #[error("waiting for broker {servers}: no answer in time")]
+    #[error("waiting for broker {broker}: no answer in time")]
     Timeout {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
+        /// Its address, or those of all that were tried.
+        broker: Arc<str>,
     },
     /// The broker refused the credentials, or they may not read this.
-    #[error("broker {servers} refused the credentials: {detail}")]
+    #[error("broker {broker} refused the credentials: {detail}")]
     Authentication {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
-        /// librdkafka's words.
-        detail: String,
+        /// Its address.
+        broker: Arc<str>,
+        /// What it refused.
+        detail: Arc<str>,
     },
     /// The broker answered with an error.
-    #[error("broker {servers} answered {code:?}")]
+    #[error("broker {broker} answered {code}")]
     Refused {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
+        /// Its address.
+        broker: Arc<str>,
         /// Which error.
         code: Code,
+    },
+    /// The answer is not one of a Kafka broker.
+    #[error("broker {broker} does not speak Kafka's protocol: {detail}")]
+    Garbled {
+        /// Its address.
+        broker: Arc<str>,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The broker is too old.
+    #[error("broker {broker} does not know {api} in a version that is spoken here")]
+    NotSpoken {
+        /// Its address.
+        broker: Arc<str>,
+        /// Which request.
+        api: &'static str,
     },
     /// The topic does not exist.
     #[error("topic {topic} does not exist at broker {servers}")]
@@ -56,106 +73,142 @@ pub(crate) enum ReadError {
         /// Which partition.
         partition: i32,
     },
-    /// The client could not be made: a certificate or a key is wrong, say.
-    #[error("no client for broker {servers}: {detail}")]
+    /// A certificate or a key is wrong, or the address may not be dialled.
+    #[error("no client for broker {broker}: {detail}")]
     Client {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
-        /// librdkafka's words; its own error is not kept because it may hold a secret.
-        detail: String,
-    },
-    /// The threads that wait for brokers could not be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(Arc<io::Error>),
-    /// Too many reads wait already.
-    #[error("too many reads wait for broker {servers}")]
-    Busy {
-        /// Bootstrap addresses.
-        servers: Arc<str>,
+        /// Its address.
+        broker: Arc<str>,
+        /// What is wrong, without secrets.
+        detail: Arc<str>,
     },
 }
 
 impl ReadError {
     /// What the broker's error `code` means.
-    pub(crate) fn from_code(servers: &Arc<str>, code: Code) -> Self {
-        let servers = servers.clone();
+    pub(crate) fn from_code(broker: &Arc<str>, code: Code) -> Self {
+        let broker = broker.clone();
         match code {
-            Code::OperationTimedOut | Code::RequestTimedOut | Code::WaitingForCoordinator => {
-                Self::Timeout { servers }
-            }
-            Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve | Code::SSL => {
-                Self::Unreachable {
-                    servers,
-                    detail: code.to_string(),
-                }
-            }
-            Code::Authentication
-            | Code::SaslAuthenticationFailed
-            | Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed => Self::Authentication {
-                servers,
-                detail: code.to_string(),
+            Code::REQUEST_TIMED_OUT => Self::Timeout { broker },
+            Code::TOPIC_AUTHORIZATION_FAILED
+            | Code::GROUP_AUTHORIZATION_FAILED
+            | Code::CLUSTER_AUTHORIZATION_FAILED
+            | Code::SASL_AUTHENTICATION_FAILED
+            | Code::ILLEGAL_SASL_STATE
+            | Code::UNSUPPORTED_SASL_MECHANISM => Self::Authentication {
+                broker,
+                detail: code.to_string().into(),
             },
-            code => Self::Refused { servers, code },
+            code => Self::Refused { broker, code },
         }
     }
 
-    /// What an error of a client's call means.
-    pub(crate) fn from_kafka(servers: &Arc<str>, error: &KafkaError) -> Self {
-        match error.rdkafka_error_code() {
-            Some(code) => Self::from_code(servers, code),
-            None => Self::Client {
-                servers: servers.clone(),
-                detail: without_value(error),
+    /// The connection failed.
+    pub(crate) fn unreachable(broker: &Arc<str>, detail: &dyn fmt::Display) -> Self {
+        Self::Unreachable {
+            broker: broker.clone(),
+            detail: detail.to_string().into(),
+        }
+    }
+
+    /// The broker's answer makes no sense.
+    pub(crate) fn garbled(broker: &Arc<str>, detail: &'static str) -> Self {
+        Self::Garbled {
+            broker: broker.clone(),
+            detail,
+        }
+    }
+
+    /// The broker does not know `api`.
+    pub(crate) fn not_spoken(broker: &Arc<str>, api: Api) -> Self {
+        Self::NotSpoken {
+            broker: broker.clone(),
+            api: api.name(),
+        }
+    }
+
+    /// What went wrong before anything was sent to `broker`.
+    pub(crate) fn before_dialling(broker: &Arc<str>, reason: &Unknown) -> Self {
+        let broker = broker.clone();
+        match reason.kind {
+            UnknownKind::Timeout => Self::Timeout { broker },
+            UnknownKind::Configuration => Self::Client {
+                broker,
+                detail: reason.message.as_str().into(),
+            },
+            UnknownKind::NotRead
+            | UnknownKind::Transport
+            | UnknownKind::Authentication
+            | UnknownKind::Parse
+            | UnknownKind::Missing => Self::Unreachable {
+                broker,
+                detail: reason.message.as_str().into(),
             },
         }
     }
 
-    /// Whether another attempt within the same reading may succeed.
-    pub(crate) fn is_passing(&self) -> bool {
+    /// The same about all of `servers`, where it means the broker rather than its answer.
+    pub(crate) fn about(self, servers: &Arc<str>) -> Self {
+        let broker = servers.clone();
         match self {
-            Self::Timeout { .. } | Self::Unreachable { .. } => true,
-            // A coordinator that starts or moves, a leader that is being elected.
-            Self::Refused { code, .. } => matches!(
-                code,
-                Code::CoordinatorLoadInProgress
-                    | Code::CoordinatorNotAvailable
-                    | Code::NotCoordinator
-                    | Code::LeaderNotAvailable
-                    | Code::NotLeaderForPartition
-            ),
-            _ => false,
+            Self::Unreachable { detail, .. } => Self::Unreachable { broker, detail },
+            Self::Timeout { .. } => Self::Timeout { broker },
+            other => other,
         }
     }
 
-    /// Whether waiting longer is unlikely to help.
-    pub(crate) fn is_down(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Authentication { .. })
+    /// Whether the same question may be answered a moment later: a coordinator that loads or moves, a
+    /// leader that is being elected.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                code: Code::COORDINATOR_LOAD_IN_PROGRESS
+                    | Code::COORDINATOR_NOT_AVAILABLE
+                    | Code::NOT_COORDINATOR
+                    | Code::LEADER_NOT_AVAILABLE
+                    | Code::NOT_LEADER_OR_FOLLOWER
+                    | Code::REPLICA_NOT_AVAILABLE
+                    | Code::FENCED_LEADER_EPOCH
+                    | Code::UNKNOWN_LEADER_EPOCH
+                    | Code::OFFSET_NOT_AVAILABLE
+                    | Code::BROKER_NOT_AVAILABLE
+                    | Code::NETWORK_EXCEPTION,
+                ..
+            }
+        )
+    }
+
+    /// Whether what is remembered of leaders and coordinators may be out of date.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.is_passing()
+            || matches!(
+                self,
+                Self::Unreachable { .. }
+                    | Self::Timeout { .. }
+                    | Self::NoLeader { .. }
+                    | Self::Refused {
+                        code: Code::UNKNOWN_TOPIC_OR_PARTITION | Code::KAFKA_STORAGE_ERROR,
+                        ..
+                    }
+            )
     }
 
     fn kind(&self) -> UnknownKind {
         match self {
-            Self::Refused { code, .. } => match code {
-                Code::UnknownTopicOrPartition | Code::UnknownPartition => UnknownKind::Missing,
+            Self::Refused { code, .. } => match *code {
+                Code::UNKNOWN_TOPIC_OR_PARTITION | Code::GROUP_ID_NOT_FOUND => UnknownKind::Missing,
+                Code::INVALID_GROUP_ID | Code::INVALID_TOPIC_EXCEPTION => {
+                    UnknownKind::Configuration
+                }
                 _ => UnknownKind::Transport,
             },
-            Self::Unreachable { .. } | Self::NoLeader { .. } | Self::Thread(_) => {
-                UnknownKind::Transport
-            }
-            Self::Timeout { .. } | Self::Busy { .. } => UnknownKind::Timeout,
+            Self::Unreachable { .. } | Self::NoLeader { .. } => UnknownKind::Transport,
+            Self::Timeout { .. } => UnknownKind::Timeout,
             Self::Authentication { .. } => UnknownKind::Authentication,
+            Self::Garbled { .. } => UnknownKind::Parse,
             Self::NoTopic { .. } => UnknownKind::Missing,
-            Self::Client { .. } => UnknownKind::Configuration,
+            Self::NotSpoken { .. } | Self::Client { .. } => UnknownKind::Configuration,
         }
-    }
-}
-
-/// An error in words, without the value of a setting, which may be a password or a key.
-fn without_value(error: &KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, _, setting, _) => format!("{setting} is not accepted"),
-        other => other.to_string(),
     }
 }
 
@@ -172,45 +225,54 @@ impl From<&ReadError> for Unknown {
 mod tests {
     use super::*;
 
-    fn kind(code: Code) -> UnknownKind {
-        ReadError::from_code(&"broker:9092".into(), code).kind()
+    fn of(code: Code) -> ReadError {
+        ReadError::from_code(&"broker:9092".into(), code)
     }
 
     #[test]
     fn every_kind_of_failure_is_told_from_the_others() {
-        assert_eq!(kind(Code::OperationTimedOut), UnknownKind::Timeout);
-        assert_eq!(kind(Code::BrokerTransportFailure), UnknownKind::Transport);
-        assert_eq!(kind(Code::Resolve), UnknownKind::Transport);
-        assert_eq!(kind(Code::Authentication), UnknownKind::Authentication);
+        let kind = |code| of(code).kind();
+        assert_eq!(kind(Code::REQUEST_TIMED_OUT), UnknownKind::Timeout);
+        assert_eq!(kind(Code::NOT_COORDINATOR), UnknownKind::Transport);
         assert_eq!(
-            kind(Code::GroupAuthorizationFailed),
+            kind(Code::GROUP_AUTHORIZATION_FAILED),
             UnknownKind::Authentication
         );
-        assert_eq!(kind(Code::UnknownTopicOrPartition), UnknownKind::Missing);
-        assert_eq!(kind(Code::InvalidRequest), UnknownKind::Transport);
+        assert_eq!(kind(Code::UNKNOWN_TOPIC_OR_PARTITION), UnknownKind::Missing);
+        assert_eq!(kind(Code::INVALID_GROUP_ID), UnknownKind::Configuration);
+        assert_eq!(kind(Code(-1)), UnknownKind::Transport);
     }
 
     #[test]
-    fn only_what_may_pass_within_a_reading_is_tried_again() {
-        let is_passing = |code| ReadError::from_code(&"broker:9092".into(), code).is_passing();
-        assert!(is_passing(Code::OperationTimedOut));
-        assert!(is_passing(Code::NotCoordinator));
-        assert!(!is_passing(Code::TopicAuthorizationFailed));
-        assert!(!is_passing(Code::InvalidRequest));
+    fn only_what_may_pass_within_a_reading_is_asked_again() {
+        assert!(of(Code::COORDINATOR_LOAD_IN_PROGRESS).is_passing());
+        assert!(of(Code::NOT_LEADER_OR_FOLLOWER).is_passing());
+        assert!(!of(Code::TOPIC_AUTHORIZATION_FAILED).is_passing());
+        assert!(!of(Code(-1)).is_passing());
+        assert!(of(Code::UNKNOWN_TOPIC_OR_PARTITION).may_be_stale());
+        assert!(!of(Code::GROUP_AUTHORIZATION_FAILED).may_be_stale());
     }
 
     #[test]
-    fn error_names_the_address_and_never_the_value_of_a_setting() {
-        let error = rdkafka::ClientConfig::new()
-            .set("sasl.passwrod", "hunter2")
-            .create::<rdkafka::consumer::BaseConsumer>()
-            .err()
-            .expect("there is no such setting");
-        let unknown = Unknown::from(&ReadError::from_kafka(&"broker:9092".into(), &error));
-        assert_eq!(unknown.kind, UnknownKind::Configuration);
+    fn errors_name_the_address_and_the_protocols_word() {
         assert_eq!(
-            unknown.message,
-            "no client for broker broker:9092: sasl.passwrod is not accepted"
+            of(Code::NOT_COORDINATOR).to_string(),
+            "broker broker:9092 answered NOT_COORDINATOR"
+        );
+        assert_eq!(
+            of(Code(87)).to_string(),
+            "broker broker:9092 answered error 87"
+        );
+        let refused = of(Code::GROUP_AUTHORIZATION_FAILED).to_string();
+        assert!(refused.ends_with("GROUP_AUTHORIZATION_FAILED"), "{refused}");
+    }
+
+    #[test]
+    fn nobody_at_several_addresses_names_them_all() {
+        let one = ReadError::unreachable(&"a:9092".into(), &"refused");
+        assert_eq!(
+            one.about(&"a:9092,b:9092".into()).to_string(),
+            "waiting for broker a:9092,b:9092: refused"
         );
     }
 }

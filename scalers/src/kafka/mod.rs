@@ -1,15 +1,13 @@
 //! Kafka: consumer lag per topic, partition and group (`kafka` and `apache-kafka` triggers).
 //!
-//! One `cluster` per bootstrap servers and credentials, shared by all their triggers. One client
-//! of it answers metadata and log-end offsets for all groups in batches. Committed offsets need a
-//! client per group, because librdkafka's safe interface reads them only under its own `group.id`:
-//! those are made on first use, never subscribe (so they never join the group), close with their last
-//! trigger, and are bounded (about four threads and 400 KiB each). A connection of our own that speaks OffsetFetch for many groups at once
-//! would be cheaper from some hundred groups on, but has to repeat every SASL and TLS quirk that
-//! librdkafka knows.
+//! One `cluster` per bootstrap servers and credentials, shared by all their triggers, with one connection to
+//! each broker that is needed and no thread of its own. An evaluation asks one OffsetFetch of each coordinator
+//! for all groups and one ListOffsets of each leader for all partitions; Metadata is asked once in half a
+//! minute, FindCoordinator once per group. Groups are never joined, topics never created.
 //!
-//! An evaluation goes `scaler` -> `cluster` (metadata, committed offsets, then log-end offsets)
-//! -> `client` on a `lane`'s threads, and back through `lag`.
+//! An evaluation goes `client` -> `cluster` (`topics`, `committed` offsets, then log-end offsets) -> `brokers`
+//! -> `broker` (connection kept, back-off) -> `connection` (TCP, TLS, `sasl`) in the words of `protocol`, and back through `plan`
+//! and `lag`.
 //!
 //! Differences to KEDA, all on purpose:
 //! - The replica count stops at the number of partitions; KEDA lets a remainder below one threshold
@@ -18,54 +16,52 @@
 //! - A committed offset beyond the log end counts as no lag instead of lessening that of others.
 //! - `apache-kafka` without `topic` reads the topics for which the group committed offsets, as `kafka`
 //!   does; KEDA needs active members there, which a function at zero has not.
-//! - SASL `oauthbearer`, `gssapi` and `aws_msk_iam` are refused by name.
+//! - SASL `oauthbearer`, `gssapi` and `aws_msk_iam`, and encrypted client keys, are refused by name.
 
+mod broker;
+mod brokers;
 mod client;
-mod clients;
 mod cluster;
+mod committed;
+mod connection;
+mod endpoint;
 mod error;
 mod lag;
-mod lane;
 mod partition;
 mod plan;
-mod scaler;
+mod protocol;
+mod sasl;
+mod scram;
 mod security;
 mod table;
 mod topics;
 mod trigger;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
 use zeron_core::metric::Unknown;
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, TriggerProblem};
 
+use crate::AddressPolicy;
 use crate::registry::{SourceType, TriggerType, configuration};
-use scaler::KafkaScaler;
+use crate::source::Sources;
+use client::{KafkaClient, Trigger};
 use security::SourceKey;
 use trigger::KafkaTrigger;
 
-/// The Kafka source: one scaler per cluster and credentials, for as long as a trigger holds it.
-#[derive(Debug, Default)]
+/// The Kafka source: one client per cluster and credentials, for as long as a trigger holds it.
+#[derive(Debug)]
 pub(crate) struct Kafka {
-    scalers: Mutex<HashMap<SourceKey, Weak<KafkaScaler>>>,
-    next_source: AtomicU64,
+    sources: Sources<SourceKey, KafkaClient>,
+    addresses: AddressPolicy,
 }
 
 impl Kafka {
-    fn scaler(&self, key: &SourceKey) -> Arc<KafkaScaler> {
-        let mut scalers = self.scalers.lock();
-        scalers.retain(|_, scaler| scaler.strong_count() > 0);
-        if let Some(scaler) = scalers.get(key).and_then(Weak::upgrade) {
-            return scaler;
+    /// No client yet.
+    pub(crate) fn new(addresses: AddressPolicy) -> Self {
+        Self {
+            sources: Sources::default(),
+            addresses,
         }
-        let number = self.next_source.fetch_add(1, Ordering::Relaxed);
-        let scaler = Arc::new(KafkaScaler::new(key, number));
-        scalers.insert(key.clone(), Arc::downgrade(&scaler));
-        scaler
     }
 }
 
@@ -92,12 +88,9 @@ impl SourceType for Kafka {
         let Some(parsed) = parsed else {
             return Err(configuration(&problems));
         };
-        let scaler = self.scaler(&parsed.source);
-        let handle = scaler.add(parsed);
-        Ok(BoundTrigger {
-            source: scaler.name(),
-            scaler,
-            handle,
-        })
+        let key = parsed.source.clone();
+        let make = || KafkaClient::new(&key, self.addresses);
+        let shown = format!("kafka/{}", key.servers);
+        Ok(self.sources.bind(&key, &shown, make, Trigger::new(parsed)))
     }
 }

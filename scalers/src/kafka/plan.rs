@@ -21,32 +21,80 @@ pub(crate) struct Want {
 /// The answer to one [`Want`].
 pub(crate) type Answer = Result<Vec<PartitionOffsets>, ReadError>;
 
-/// Committed offsets; `None`: never committed.
-pub(crate) type Offsets = HashMap<Partition, Option<u64>>;
-/// Committed offsets of every group, or why they are not known.
+/// Committed offsets, or why they are not known; `None`: never committed.
+pub(crate) type Offsets = HashMap<Partition, Result<Option<u64>, ReadError>>;
+/// Committed offsets of every group, or why none of them is known.
 pub(crate) type ByGroup = HashMap<String, Result<Offsets, ReadError>>;
 /// Log-end offsets, or why they are not known.
 pub(crate) type ByPartition = HashMap<Partition, Result<Option<u64>, ReadError>>;
 
-/// The partitions whose committed offsets each group is asked for.
-pub(super) fn by_group(wants: &[Want], topics: &Topics) -> BTreeMap<String, BTreeSet<Partition>> {
-    let mut groups: BTreeMap<String, BTreeSet<Partition>> = BTreeMap::new();
+/// Which committed offsets a group is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// All that it committed.
+    All,
+    /// Those of these partitions.
+    Partitions(BTreeSet<Partition>),
+}
+
+impl Asked {
+    fn add(&mut self, more: Vec<Partition>) {
+        match self {
+            Self::All => {}
+            Self::Partitions(partitions) => partitions.extend(more),
+        }
+    }
+}
+
+/// What each group is asked for, however many triggers want it.
+pub(super) fn by_group(wants: &[Want], topics: &Topics) -> Vec<(String, Asked)> {
+    let mut groups: BTreeMap<&str, Asked> = BTreeMap::new();
     for want in wants {
-        let group = groups.entry(want.group.clone()).or_default();
+        let group = groups.entry(&want.group);
+        let asked = group.or_insert_with(|| Asked::Partitions(BTreeSet::new()));
         if want.topics.is_empty() {
-            group.extend(topics.all_partitions());
+            *asked = Asked::All;
         }
         for topic in &want.topics {
             // A topic that does not exist fails its own trigger, in `choose`.
-            group.extend(
-                topics
-                    .partitions(topic, want.limit.as_ref())
-                    .unwrap_or_default(),
-            );
+            let partitions = topics.partitions(topic, want.limit.as_ref());
+            asked.add(partitions.unwrap_or_default());
         }
     }
-    groups.retain(|_, partitions| !partitions.is_empty());
+    let is_something = |asked: &Asked| match asked {
+        Asked::All => true,
+        Asked::Partitions(partitions) => !partitions.is_empty(),
+    };
     groups
+        .into_iter()
+        .filter(|(_, asked)| is_something(asked))
+        .map(|(group, asked)| (group.to_owned(), asked))
+        .collect()
+}
+
+/// The topics of all `wants`; where one names none, those for which its group committed offsets.
+pub(super) fn names<'a>(wants: &'a [Want], committed: &'a ByGroup) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    for want in wants {
+        names.extend(want.topics.iter().map(String::as_str));
+        if want.topics.is_empty() {
+            names.extend(with_commits(want, committed));
+        }
+    }
+    names
+}
+
+/// The topics for which a group committed offsets.
+fn with_commits<'a>(want: &Want, committed: &'a ByGroup) -> BTreeSet<&'a str> {
+    let offsets = committed
+        .get(&want.group)
+        .and_then(|read| read.as_ref().ok());
+    offsets
+        .into_iter()
+        .flatten()
+        .filter(|(_, offset)| !matches!(offset, Ok(None)))
+        .map(|(partition, _)| partition.topic.as_ref())
+        .collect()
 }
 
 /// The partitions whose lag counts for `want`.
@@ -55,26 +103,22 @@ pub(super) fn choose(
     topics: &Topics,
     committed: &ByGroup,
 ) -> Result<Vec<Partition>, ReadError> {
-    let of_topics = |names: &mut dyn Iterator<Item = &str>| {
-        let mut partitions = Vec::new();
-        for name in names {
-            partitions.extend(topics.partitions(name, want.limit.as_ref())?);
+    let mut partitions = Vec::new();
+    if want.topics.is_empty() {
+        if let Some(Err(error)) = committed.get(&want.group) {
+            return Err(error.clone());
         }
-        Ok(partitions)
-    };
-    if !want.topics.is_empty() {
-        return of_topics(&mut want.topics.iter().map(String::as_str));
+        // What was committed for a topic that is gone says nothing.
+        let names = with_commits(want, committed).into_iter();
+        for name in names.filter(|name| topics.contains(name)) {
+            partitions.extend(topics.partitions(name, None)?);
+        }
+        return Ok(partitions);
     }
-    let names: BTreeSet<&str> = match committed.get(&want.group) {
-        None => BTreeSet::new(),
-        Some(Err(error)) => return Err(error.clone()),
-        Some(Ok(offsets)) => offsets
-            .iter()
-            .filter(|(_, offset)| offset.is_some())
-            .map(|(partition, _)| partition.topic.as_ref())
-            .collect(),
-    };
-    of_topics(&mut names.into_iter())
+    for name in &want.topics {
+        partitions.extend(topics.partitions(name, want.limit.as_ref())?);
+    }
+    Ok(partitions)
 }
 
 /// Puts the two offsets of every chosen partition together.
@@ -95,7 +139,10 @@ pub(super) fn join(
                 None => None,
                 Some(end) => end.clone()?,
             };
-            let committed = committed.get(&partition).copied().flatten();
+            let committed = match committed.get(&partition) {
+                None => None,
+                Some(committed) => committed.clone()?,
+            };
             Ok(PartitionOffsets {
                 partition,
                 committed,

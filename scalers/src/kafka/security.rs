@@ -1,21 +1,26 @@
-//! How a cluster is reached: addresses, SASL and TLS, and librdkafka's settings for them.
+//! How a cluster is reached: addresses, SASL, TLS, and which addresses may be dialled.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
-use zeron_core::policy::Secret;
+use rustls::ClientConfig;
+use zeron_core::metric::Unknown;
 
+use super::endpoint::Endpoint;
+use super::sasl::{Credentials, Mechanism};
+use super::scram::Hash;
 use super::table;
-use crate::parameters::Parameters;
+use crate::AddressPolicy;
+use crate::parameters::{Parameter, Parameters};
+use crate::tls::TlsSettings;
 
-/// A cluster and the credentials for it: triggers of equal keys share their clients.
+/// A cluster and the credentials for it: triggers of equal keys share their client.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SourceKey {
     /// Bootstrap addresses, separated by commas.
     pub(crate) servers: String,
-    sasl: Option<Sasl>,
-    tls: Option<Tls>,
+    sasl: Option<Credentials>,
+    tls: Option<TlsSettings>,
 }
 
 /// Shows no credentials.
@@ -27,138 +32,100 @@ impl fmt::Debug for SourceKey {
     }
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Sasl {
-    mechanism: &'static str,
-    username: Secret,
-    password: Secret,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Tls {
-    ca: Option<Secret>,
-    certificate: Option<Secret>,
-    key: Option<Secret>,
-    key_password: Option<Secret>,
-    is_unverified: bool,
-}
-
 impl SourceKey {
     /// Reads addresses and credentials. Problems are noted in `parameters`.
     pub(crate) fn parse(parameters: &mut Parameters<'_>) -> Self {
-        let servers = parameters.list(&table::BOOTSTRAP_SERVERS).join(",");
+        let servers = parameters.list(&table::BOOTSTRAP_SERVERS);
+        for server in &servers {
+            if Endpoint::parse(server).is_none() {
+                let message = format!("{server:?} is not HOST:PORT");
+                parameters.problem(&table::BOOTSTRAP_SERVERS, message);
+            }
+        }
         Self {
-            servers,
+            servers: servers.join(","),
             sasl: parse_sasl(parameters),
             tls: parse_tls(parameters),
         }
     }
 
-    /// librdkafka's settings for a client that reads and never writes, joins or creates anything.
-    pub(crate) fn client_config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.servers)
-            .set("client.id", "zeron")
-            .set("allow.auto.create.topics", "false")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // The log-end offset that KEDA sees is the high watermark.
-            .set("isolation.level", "read_uncommitted")
-            .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "1000")
-            .set("socket.connection.setup.timeout.ms", "5000")
-            .set("socket.timeout.ms", "10000")
-            .set("socket.keepalive.enable", "true")
-            .set("socket.nagle.disable", "true")
-            .set("log.connection.close", "false")
-            .set("security.protocol", self.protocol())
-            .set_log_level(RDKafkaLogLevel::Critical);
-        if let Some(sasl) = &self.sasl {
-            sasl.configure(&mut config);
-        }
-        if let Some(tls) = &self.tls {
-            tls.configure(&mut config);
-        }
-        config
+    /// The bootstrap addresses.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        self.servers
+            .split(',')
+            .filter_map(Endpoint::parse)
+            .collect()
     }
 
-    fn protocol(&self) -> &'static str {
-        match (&self.sasl, &self.tls) {
-            (None, None) => "plaintext",
-            (None, Some(_)) => "ssl",
-            (Some(_), None) => "sasl_plaintext",
-            (Some(_), Some(_)) => "sasl_ssl",
+    /// What a connection needs to know.
+    pub(crate) fn access(&self, addresses: AddressPolicy) -> Access {
+        Access {
+            addresses,
+            sasl: self.sasl.clone(),
+            settings: self.tls.clone(),
+            tls: OnceLock::new(),
         }
     }
 }
 
-impl Sasl {
-    fn configure(&self, config: &mut ClientConfig) {
-        config
-            .set("sasl.mechanism", self.mechanism)
-            .set("sasl.username", self.username.expose())
-            .set("sasl.password", self.password.expose());
+/// How to connect to any broker of one cluster.
+pub(crate) struct Access {
+    /// Which addresses may be dialled.
+    pub(crate) addresses: AddressPolicy,
+    /// Who logs in.
+    pub(crate) sasl: Option<Credentials>,
+    settings: Option<TlsSettings>,
+    tls: OnceLock<Result<Arc<ClientConfig>, Unknown>>,
+}
+
+/// Shows no credentials.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("addresses", &self.addresses)
+            .field("has_sasl", &self.sasl.is_some())
+            .field("has_tls", &self.settings.is_some())
+            .finish_non_exhaustive()
     }
 }
 
-impl Tls {
-    fn configure(&self, config: &mut ClientConfig) {
-        match &self.ca {
-            Some(ca) => config.set("ssl.ca.pem", ca.expose()),
-            None => config.set("ssl.ca.location", "probe"),
+impl Access {
+    /// The configuration of TLS, made once; `None`: connections are not encrypted.
+    ///
+    /// # Errors
+    /// `Configuration` where a certificate or key is wrong.
+    pub(crate) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, Unknown> {
+        let Some(settings) = &self.settings else {
+            return Ok(None);
         };
-        let parts = [
-            ("ssl.certificate.pem", &self.certificate),
-            ("ssl.key.pem", &self.key),
-            ("ssl.key.password", &self.key_password),
-        ];
-        for (setting, value) in parts {
-            if let Some(value) = value {
-                config.set(setting, value.expose());
-            }
-        }
-        if self.is_unverified {
-            config.set("enable.ssl.certificate.verification", "false");
-        }
+        let make = || settings.client_config().map(Arc::new);
+        self.tls.get_or_init(make).clone().map(Some)
     }
 }
 
-fn parse_sasl(parameters: &mut Parameters<'_>) -> Option<Sasl> {
+fn parse_sasl(parameters: &mut Parameters<'_>) -> Option<Credentials> {
     let mechanism = match parameters.choice(&table::SASL) {
-        Some("plaintext") => "PLAIN",
-        Some("scram_sha256") => "SCRAM-SHA-256",
-        Some("scram_sha512") => "SCRAM-SHA-512",
+        Some("plaintext") => Mechanism::Plain,
+        Some("scram_sha256") => Mechanism::Scram(Hash::Sha256),
+        Some("scram_sha512") => Mechanism::Scram(Hash::Sha512),
         _ => return None,
     };
-    let mut required = |parameter| {
+    let mut required = |parameter: &Parameter| {
         let secret = parameters.secret(parameter);
         if secret.is_none() {
             parameters.problem(parameter, format!("{} is required", parameter.name));
         }
         secret.unwrap_or_default()
     };
-    Some(Sasl {
+    Some(Credentials {
         mechanism,
         username: required(&table::USERNAME),
         password: required(&table::PASSWORD),
     })
 }
 
-fn parse_tls(parameters: &mut Parameters<'_>) -> Option<Tls> {
-    let is_unverified = parameters.flag(&table::UNSAFE_SSL);
-    if parameters.choice(&table::TLS) != Some("enable") {
-        return None;
-    }
-    let tls = Tls {
-        ca: parameters.secret(&table::CA),
-        certificate: parameters.secret(&table::CERT),
-        key: parameters.secret(&table::KEY),
-        key_password: parameters.secret(&table::KEY_PASSWORD),
-        is_unverified,
-    };
-    if tls.certificate.is_some() != tls.key.is_some() {
-        parameters.problem(&table::CERT, "cert and key must be given together");
-    }
-    Some(tls)
+fn parse_tls(parameters: &mut Parameters<'_>) -> Option<TlsSettings> {
+    parameters.accept(&table::UNSAFE_SSL);
+    let is_wanted = parameters.choice(&table::TLS) == Some("enable");
+    is_wanted.then(|| TlsSettings::read(parameters))
 }

@@ -1,6 +1,7 @@
 //! The parameters of `kafka` and `apache-kafka` triggers.
 
 use crate::parameters::{Parameter, Place};
+pub(super) use crate::tls::{CA, CERT, KEY, KEY_PASSWORD, UNSAFE_SSL};
 
 pub(super) const BOOTSTRAP_SERVERS: Parameter =
     Parameter::list("bootstrapServers", "addresses of brokers, host:port").required();
@@ -62,14 +63,6 @@ pub(super) const TLS: Parameter =
     Parameter::choice("tls", &["enable", "disable"], "whether TLS is used")
         .from(Place::Either)
         .default("disable");
-pub(super) const UNSAFE_SSL: Parameter =
-    Parameter::flag("unsafeSsl", "the broker's certificate is not verified");
-pub(super) const CA: Parameter = Parameter::secret("ca", "CA certificate, PEM");
-pub(super) const CERT: Parameter = Parameter::secret("cert", "client certificate, PEM");
-pub(super) const KEY: Parameter = Parameter::secret("key", "key of the client certificate, PEM");
-pub(super) const KEY_PASSWORD: Parameter =
-    Parameter::secret("keyPassword", "password of an encrypted key");
-
 /// Of `kafka`.
 pub(super) const KAFKA: &[Parameter] = &[
     BOOTSTRAP_SERVERS,

@@ -1,47 +1,123 @@
-//! The topics of a cluster and who leads their partitions, as metadata showed them.
+//! The topics that triggers want and who leads their partitions, as metadata showed them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use tokio::time::Instant;
 
+use super::endpoint::Endpoint;
 use super::error::ReadError;
 use super::partition::Partition;
+use super::protocol::Code;
+use super::protocol::metadata::{Metadata, TopicMetadata};
 
-/// A broker's number in its cluster.
-pub(crate) type BrokerId = i32;
+/// What is older is read again, so that added partitions are seen.
+const MAX_AGE: Duration = Duration::from_secs(30);
+/// A topic that nobody asked about for so long is forgotten.
+const MAX_UNUSED: Duration = Duration::from_secs(600);
+/// More are read again each time. Far more than a cluster has, unless it lies.
+const MAX_TOPICS: usize = 100_000;
+/// The brokers that are asked what any of them knows.
+const MAX_BROKERS: usize = 1_000;
 
 /// The partitions of a topic, each with its leader if there is one; or why they are not known.
-type Leaders = Result<BTreeMap<i32, Option<BrokerId>>, ReadError>;
+type Leaders = Result<BTreeMap<i32, Option<Endpoint>>, ReadError>;
 
-/// The topics of a cluster at one moment.
-#[derive(Debug)]
+/// What is known of topics. Topics that do not exist are left out.
+#[derive(Clone, Debug)]
 pub(crate) struct Topics {
     servers: Arc<str>,
-    topics: HashMap<Arc<str>, Leaders>,
+    brokers: Vec<Endpoint>,
+    topics: HashMap<Arc<str>, (Instant, Leaders)>,
 }
 
 impl Topics {
-    /// Reads the broker's answer.
-    pub(crate) fn new(servers: &Arc<str>, metadata: &Metadata) -> Self {
-        let topics = metadata
-            .topics()
-            .iter()
-            .map(|topic| (Arc::from(topic.name()), leaders(servers, topic)))
-            .collect();
+    /// Nothing yet.
+    pub(crate) fn new(servers: &Arc<str>) -> Self {
         Self {
             servers: servers.clone(),
-            topics,
+            brokers: Vec::new(),
+            topics: HashMap::new(),
         }
     }
 
-    /// Whether all of `names` are there with a leader for every partition.
-    pub(crate) fn have<'a>(&self, mut names: impl Iterator<Item = &'a str>) -> bool {
-        names.all(|name| match self.topics.get(name) {
-            Some(Ok(leaders)) => leaders.values().all(Option::is_some),
-            Some(Err(_)) | None => false,
-        })
+    /// The brokers of the cluster.
+    pub(crate) fn brokers(&self) -> &[Endpoint] {
+        &self.brokers
+    }
+
+    /// Those of `names` that must be read: unknown, old, or without a leader for every partition.
+    pub(crate) fn missing<'a>(&self, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let is_good = |name: &str| match self.topics.get(name) {
+            Some((read, Ok(leaders))) => {
+                read.elapsed() < MAX_AGE && leaders.values().all(Option::is_some)
+            }
+            Some((_, Err(_))) | None => false,
+        };
+        names.filter(|name| !is_good(name)).collect()
+    }
+
+    /// Takes in what a broker said when it was asked about `names`.
+    pub(crate) fn update(&mut self, names: &[&str], metadata: &Metadata<'_>) {
+        let now = Instant::now();
+        for name in names {
+            self.topics.remove(*name);
+        }
+        self.topics
+            .retain(|_, (read, _)| read.elapsed() < MAX_UNUSED);
+        if self.topics.len() + names.len() > MAX_TOPICS {
+            self.topics.clear();
+        }
+        let brokers: HashMap<i32, &Endpoint> = metadata
+            .brokers
+            .iter()
+            .map(|(id, endpoint)| (*id, endpoint))
+            .collect();
+        let wanted: BTreeSet<&str> = names.iter().copied().collect();
+        // Old brokers say more than they were asked.
+        for topic in metadata.topics.iter().filter(|it| wanted.contains(it.name)) {
+            if let Some(leaders) = self.leaders(topic, &brokers) {
+                self.topics.insert(topic.name.into(), (now, leaders));
+            }
+        }
+        let brokers = metadata.brokers.iter().take(MAX_BROKERS);
+        self.brokers = brokers.map(|(_, endpoint)| endpoint.clone()).collect();
+    }
+
+    fn leaders(
+        &self,
+        topic: &TopicMetadata<'_>,
+        brokers: &HashMap<i32, &Endpoint>,
+    ) -> Option<Leaders> {
+        match topic.code {
+            Code::NONE | Code::LEADER_NOT_AVAILABLE => {}
+            Code::UNKNOWN_TOPIC_OR_PARTITION | Code::INVALID_TOPIC_EXCEPTION => return None,
+            code => return Some(Err(ReadError::from_code(&self.servers, code))),
+        }
+        let partitions = topic.partitions.iter();
+        let of_broker = |id: &i32| brokers.get(id).map(|endpoint| (*endpoint).clone());
+        Some(Ok(partitions
+            .map(|(partition, leader)| (*partition, of_broker(leader)))
+            .collect()))
+    }
+
+    /// Reads these again when they are wanted next.
+    pub(crate) fn forget<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            self.topics.remove(name);
+        }
+    }
+
+    /// Whether the topic exists, as far as it was asked about.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.topics.contains_key(name)
+    }
+
+    /// The topic's name, shared with others.
+    pub(crate) fn name(&self, name: &str) -> Arc<str> {
+        let known = self.topics.get_key_value(name);
+        known.map_or_else(|| name.into(), |(name, _)| name.clone())
     }
 
     /// The partitions of the topic `name`, only those in `limit` where there is one.
@@ -50,7 +126,7 @@ impl Topics {
         name: &str,
         limit: Option<&BTreeSet<i32>>,
     ) -> Result<Vec<Partition>, ReadError> {
-        let Some((topic, leaders)) = self.topics.get_key_value(name) else {
+        let Some((topic, (_, leaders))) = self.topics.get_key_value(name) else {
             return Err(self.no_topic(name.into()));
         };
         Ok(leaders
@@ -65,33 +141,18 @@ impl Topics {
             .collect())
     }
 
-    /// Every partition that can be read, of every topic.
-    pub(crate) fn all_partitions(&self) -> Vec<Partition> {
-        self.topics
-            .iter()
-            .filter_map(|(topic, leaders)| Some((topic, leaders.as_ref().ok()?)))
-            .flat_map(|(topic, leaders)| {
-                leaders.keys().map(|id| Partition {
-                    topic: topic.clone(),
-                    id: *id,
-                })
-            })
-            .collect()
-    }
-
     /// Who leads a partition.
-    pub(crate) fn leader(&self, partition: &Partition) -> Result<BrokerId, ReadError> {
+    pub(crate) fn leader(&self, partition: &Partition) -> Result<&Endpoint, ReadError> {
         match self.topics.get(&partition.topic) {
             None => Err(self.no_topic(partition.topic.clone())),
-            Some(Err(error)) => Err(error.clone()),
-            Some(Ok(leaders)) => leaders
-                .get(&partition.id)
-                .copied()
-                .flatten()
-                .ok_or_else(|| ReadError::NoLeader {
+            Some((_, Err(error))) => Err(error.clone()),
+            Some((_, Ok(leaders))) => {
+                let leader = leaders.get(&partition.id).and_then(Option::as_ref);
+                leader.ok_or_else(|| ReadError::NoLeader {
                     topic: partition.topic.clone(),
                     partition: partition.id,
-                }),
+                })
+            }
         }
     }
 
@@ -105,33 +166,18 @@ impl Topics {
 
 #[cfg(test)]
 impl Topics {
-    /// Topics with the leaders of their partitions, from 0 upwards.
-    pub(crate) fn of(topics: &[(&str, &[Option<BrokerId>])]) -> Self {
-        let leaders = |leaders: &[Option<BrokerId>]| (0..).zip(leaders.iter().copied()).collect();
-        Self {
-            servers: "broker:9092".into(),
-            topics: topics
-                .iter()
-                .map(|(name, all)| (Arc::from(*name), Ok(leaders(all))))
-                .collect(),
-        }
-    }
-}
-
-fn leaders(servers: &Arc<str>, topic: &MetadataTopic) -> Leaders {
-    match topic.error().map(Code::from) {
-        None | Some(Code::NoError | Code::LeaderNotAvailable) => Ok(topic
-            .partitions()
+    /// Topics with the leaders of their partitions, from 0 upwards; a leader is the port of its broker.
+    pub(crate) fn of(topics: &[(&str, &[Option<i32>])]) -> Self {
+        let broker = |port: i32| Endpoint::new("broker", port).unwrap();
+        let leaders = |leaders: &[Option<i32>]| {
+            let leaders = leaders.iter().map(|leader| leader.map(broker));
+            (0..).zip(leaders).collect()
+        };
+        let mut known = Self::new(&"broker:9092".into());
+        known.topics = topics
             .iter()
-            .map(|partition| {
-                let leader = partition.leader();
-                (partition.id(), (leader >= 0).then_some(leader))
-            })
-            .collect()),
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => Err(ReadError::NoTopic {
-            servers: servers.clone(),
-            topic: topic.name().into(),
-        }),
-        Some(code) => Err(ReadError::from_code(servers, code)),
+            .map(|(name, all)| (Arc::from(*name), (Instant::now(), Ok(leaders(all)))))
+            .collect();
+        known
     }
 }

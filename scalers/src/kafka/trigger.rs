@@ -10,6 +10,9 @@ use super::security::SourceKey;
 use super::table;
 use crate::parameters::{Parameter, Parameters};
 
+/// Longest text of the protocol.
+const MAX_GROUP: usize = 32_767;
+
 /// A Kafka trigger as its parameters declare it.
 #[derive(Clone, Debug)]
 pub(crate) struct KafkaTrigger {
@@ -41,6 +44,10 @@ impl KafkaTrigger {
 
     fn read(parameters: &mut Parameters<'_>, is_apache: bool) -> Self {
         let group = parameters.required(&table::CONSUMER_GROUP).to_owned();
+        if group.len() > MAX_GROUP {
+            let message = format!("longer than {MAX_GROUP} bytes, which no broker takes");
+            parameters.problem(&table::CONSUMER_GROUP, message);
+        }
         let topics = if is_apache {
             parameters.list(&table::TOPICS)
         } else {
@@ -53,7 +60,7 @@ impl KafkaTrigger {
         let partitions = parameters
             .integers(&table::PARTITION_LIMITATION)
             .filter(|_| !topics.is_empty());
-        // librdkafka agrees on versions with the broker, and keeps metadata of all topics.
+        // Versions are agreed with the broker, and metadata is read of the topics that are wanted.
         parameters.accept(&table::VERSION);
         parameters.accept(&table::FULL_METADATA);
         Self {
@@ -118,4 +125,4 @@ fn metric_name(group: &str, topics: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

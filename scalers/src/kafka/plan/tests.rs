@@ -18,13 +18,13 @@ fn partition(topic: &str, id: i32) -> Partition {
 fn committed(group: &str, offsets: &[(&str, i32, Option<u64>)]) -> ByGroup {
     let offsets = offsets
         .iter()
-        .map(|(topic, id, offset)| (partition(topic, *id), *offset));
+        .map(|(topic, id, offset)| (partition(topic, *id), Ok(*offset)));
     ByGroup::from([(group.to_owned(), Ok(offsets.collect()))])
 }
 
 fn late() -> ReadError {
     ReadError::Timeout {
-        servers: "broker:9092".into(),
+        broker: "broker:9092".into(),
     }
 }
 
@@ -34,9 +34,20 @@ fn group_of_several_triggers_is_asked_once_for_all_their_partitions() {
     let mut limited = want("billing", &["a"]);
     limited.limit = Some([1].into());
     let groups = by_group(&[limited, want("billing", &["b"])], &topics);
-    assert_eq!(groups.len(), 1);
-    let asked: Vec<_> = groups["billing"].iter().cloned().collect();
-    assert_eq!(asked, [partition("a", 1), partition("b", 0)]);
+    let both = [partition("a", 1), partition("b", 0)].into();
+    assert_eq!(groups, [("billing".to_owned(), Asked::Partitions(both))]);
+}
+
+#[test]
+fn group_of_a_trigger_without_topic_is_asked_for_all() {
+    let topics = Topics::of(&[("a", &[Some(1)])]);
+    for wants in [[&["a"][..], &[]], [&[], &["a"][..]]] {
+        let wants = wants.map(|topics| want("billing", topics));
+        assert_eq!(
+            by_group(&wants, &topics),
+            [("billing".to_owned(), Asked::All)]
+        );
+    }
 }
 
 #[test]
@@ -49,17 +60,20 @@ fn missing_topic_is_not_asked_for_and_fails_its_own_trigger() {
 }
 
 #[test]
-fn no_topic_means_all_partitions_of_topics_with_a_commit() {
+fn no_topic_means_all_partitions_of_topics_with_a_commit_that_exist() {
     let topics = Topics::of(&[("a", &[Some(1), Some(1)]), ("b", &[Some(1)])]);
     let want = want("billing", &[]);
-    assert_eq!(
-        by_group(std::slice::from_ref(&want), &topics)["billing"].len(),
-        3
-    );
     let read = committed(
         "billing",
-        &[("a", 0, None), ("a", 1, Some(4)), ("b", 0, None)],
+        &[
+            ("a", 0, None),
+            ("a", 1, Some(4)),
+            ("b", 0, None),
+            ("gone", 0, Some(1)),
+        ],
     );
+    let names = names(std::slice::from_ref(&want), &read);
+    assert_eq!(names, ["a", "gone"].into());
     let chosen = choose(&want, &topics, &read).unwrap();
     assert_eq!(chosen, [partition("a", 0), partition("a", 1)]);
 }
@@ -85,10 +99,24 @@ fn unread_partition_fails_the_trigger_that_wants_it_alone() {
 }
 
 #[test]
+fn offset_that_may_not_be_read_fails_the_trigger_that_wants_it_alone() {
+    let mut read = committed("billing", &[("a", 0, Some(1))]);
+    let offsets = read.get_mut("billing").unwrap().as_mut().unwrap();
+    offsets.insert(partition("b", 0), Err(late()));
+    let ends = ByPartition::from([
+        (partition("a", 0), Ok(Some(9))),
+        (partition("b", 0), Ok(Some(9))),
+    ]);
+    let offsets = read.get("billing");
+    assert!(join(vec![partition("a", 0)], offsets, &ends).is_ok());
+    assert!(join(vec![partition("b", 0)], offsets, &ends).is_err());
+}
+
+#[test]
 fn partition_without_leader_is_named() {
     let topics = Topics::of(&[("a", &[Some(1), None])]);
-    assert_eq!(topics.leader(&partition("a", 0)).unwrap(), 1);
+    assert_eq!(topics.leader(&partition("a", 0)).unwrap().port, 1);
     let error = topics.leader(&partition("a", 1)).unwrap_err();
     assert_eq!(error.to_string(), "partition 1 of topic a has no leader");
-    assert!(!topics.have(["a"].into_iter()));
+    assert_eq!(topics.missing(["a"].into_iter()), ["a"]);
 }

@@ -3,7 +3,7 @@ use zeron_core::policy::Secret;
 
 use super::*;
 
-fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
+pub(crate) fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
     let base = [
         ("bootstrapServers", "a:9092, b:9092"),
         ("consumerGroup", "billing"),
@@ -23,6 +23,7 @@ fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> Trigger
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
         from_environment: Default::default(),
+        remote: Vec::new(),
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
@@ -142,8 +143,25 @@ fn mechanism_that_is_not_built_in_names_those_that_are() {
 
 #[test]
 fn certificate_without_key_is_refused() {
-    let message = first_problem("kafka", &[("tls", "enable")], &[("cert", "PEM")]);
-    assert!(message.contains("given together"));
+    let message = first_problem("kafka", &[("tls", "enable")], &[("key", "PEM")]);
+    assert_eq!(message, "key needs cert");
+}
+
+#[test]
+fn address_that_is_none_is_refused() {
+    let mut spec = spec("kafka", &[], &[]);
+    let servers = "a:9092,b:port".to_owned();
+    spec.metadata.insert("bootstrapServers".to_owned(), servers);
+    let (trigger, problems) = KafkaTrigger::parse(&spec);
+    assert!(trigger.is_none());
+    assert_eq!(problems[0].message, "\"b:port\" is not HOST:PORT");
+}
+
+#[test]
+fn group_that_no_broker_takes_is_refused() {
+    let group = "g".repeat(MAX_GROUP + 1);
+    let message = first_problem("kafka", &[("consumerGroup", &group)], &[]);
+    assert!(message.starts_with("longer than 32767 bytes"), "{message}");
 }
 
 #[test]
