@@ -1,0 +1,216 @@
+//! Push: one connection that listens for all triggers of a server, made when the first asks for it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{AsyncMessage, Client};
+use tracing::debug;
+use zeron_core::metric::{Unknown, UnknownKind};
+use zeron_core::roles::TriggerHandle;
+
+use super::client::{Link, Postgres};
+use super::error;
+use crate::source::{OnChange, unknown};
+use crate::sql::{BackOff, Listen};
+
+/// Longest time for connecting, and for each statement.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection that heard nothing for so long is asked whether it lives.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// A flood of notifications is passed on this seldom; the first at once.
+const FLOOD_PAUSE: Duration = Duration::from_millis(50);
+
+/// Listens on the channels of all triggers of a server.
+pub(super) struct Listener {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    database: Arc<Postgres>,
+    state: Mutex<State>,
+    /// Channels were added or are of no use any more.
+    changed: Notify,
+    heard: Mutex<BTreeSet<String>>,
+    has_heard: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    watched: HashMap<TriggerHandle, Watched>,
+    /// Whether the task runs that listens.
+    is_followed: bool,
+}
+
+struct Watched {
+    channel: String,
+    on_change: OnChange,
+}
+
+impl Listener {
+    /// Connects when the first trigger asks for it.
+    pub(super) fn new(database: Arc<Postgres>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                database,
+                state: Mutex::default(),
+                changed: Notify::new(),
+                heard: Mutex::default(),
+                has_heard: Notify::new(),
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+impl Listen for Listener {
+    fn listen(&self, handle: TriggerHandle, channel: &str, on_change: OnChange) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        let watched = Watched {
+            channel: channel.to_owned(),
+            on_change,
+        };
+        let mut state = self.shared.state.lock();
+        state.watched.insert(handle, watched);
+        if !std::mem::replace(&mut state.is_followed, true) {
+            runtime.spawn(Arc::clone(&self.shared).follow());
+        }
+        self.shared.changed.notify_one();
+        true
+    }
+
+    fn forget(&self, handle: TriggerHandle) {
+        if self.shared.state.lock().watched.remove(&handle).is_some() {
+            self.shared.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shared.state.lock().watched.clear();
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Shared {
+    /// Listens until nobody wants to hear, on one connection after the other.
+    async fn follow(self: Arc<Self>) {
+        let back_off = BackOff::default();
+        while self.channels().is_some() {
+            let Err(reason) = self.listen(&back_off).await else {
+                return;
+            };
+            let pause = back_off.failed(&reason);
+            debug!(reason.message, ?pause, "not listening");
+            // `changed` may be a trigger more: the pause is short enough for it to wait.
+            sleep(pause).await;
+        }
+    }
+
+    /// What to listen on; `None`, and the task is over, when nobody is left.
+    fn channels(&self) -> Option<BTreeSet<String>> {
+        let mut state = self.state.lock();
+        let channels: BTreeSet<_> = state
+            .watched
+            .values()
+            .map(|it| it.channel.clone())
+            .collect();
+        state.is_followed = !channels.is_empty();
+        state.is_followed.then_some(channels)
+    }
+
+    /// Listens on one connection, until nobody is left or it breaks.
+    async fn listen(&self, back_off: &BackOff) -> Result<(), Unknown> {
+        let (client, link) = within(self.database.open()).await?;
+        let link = self.hear(link);
+        tokio::select! {
+            ended = link => Err(ended),
+            asked = self.subscribe(&client, back_off) => asked,
+        }
+    }
+
+    /// Keeps the server's list of channels as it should be, and passes on what was heard.
+    async fn subscribe(&self, client: &Client, back_off: &BackOff) -> Result<(), Unknown> {
+        let mut listened = BTreeSet::new();
+        while let Some(wanted) = self.channels() {
+            let gone = listened.difference(&wanted).map(|it| ("UNLISTEN", it));
+            let new = wanted.difference(&listened).map(|it| ("LISTEN", it));
+            let statements: Vec<_> = gone
+                .chain(new)
+                .map(|(word, channel)| format!("{word} \"{}\"", channel.replace('"', "\"\"")))
+                .collect();
+            if !statements.is_empty() {
+                execute(client, &statements.join("; ")).await?;
+            }
+            listened = wanted;
+            back_off.succeeded();
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.has_heard.notified() => {
+                    self.pass_on();
+                    sleep(FLOOD_PAUSE).await;
+                }
+                () = sleep(HEARTBEAT) => execute(client, "").await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Drives the connection and notes the channels of notifications.
+    async fn hear(&self, mut link: Link) -> Unknown {
+        loop {
+            match poll_fn(|context| link.poll_message(context)).await {
+                Some(Ok(AsyncMessage::Notification(it))) => {
+                    self.heard.lock().insert(it.channel().to_owned());
+                    self.has_heard.notify_one();
+                }
+                Some(Ok(_)) => {}
+                Some(Err(failed)) => return error::of_connecting(&failed),
+                None => return unknown(UnknownKind::Transport, "the server closed the connection"),
+            }
+        }
+    }
+
+    fn pass_on(&self) {
+        let heard = std::mem::take(&mut *self.heard.lock());
+        let state = self.state.lock();
+        let watched = state.watched.iter();
+        let told = watched.filter(|(_, it)| heard.contains(&it.channel));
+        let told: Vec<_> = told
+            .map(|(handle, it)| (*handle, Arc::clone(&it.on_change)))
+            .collect();
+        drop(state);
+        for (handle, on_change) in told {
+            on_change(handle);
+        }
+    }
+}
+
+async fn execute(client: &Client, statements: &str) -> Result<(), Unknown> {
+    let executed = async {
+        let executed = client.batch_execute(statements).await;
+        executed.map_err(|failed| error::of_connecting(&failed))
+    };
+    within(executed).await
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Unknown>>) -> Result<T, Unknown> {
+    let late = |_| unknown(UnknownKind::Timeout, "there was no answer in time");
+    timeout(ANSWER_WITHIN, work).await.map_err(late)?
+}
