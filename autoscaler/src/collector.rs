@@ -1,5 +1,6 @@
 //! The load of one function in stable and panic windows, as Knative's metric collector keeps it.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use zeron_core::policy::{Aggregation, KnativeMetric};
@@ -20,6 +21,15 @@ pub struct LoadSample {
     pub proxied_requests: f64,
 }
 
+impl AddAssign<&LoadSample> for LoadSample {
+    fn add_assign(&mut self, other: &LoadSample) {
+        self.concurrency += other.concurrency;
+        self.proxied_concurrency += other.proxied_concurrency;
+        self.requests += other.requests;
+        self.proxied_requests += other.proxied_requests;
+    }
+}
+
 impl From<&Sample> for LoadSample {
     fn from(sample: &Sample) -> Self {
         Self {
@@ -32,6 +42,16 @@ impl From<&Sample> for LoadSample {
 }
 
 impl LoadSample {
+    /// In flight, without what another reporter counts.
+    fn own_concurrency(&self) -> f64 {
+        self.concurrency - self.proxied_concurrency
+    }
+
+    /// Arrived, without what another reporter counts.
+    fn own_requests(&self) -> f64 {
+        self.requests - self.proxied_requests
+    }
+
     /// Whether there was any request in that second.
     pub fn has_requests(&self) -> bool {
         self.requests > 0.0 || self.concurrency > 0.0
@@ -67,10 +87,10 @@ impl Pair {
         self.panic.record(at, value);
     }
 
-    fn averages(&self, now: Timestamp) -> Averages {
+    fn averages(&self, now: Timestamp, more: f64) -> Averages {
         Averages {
-            stable: self.stable.average(now),
-            panic: self.panic.average(now),
+            stable: self.stable.average_with(now, more),
+            panic: self.panic.average_with(now, more),
         }
     }
 }
@@ -93,19 +113,27 @@ impl Collector {
 
     /// Adds one report to the second of `at`; reports of one second add up.
     pub fn record(&mut self, at: Timestamp, sample: &LoadSample) {
-        self.concurrency
-            .record(at, sample.concurrency - sample.proxied_concurrency);
-        self.rps
-            .record(at, sample.requests - sample.proxied_requests);
+        self.concurrency.record(at, sample.own_concurrency());
+        self.rps.record(at, sample.own_requests());
     }
 
     /// The averages of `metric` at `now`; `None` when nothing was recorded within the stable window.
     pub fn averages(&self, metric: KnativeMetric, now: Timestamp) -> Option<Averages> {
-        let pair = match metric {
-            KnativeMetric::Concurrency => &self.concurrency,
-            KnativeMetric::Rps => &self.rps,
+        self.averages_with(metric, now, &LoadSample::default())
+    }
+
+    /// The same as if `more` had been recorded too in the second of `now`, if anything was.
+    pub(crate) fn averages_with(
+        &self,
+        metric: KnativeMetric,
+        now: Timestamp,
+        more: &LoadSample,
+    ) -> Option<Averages> {
+        let (pair, more) = match metric {
+            KnativeMetric::Concurrency => (&self.concurrency, more.own_concurrency()),
+            KnativeMetric::Rps => (&self.rps, more.own_requests()),
         };
-        (!pair.stable.is_empty(now)).then(|| pair.averages(now))
+        (!pair.stable.is_empty(now)).then(|| pair.averages(now, more))
     }
 
     /// Whether nothing was recorded within the stable window.

@@ -15,6 +15,7 @@ mod owned;
 mod path;
 mod poll;
 mod replicas;
+mod reporters;
 mod sources;
 mod task;
 #[cfg(test)]

@@ -54,6 +54,8 @@ pub(crate) struct KnativeState {
     phase: Option<Duration>,
     /// Load arrived while nothing was wanted: decide before the grid does.
     is_poked: bool,
+    /// What those report who have yet to speak in this second, as it is taken for the next decision.
+    outstanding: LoadSample,
     averages: Averages,
     last_active: Option<Timestamp>,
 }
@@ -79,6 +81,7 @@ impl KnativeState {
             next_tick: now + GRID,
             phase: None,
             is_poked: false,
+            outstanding: LoadSample::default(),
             averages: NO_LOAD,
             last_active,
         }
@@ -166,6 +169,11 @@ impl KnativeState {
         self.is_poked |= is_at_rest && sample.concurrency != 0.0;
     }
 
+    /// Takes `load` for what reporters will add to this second, in the next decision alone.
+    pub(crate) fn expect(&mut self, load: LoadSample) {
+        self.outstanding = load;
+    }
+
     /// Whether a decision should not wait for the grid.
     pub(crate) fn is_poked(&self) -> bool {
         self.is_poked
@@ -240,7 +248,10 @@ impl KnativeState {
 
     fn tick(&mut self, scaling: &KnativeScaling, scene: &Scene<'_>) {
         let now = scene.now;
-        let averages = self.collector.averages(scaling.metric, now);
+        let outstanding = std::mem::take(&mut self.outstanding);
+        let averages = self
+            .collector
+            .averages_with(scaling.metric, now, &outstanding);
         let is_scraped = scaling.path == RequestPath::Serverless { is_scraped: true };
         // Whoever scrapes may have missed what there is: no decision. Else the activators are the
         // only source, and their silence is a known zero.

@@ -181,6 +181,16 @@ impl DecisionState {
         }
     }
 
+    /// Takes `load` for what reporters will add to this second, in the next decision alone: they
+    /// speak once a second, each at its own moment, and who has yet to speak is not idle.
+    pub fn expect_load(&mut self, load: &LoadSample) {
+        for group in &mut self.groups {
+            if let GroupState::Knative(state) = group {
+                state.expect(*load);
+            }
+        }
+    }
+
     /// Takes in what a source answered to one poll. A failure counts once.
     pub fn observe_metric(
         &mut self,

@@ -99,15 +99,23 @@ impl Window {
 
     /// The average at `now`; zero when empty.
     pub fn average(&self, now: Timestamp) -> f64 {
+        self.average_with(now, 0.0)
+    }
+
+    /// The average at `now` as if `more` had been recorded in the second of `now`. Nothing is added
+    /// to a second in which nothing was recorded yet: it counts neither way.
+    pub(crate) fn average_with(&self, now: Timestamp, more: f64) -> f64 {
+        let is_begun = self.last_write.is_some_and(|last| last >= now.as_secs());
+        let more = if is_begun { more } else { 0.0 };
         match self.aggregation {
-            Aggregation::Linear => self.linear_average(now.as_secs()),
-            Aggregation::WeightedExponential => self.weighted_average(now),
+            Aggregation::Linear => self.linear_average(now.as_secs(), more),
+            Aggregation::WeightedExponential => self.weighted_average(now, more),
         }
     }
 
     /// Mean over the age of a young window, else over the window; seconds after the last record
     /// count neither way.
-    fn linear_average(&self, now: u64) -> f64 {
+    fn linear_average(&self, now: u64, more: f64) -> f64 {
         let Some(last) = self.last_write else {
             return 0.0;
         };
@@ -115,7 +123,7 @@ impl Window {
         if gap >= self.span() {
             return 0.0;
         }
-        let mut sum = self.total;
+        let mut sum = self.total + more;
         if !self.buckets.is_empty() {
             for each in last + 1..=last + gap {
                 sum -= self.buckets[self.index(each)];
@@ -127,7 +135,7 @@ impl Window {
     }
 
     /// Newer buckets weigh more, and seconds after the last record count as zero.
-    fn weighted_average(&self, now: Timestamp) -> f64 {
+    fn weighted_average(&self, now: Timestamp, more: f64) -> f64 {
         let Some(last) = self.last_write.filter(|_| !self.is_empty(now)) else {
             return 0.0;
         };
@@ -137,7 +145,7 @@ impl Window {
         let gap = now.as_secs().saturating_sub(last);
         let smoothing = self.smoothing();
         let mut weight = smoothing * (1.0 - smoothing).powf(as_f64(gap));
-        let mut sum = 0.0;
+        let mut sum = more * weight;
         for back in 0..self.span().saturating_sub(gap) {
             sum += self.buckets[self.index(last + self.span() - back)] * weight;
             weight *= 1.0 - smoothing;

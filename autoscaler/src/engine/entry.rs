@@ -15,6 +15,7 @@ use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, Timestamp};
 
 use super::Found;
 use super::replicas::{Replicas, Step};
+use super::reporters::Reporters;
 use super::view::{Facts, View};
 use crate::decide::decide;
 use crate::kpa::GRID;
@@ -47,8 +48,8 @@ pub(crate) struct Entry {
     pub(crate) bindings: Vec<Binding>,
     /// What is seen of a switched path.
     path: Option<PathFacts>,
-    /// When an activator in that path last said what it carries.
-    pub(crate) carried_at: Option<Timestamp>,
+    /// Who samples the load of that path.
+    pub(super) reporters: Reporters,
     pub(crate) view: Arc<View>,
     triggers: Arc<[TriggerStatus]>,
     since: Timestamp,
@@ -107,8 +108,7 @@ impl Entry {
             lowered_at: None,
             bindings: Vec::new(),
             path: None,
-            // Who is new gives them the time to be heard: nothing counts twice.
-            carried_at: Some(now),
+            reporters: Reporters::default(),
             view: Arc::new(View::new(facts)),
             triggers,
             since: now,
@@ -120,6 +120,7 @@ impl Entry {
         self.state = DecisionState::new(&self.function.scale, start, now);
         self.state.set_phase(phase(&self.function.id), now);
         self.replicas = Replicas::new(start.replicas());
+        self.reporters = Reporters::default();
         self.observe_path_again(now);
     }
 
@@ -183,6 +184,10 @@ impl Entry {
     }
 
     pub(crate) fn decide(&mut self, cause: Cause, around: &Circumstances) -> Decision {
+        if self.is_sampled() {
+            let outstanding = self.reporters.outstanding(around.now);
+            self.state.expect_load(&outstanding);
+        }
         let load = match (&around.lost, &around.unheard) {
             _ if self.is_sampled() => Load::Sampled,
             (Some((reason, since)), _) if self.has_requests() => Load::Unknown {
