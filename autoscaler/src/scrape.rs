@@ -4,6 +4,7 @@
 //! own tenth of the second; some replicas speak for all of a function's. What is at zero costs
 //! nothing.
 
+mod durations;
 mod fetch;
 mod round;
 mod sampling;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use zeron_core::{EndpointSink, EndpointSnapshot, FunctionId};
@@ -68,6 +70,8 @@ pub struct ScrapeTarget {
     pub stable_window: Duration,
     /// Host name of the private Service, `<revision>-private.<namespace>`.
     pub service: Arc<str>,
+    /// The Service of Knative's that it is a Revision of, for metrics; empty: of none.
+    pub owner: Arc<str>,
 }
 
 /// How the newest scrape of a function went: the condition `Ready` of its `Metric`.
@@ -155,6 +159,12 @@ impl ScraperHandle {
     /// How the newest scrape went; `None`: it is not scraped.
     pub fn outcome(&self, function: &FunctionId) -> Option<ScrapeOutcome> {
         self.shared.state.lock().outcome(function)
+    }
+
+    /// Makes how long scrapes take a metric of `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let durations = durations::ScrapeDurations(Arc::clone(&self.shared));
+        registry.register_collector(Box::new(durations));
     }
 
     /// Names every function whose outcome changed. Slow readers miss some and are told so.

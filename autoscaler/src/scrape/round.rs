@@ -3,10 +3,12 @@
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use zeron_core::{FunctionId, Sample, Timestamp};
 use zeron_wire::knative::proto::Stat;
 
@@ -46,6 +48,8 @@ pub(super) struct Round {
     pub(super) is_hanging: bool,
     /// It was so before, and the round counted among those.
     pub(super) was_hanging: bool,
+    /// From the first question to the last answer.
+    pub(super) took: Duration,
 }
 
 /// Why replicas did not say enough.
@@ -92,6 +96,7 @@ impl Asking {
 impl Round {
     pub(super) async fn run(errand: Errand, asking: Arc<Asking>) -> Self {
         let (function, was_hanging) = (errand.function.clone(), errand.is_hanging);
+        let begun = Instant::now();
         let (result, is_meshed) = match errand.mode {
             MeshCompatibility::Enabled => (service(&errand, &asking).await, false),
             MeshCompatibility::Disabled => (replicas(&errand, &asking).await, false),
@@ -120,6 +125,7 @@ impl Round {
             is_meshed,
             is_hanging,
             was_hanging,
+            took: begun.elapsed(),
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use zeron_core::{EndpointSnapshot, FunctionId};
 
+use super::durations::Durations;
 use super::round::Round;
 use super::{MeshCompatibility, ScrapeOutcome, ScrapeTarget};
 
@@ -31,6 +32,7 @@ struct Target {
     /// Nobody answered anything in time, when it was asked last.
     is_hanging: bool,
     outcome: ScrapeOutcome,
+    durations: Durations,
 }
 
 /// What is to be asked for one function.
@@ -92,6 +94,7 @@ impl State {
                     is_meshed: false,
                     is_hanging: false,
                     outcome: ScrapeOutcome::default(),
+                    durations: Durations::default(),
                 };
                 self.targets.insert(function.clone(), target);
             }
@@ -193,11 +196,24 @@ impl State {
             return false;
         };
         target.is_asked = false;
+        target.durations.observe(round.took);
         target.is_meshed |= round.is_meshed;
         target.is_hanging = round.is_hanging;
         let is_changed = target.outcome != round.outcome;
         target.outcome = round.outcome.clone();
         is_changed
+    }
+
+    /// How long scrapes took, with namespace and owner, of every function that was scraped.
+    pub(super) fn durations(&self) -> impl Iterator<Item = (Arc<str>, Arc<str>, &Durations)> {
+        let scraped = self.targets.iter().filter(|(_, it)| it.durations.any());
+        scraped.map(|(id, it)| {
+            (
+                id.namespace().into(),
+                Arc::clone(&it.spec.owner),
+                &it.durations,
+            )
+        })
     }
 
     fn place(&mut self, function: &FunctionId) {

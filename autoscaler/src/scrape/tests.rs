@@ -66,6 +66,7 @@ impl Rig {
         let target = ScrapeTarget {
             stable_window: Duration::from_secs(60),
             service: service.into(),
+            owner: "web".into(),
         };
         rig.scraper.watch(&id(), target);
         rig.publish(pods.addresses());
@@ -125,6 +126,21 @@ async fn replicas_are_summed_each_second_over_kept_connections() {
     assert!(pods.asked() >= 9);
     assert_eq!(pods.connections(), 3);
     assert_eq!(rig.scraper.outcome(&id()), Some(ScrapeOutcome::Collected));
+}
+
+#[tokio::test]
+async fn how_long_scrapes_take_is_told_under_the_name_of_the_original() {
+    let pods = Pods::start(1, |pod| Says::Stat(stat(&pod.to_string(), 2.0, 8.0)));
+    let mut rig = Rig::start(&pods, MeshCompatibility::Auto, "unused");
+    rig.sample().await;
+    let mut registry = Registry::default();
+    rig.scraper.register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let labels = "kn_service_name=\"web\",kn_configuration_name=\"web\",k8s_namespace_name=";
+    let count = format!("kn_autoscaler_scrape_duration_seconds_count{{{labels}");
+    assert!(text.contains(&count), "{text}");
+    assert!(text.contains("le=\"+Inf\""), "{text}");
 }
 
 #[tokio::test]
@@ -242,6 +258,7 @@ async fn nobody_is_asked_at_zero() {
     let target = ScrapeTarget {
         stable_window: Duration::from_secs(60),
         service: "unused".into(),
+        owner: "web".into(),
     };
     scraper.watch(&id(), target);
     tokio::time::sleep(Duration::from_secs(3_600)).await;

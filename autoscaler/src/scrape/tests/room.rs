@@ -17,6 +17,7 @@ fn state(count: usize) -> State {
         let target = ScrapeTarget {
             stable_window: Duration::from_secs(60),
             service: "unused".into(),
+            owner: "web".into(),
         };
         state.watch(&function, target);
         let snapshot = EndpointSnapshot {
@@ -35,6 +36,7 @@ fn answer(state: &mut State, errand: &Errand, is_hanging: bool) {
         outcome: ScrapeOutcome::Collected,
         is_meshed: false,
         is_hanging,
+        took: Duration::ZERO,
         was_hanging: errand.is_hanging,
     });
 }

@@ -216,6 +216,7 @@ fn options(args: &KnativeArgs, namespaces: &[String]) -> KnativeOptions {
 fn metrics(revisions: &Revisions, autoscalers: &PodAutoscalers, counters: &Counters) -> Registry {
     let mut metrics = Registry::default();
     revisions.engine.register(&mut metrics);
+    revisions.scraper.register(&mut metrics);
     counters.register(&mut metrics);
     autoscalers.register(&mut metrics);
     metrics.register_collector(Box::new(Figures {

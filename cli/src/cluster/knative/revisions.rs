@@ -50,6 +50,10 @@ impl RevisionSink for Revisions {
                 let target = ScrapeTarget {
                     stable_window: scrape.stable_window,
                     service: Arc::clone(&scrape.service),
+                    owner: match function.owner.kind.as_str() {
+                        "Service" => function.owner.name.as_str().into(),
+                        _ => "".into(),
+                    },
                 };
                 self.scraper.watch(&function.id, target);
             }
