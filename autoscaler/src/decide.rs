@@ -20,6 +20,9 @@ pub fn decide(
     state: &mut DecisionState,
     now: Timestamp,
 ) -> Decision {
+    if let Some(jobs) = &policy.jobs {
+        return crate::jobs::decide(policy, jobs, observation, state, now);
+    }
     let raise = state.raise.evaluate(policy, observation, now);
     let groups: Vec<GroupAsk> = policy
         .groups

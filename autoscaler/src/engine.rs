@@ -8,6 +8,7 @@ mod drains;
 mod entry;
 mod history;
 mod inbox;
+mod jobs;
 mod knative_metrics;
 mod metrics;
 mod outbox;
@@ -16,6 +17,7 @@ mod path;
 mod poll;
 mod replicas;
 mod reporters;
+mod requests;
 mod sources;
 mod task;
 #[cfg(test)]
@@ -35,8 +37,10 @@ use zeron_core::{
 use zeron_wire::AutoscalerLink;
 
 pub use clock::{Clock, MonotonicClock};
+pub use requests::{RequestWatch, Requests};
 
 use inbox::Inbox;
+use requests::RequestBook;
 use task::Task;
 use view::Views;
 
@@ -119,6 +123,7 @@ impl Engine {
         let handle = EngineHandle {
             inbox: Arc::new(Inbox::default()),
             views: Arc::new(Views::default()),
+            requests: Arc::new(RequestBook::new(Arc::clone(&clock))),
             changes,
             stop: CancellationToken::new(),
         };
@@ -155,6 +160,7 @@ impl Drop for EndsVisibly {
 pub struct EngineHandle {
     inbox: Arc<Inbox>,
     views: Arc<Views>,
+    requests: Arc<RequestBook>,
     changes: broadcast::Sender<FunctionId>,
     stop: CancellationToken,
 }
@@ -216,6 +222,17 @@ impl EngineHandle {
     /// Names every function whose status changed. Slow readers miss some and are told so.
     pub fn subscribe(&self) -> broadcast::Receiver<FunctionId> {
         self.changes.subscribe()
+    }
+
+    /// Requests of a function as activators report them, also of one that another autoscaler
+    /// decides for.
+    pub fn requests(&self, function: &FunctionId) -> Requests {
+        self.requests.get(function)
+    }
+
+    /// Follows them.
+    pub fn follow_requests(&self, function: &FunctionId) -> RequestWatch {
+        self.requests.follow(function)
     }
 
     /// Registers the metrics of all functions.

@@ -2,7 +2,7 @@
 //!
 //! Modules in the order in which data meets them: [`window`]s and the [`collector`] take in load;
 //! [`kpa`], [`behavior`], [`metric`] and [`formula`] make a count of each input; [`decide()`] joins
-//! them; the [`engine`] acts on it. Where nobody tells the load by itself, [`scrape`] asks for it.
+//! them (`jobs`: where Jobs are created instead of replicas); the [`engine`] acts on it. Where nobody tells the load by itself, [`scrape`] asks for it.
 
 pub mod behavior;
 pub mod collector;
@@ -12,6 +12,7 @@ pub mod engine;
 pub mod formula;
 mod group;
 mod http;
+mod jobs;
 mod join;
 mod knative;
 pub mod kpa;
@@ -29,7 +30,9 @@ mod testkit;
 pub mod window;
 
 pub use decide::decide;
-pub use engine::{Clock, Engine, EngineConfig, EngineHandle, Found, MonotonicClock};
+pub use engine::{
+    Clock, Engine, EngineConfig, EngineHandle, Found, MonotonicClock, RequestWatch, Requests,
+};
 pub use observation::{Load, Observation};
 pub use scrape::{Scraper, ScraperHandle};
 pub use simulate::{SimulationConfig, SimulationReport, simulate};

@@ -7,6 +7,7 @@ mod trigger;
 use std::time::Duration;
 
 use zeron_core::Timestamp;
+use zeron_core::decision::Ask;
 use zeron_core::id::ObjectRef;
 use zeron_core::metric::{MetricReading, MetricValue, Unknown};
 use zeron_core::policy::{MetricScaling, TriggerSource};
@@ -140,6 +141,13 @@ impl MetricState {
             }
         }
         group
+    }
+
+    /// What every trigger of a scaler says now, in their order.
+    pub(crate) fn read(&self, scaling: &MetricScaling, scene: &Scene<'_>) -> Vec<Vec<Ask>> {
+        let each = self.triggers.iter().enumerate();
+        each.map(|(index, trigger)| trigger.read(index, scaling, scene).asks)
+            .collect()
     }
 
     /// What people see of the triggers of scalers.

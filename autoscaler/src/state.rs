@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use zeron_core::Timestamp;
+use zeron_core::job::JobCounts;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::path::{PathAsk, PathFacts};
-use zeron_core::policy::{ScalePolicy, Scaling, TriggerGroup};
+use zeron_core::policy::{ScalePolicy, Scaling, Trigger, TriggerGroup};
 use zeron_core::status::TriggerStatus;
 
 use crate::collector::LoadSample;
 use crate::http::HttpState;
+use crate::jobs::JobMemory;
 use crate::knative::KnativeState;
 use crate::metric::MetricState;
 use crate::raise::RaiseState;
@@ -54,6 +56,8 @@ pub struct DecisionState {
     pub(crate) raise: RaiseState,
     pub(crate) last_active: Option<Timestamp>,
     pub(crate) due: Option<Timestamp>,
+    /// Where Jobs are created instead of replicas.
+    pub(crate) jobs: Option<Box<JobMemory>>,
     phase: Option<Duration>,
 }
 
@@ -100,6 +104,7 @@ impl DecisionState {
             raise: RaiseState::new(),
             last_active,
             due: None,
+            jobs: policy.jobs.as_ref().map(|_| Box::default()),
             phase: None,
         }
     }
@@ -168,6 +173,30 @@ impl DecisionState {
         if let Some(phase) = self.phase {
             self.set_phase(phase, now);
         }
+        if let Some(jobs) = &mut self.jobs
+            && !has_same_triggers(old, new)
+        {
+            jobs.begin_again();
+        }
+    }
+
+    /// There are so many Jobs from `now` on.
+    pub fn observe_jobs(&mut self, counts: JobCounts, now: Timestamp) {
+        self.jobs.get_or_insert_default().count(now, counts);
+    }
+
+    /// The Jobs now.
+    pub fn job_counts(&self) -> JobCounts {
+        let jobs = self.jobs.as_ref();
+        jobs.map(|jobs| jobs.newest()).unwrap_or_default()
+    }
+
+    /// Whether every trigger has answered since Jobs were last created for what they say: until
+    /// then there is nothing to decide.
+    pub fn is_job_round_complete(&self, policy: &ScalePolicy) -> bool {
+        let triggers = triggers_of_jobs(policy).len();
+        let jobs = self.jobs.as_ref();
+        jobs.is_some_and(|jobs| jobs.is_complete(triggers))
     }
 
     /// Adds a second's load to every window that counts requests.
@@ -200,6 +229,9 @@ impl DecisionState {
     ) {
         if let Some(GroupState::Metric(state)) = self.groups.get_mut(key.group) {
             state.observe(key.trigger, result, now);
+        }
+        if let Some(jobs) = &mut self.jobs {
+            jobs.answered(key.trigger);
         }
     }
 
@@ -238,4 +270,16 @@ impl DecisionState {
     pub fn last_active(&self) -> Option<Timestamp> {
         self.last_active
     }
+}
+
+/// Jobs are created for the triggers of one object.
+fn triggers_of_jobs(policy: &ScalePolicy) -> &[Trigger] {
+    match policy.groups.first().map(|group| &group.scaling) {
+        Some(Scaling::Metric(metric)) => &metric.triggers,
+        Some(Scaling::Knative(_) | Scaling::Http(_)) | None => &[],
+    }
+}
+
+fn has_same_triggers(old: &ScalePolicy, new: &ScalePolicy) -> bool {
+    triggers_of_jobs(old) == triggers_of_jobs(new)
 }

@@ -126,6 +126,16 @@ pub enum Rule {
     ExternalWriter,
     /// No trigger: the declared count.
     Fixed { replicas: u32 },
+    /// Jobs: so many are wanted, so many unfinished and not yet at work are counted against them,
+    /// so many are created.
+    Jobs {
+        wanted: u32,
+        unfinished: u32,
+        pending: u32,
+        created: u32,
+    },
+    /// Jobs: an unknown input asks for none.
+    UnknownJobs { metric: String },
 }
 
 /// Which period keeps a function above zero.

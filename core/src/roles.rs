@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::endpoint::{EndpointId, EndpointSnapshot};
 use crate::function::Function;
 use crate::id::FunctionId;
+use crate::job::JobCounts;
 use crate::metric::{MetricReading, Unknown};
 use crate::policy::TriggerSpec;
 
@@ -35,6 +36,13 @@ pub trait Backend: Send + Sync + fmt::Debug + 'static {
         true
     }
 
+    /// Creates Jobs of `function` until [`JobCounts::begun`] has reached `begun`; replaces what was
+    /// ordered before. What cannot be created is tried again until the next order. Platforms
+    /// without Jobs do nothing.
+    fn create_jobs(&self, function: &FunctionId, begun: u64) {
+        let _ = (function, begun);
+    }
+
     /// The replicas that go on the way down to `replicas`, where the platform chooses them by
     /// itself, as it does for StatefulSets; `None`: whoever scales in chooses.
     fn predicted_victims(&self, function: &FunctionId, replicas: u32) -> Option<Vec<EndpointId>> {
@@ -55,6 +63,12 @@ pub trait EndpointSink: Send + Sync + fmt::Debug + 'static {
     /// it. Only platforms that others write to as well say so.
     fn declared(&self, function: &FunctionId, replicas: u32) {
         let _ = (function, replicas);
+    }
+
+    /// The Jobs of `function` as they are known now. Said before [`Backend::create_jobs`] returns
+    /// whenever that changes them.
+    fn jobs(&self, function: &FunctionId, counts: JobCounts) {
+        let _ = (function, counts);
     }
 
     /// These replicas were to stop and stay after all: the count that would have stopped them was

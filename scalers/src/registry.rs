@@ -281,7 +281,7 @@ mod tests {
                 it.name
             );
         }
-        assert!(registry.others().all(|name| known::is_known(name)));
+        assert!(registry.others().all(known::is_known));
     }
 
     #[test]

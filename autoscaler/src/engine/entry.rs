@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use zeron_core::decision::Cause;
 use zeron_core::function::Protocol;
 use zeron_core::metric::{Unknown, UnknownKind};
@@ -11,7 +12,7 @@ use zeron_core::path::{PathFacts, RequestPath};
 use zeron_core::policy::{Scaling, Writer};
 use zeron_core::roles::BoundTrigger;
 use zeron_core::status::TriggerStatus;
-use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, Timestamp};
+use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, JobCounts, Timestamp};
 
 use super::Found;
 use super::replicas::{Replicas, Step};
@@ -46,6 +47,8 @@ pub(crate) struct Entry {
     /// When fewer replicas were last asked for.
     pub(crate) lowered_at: Option<Timestamp>,
     pub(crate) bindings: Vec<Binding>,
+    /// When Jobs were last ordered.
+    pub(crate) ordered_at: Option<Instant>,
     /// What is seen of a switched path.
     path: Option<PathFacts>,
     /// Who samples the load of that path.
@@ -95,6 +98,7 @@ impl Entry {
             last_active,
             failed: None,
             path: None,
+            jobs: None,
         };
         Self {
             state,
@@ -107,6 +111,7 @@ impl Entry {
             is_heard: matches!(start, Start::Created),
             lowered_at: None,
             bindings: Vec::new(),
+            ordered_at: None,
             path: None,
             reporters: Reporters::default(),
             view: Arc::new(View::new(facts)),
@@ -158,11 +163,40 @@ impl Entry {
         snapshot: Arc<EndpointSnapshot>,
         declared: Option<u32>,
     ) {
-        if self.function.scale.writer == Writer::External {
+        if self.function.scale.writer == Writer::External && !self.has_jobs() {
             self.replicas
                 .follow(declared.unwrap_or_else(|| existing(&snapshot)));
         }
         self.endpoints = Some(snapshot);
+    }
+
+    /// Whether Jobs are created for it instead of replicas.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.function.scale.jobs.is_some()
+    }
+
+    /// There are so many Jobs now.
+    pub(crate) fn observe_jobs(&mut self, counts: JobCounts, now: Timestamp) {
+        if self.has_jobs() {
+            self.state.observe_jobs(counts, now);
+            self.replicas.follow(counts.running);
+        }
+    }
+
+    /// The time of an answer to a question of `asked`. Jobs are never created for an answer to a
+    /// question that is older than those that were created last: then there is none.
+    pub(crate) fn measured_at(&self, asked: Instant, now: Timestamp) -> Option<Timestamp> {
+        if !self.has_jobs() {
+            return Some(now);
+        }
+        let is_new = self.ordered_at.is_none_or(|ordered| ordered < asked);
+        let age = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+        is_new.then(|| Timestamp::from_micros(now.as_micros().saturating_sub(age)))
+    }
+
+    /// Its Jobs, where it has some instead of replicas.
+    fn jobs(&self) -> Option<JobCounts> {
+        self.has_jobs().then(|| self.state.job_counts())
     }
 
     /// A request arrived: what was on its way to zero comes back, to wait as long as its groups
@@ -218,7 +252,10 @@ impl Entry {
             function: self.function.id.clone(),
             cause,
             current: self.replicas.current(),
-            ready: self.endpoints.as_ref().map_or(0, |it| it.ready()),
+            ready: match self.jobs() {
+                Some(jobs) => jobs.running.saturating_sub(jobs.pending),
+                None => self.endpoints.as_ref().map_or(0, |it| it.ready()),
+            },
             load,
             concurrency_limit: self.function.concurrency_limit,
             cap: around.cap,
@@ -281,6 +318,7 @@ impl Entry {
             last_active: self.state.last_active(),
             failed: None,
             path: self.state.path(&self.function.scale),
+            jobs: self.jobs(),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use zeron_core::path::PathFacts;
-use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId};
+use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId, JobCounts};
 
 use super::Found;
 use crate::state::TriggerKey;
@@ -31,6 +31,7 @@ pub(crate) struct Mail {
     pub(crate) endpoints: HashMap<FunctionId, Endpoints>,
     /// What the platform holds, whoever wrote it.
     pub(crate) declared: HashMap<FunctionId, u32>,
+    pub(crate) jobs: HashMap<FunctionId, JobCounts>,
     pub(crate) paths: HashMap<FunctionId, PathFacts>,
     pub(crate) pushes: BTreeSet<(FunctionId, TriggerKey)>,
 }
@@ -91,15 +92,23 @@ impl Inbox {
 
 impl EndpointSink for Inbox {
     fn publish(&self, function: &FunctionId, snapshot: Endpoints) {
-        self.mail
-            .lock()
-            .endpoints
-            .insert(function.clone(), snapshot);
+        let mut mail = self.mail.lock();
+        if snapshot.is_none() {
+            // Nor are there any Jobs of it.
+            mail.jobs.remove(function);
+        }
+        mail.endpoints.insert(function.clone(), snapshot);
+        drop(mail);
         self.arrived.notify_one();
     }
 
     fn declared(&self, function: &FunctionId, replicas: u32) {
         self.mail.lock().declared.insert(function.clone(), replicas);
+        self.arrived.notify_one();
+    }
+
+    fn jobs(&self, function: &FunctionId, counts: JobCounts) {
+        self.mail.lock().jobs.insert(function.clone(), counts);
         self.arrived.notify_one();
     }
 }

@@ -25,6 +25,7 @@ impl Task {
         let Some(snapshot) = snapshot else {
             self.endpoints.remove(function);
             self.declared.remove(function);
+            self.jobs.remove(function);
             if let Some(entry) = self.entries.get_mut(function) {
                 entry.endpoints = None;
             }
@@ -38,7 +39,8 @@ impl Task {
         };
         let count = declared.unwrap_or_else(|| existing(&snapshot));
         entry.observe_endpoints(snapshot, declared);
-        if entry.uncounted.is_some() {
+        // Of Jobs a snapshot says only what is wrong.
+        if entry.uncounted.is_some() && !entry.has_jobs() {
             self.begin(function, count);
         } else {
             self.decide(function, Cause::Endpoints);
@@ -158,13 +160,19 @@ impl Task {
         let id = definition.id.clone();
         let endpoints = self.endpoints.get(&id).cloned();
         let declared = self.declared.get(&id).copied();
-        let count = declared.or_else(|| endpoints.as_deref().map(existing));
+        let count = match definition.scale.jobs {
+            Some(_) => self.jobs.get(&id).map(|counts| counts.running),
+            None => declared.or_else(|| endpoints.as_deref().map(existing)),
+        };
         let count = found.and_then(|found| found.replicas).or(count);
         let start = match (found, count) {
             (None, None | Some(0)) => Start::Created,
             (found, count) => start(found.unwrap_or_default(), count.unwrap_or(0), now),
         };
         let mut entry = Entry::new(definition, endpoints, start, now);
+        if let Some(counts) = self.jobs.get(&id) {
+            entry.observe_jobs(*counts, now);
+        }
         if let (Some(found), None) = (found, count) {
             // Nobody is shown a count that is not known.
             entry.uncounted = Some(found);
@@ -180,13 +188,16 @@ impl Task {
     }
 
     /// Now the count is known: the function begins here.
-    fn begin(&mut self, function: &FunctionId, count: u32) {
+    pub(super) fn begin(&mut self, function: &FunctionId, count: u32) {
         let now = self.clock.now();
         let Some(mut entry) = self.entries.remove(function) else {
             return;
         };
         let found = entry.uncounted.take().unwrap_or_default();
         entry.begin(start(found, count, now), now);
+        if let Some(counts) = self.jobs.get(function) {
+            entry.observe_jobs(*counts, now);
+        }
         self.show(&entry);
         self.bind(&mut entry, now);
         self.entries.insert(function.clone(), entry);
@@ -209,7 +220,12 @@ impl Task {
         for step in entry.replicas.cancel_all() {
             self.take_step(function, step);
         }
-        for key in [TimerKey::Decide, TimerKey::Rebind, TimerKey::Drift] {
+        for key in [
+            TimerKey::Decide,
+            TimerKey::Rebind,
+            TimerKey::Reread,
+            TimerKey::Drift,
+        ] {
             self.timers.set(key(function.clone()), None);
         }
         self.loaded.remove(function);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use zeron_core::metric::{MetricReading, Unknown, UnknownKind};
 use zeron_core::roles::{BoundTrigger, Scaler, TriggerHandle};
 use zeron_core::{FunctionId, Timestamp};
@@ -37,6 +38,8 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) poll: PollKey,
+    /// When the source was asked.
+    pub(crate) asked: Instant,
     pub(crate) is_batch: bool,
     pub(crate) results: Vec<(Member, Result<Vec<MetricReading>, Unknown>)>,
 }
@@ -74,6 +77,12 @@ impl Polls {
             answers,
             runtime,
         }
+    }
+
+    /// Where sources run: what they start by themselves, such as following what a server pushes, needs
+    /// a runtime that has sockets, which the engine's own has not.
+    pub(crate) fn enter(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.runtime.as_ref().map(tokio::runtime::Handle::enter)
     }
 
     /// Adds a trigger; it is read by the next [`Self::read_fresh`], then with the others.
@@ -168,22 +177,29 @@ impl Polls {
         Some(source.next)
     }
 
-    /// A source pushed: read the pushed trigger now, unless that was just done.
-    pub(crate) fn read_pushed(&mut self, key: &PollKey, member: Member, now: Timestamp) {
-        let Some(source) = self.sources.get_mut(key) else {
-            return;
-        };
-        if source.pushed_at.is_none_or(|at| at + PUSH_SPACING <= now) {
-            source.pushed_at = Some(now);
-            spawn(
-                &self.answers,
-                self.runtime.as_ref(),
-                key,
-                source,
-                vec![member],
-                false,
-            );
+    /// A source pushed: read the pushed trigger now, unless that was just done; then answers when
+    /// it may be read again.
+    pub(crate) fn read_pushed(
+        &mut self,
+        key: &PollKey,
+        member: Member,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let source = self.sources.get_mut(key)?;
+        let next = source.pushed_at.map(|at| at + PUSH_SPACING);
+        if next.is_some_and(|next| now < next) {
+            return next;
         }
+        source.pushed_at = Some(now);
+        spawn(
+            &self.answers,
+            self.runtime.as_ref(),
+            key,
+            source,
+            vec![member],
+            false,
+        );
+        None
     }
 
     /// An answer came.
@@ -214,12 +230,14 @@ fn spawn(
     is_batch: bool,
 ) {
     let (scaler, poll, answers) = (Arc::clone(&source.scaler), key.clone(), answers.clone());
+    let asked = Instant::now();
     let read = async move {
         let timeout = read_timeout(poll.interval);
         let handles: Vec<_> = members.iter().map(|member| member.handle).collect();
         let evaluation = scaler.evaluate(&handles, timeout);
         let values = tokio::time::timeout(timeout + TIMEOUT_SLACK, evaluation).await;
         let answer = Answer {
+            asked,
             is_batch,
             results: pair(members, values.ok(), &poll.source, timeout),
             poll,

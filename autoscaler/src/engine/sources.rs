@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use zeron_core::decision::Cause;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::policy::{Scaling, TriggerSource, TriggerSpec};
@@ -20,6 +21,7 @@ use crate::state::TriggerKey;
 #[derive(Debug)]
 pub(super) struct Lesson {
     member: Member,
+    asked: Instant,
     result: Result<Vec<MetricReading>, Unknown>,
 }
 
@@ -31,6 +33,9 @@ impl Task {
             return;
         };
         entry.state.observe_push(key);
+        if entry.has_jobs() {
+            return self.read_for_jobs(function);
+        }
         let binding = entry.bindings.iter().find(|binding| binding.key == key);
         if let Some(bound) = binding.and_then(|binding| binding.bound.as_ref().ok())
             && let Some((_, interval)) = trigger_at(&entry.function, key)
@@ -84,6 +89,7 @@ impl Task {
         self.timers.set(TimerKey::Poll(poll), Some(next));
         let (inbox, function) = (Arc::clone(&self.handle.inbox), function.clone());
         let on_change = move |_: TriggerHandle| inbox.push(&function, key);
+        let _runtime = self.polls.enter();
         bound.scaler.watch(bound.handle, Arc::new(on_change));
     }
 
@@ -135,9 +141,12 @@ impl Task {
     /// Takes a source's answer; its triggers are looked at in turns.
     pub(super) fn take_answer(&mut self, answer: Answer) {
         self.polls.answered(&answer);
-        let lessons = answer.results.into_iter();
-        self.lessons
-            .extend(lessons.map(|(member, result)| Lesson { member, result }));
+        let (lessons, asked) = (answer.results.into_iter(), answer.asked);
+        self.lessons.extend(lessons.map(|(member, result)| Lesson {
+            member,
+            asked,
+            result,
+        }));
     }
 
     /// Looks at up to `count` answers and decides for their functions.
@@ -145,7 +154,12 @@ impl Task {
         let now = self.clock.now();
         let mut functions = BTreeSet::new();
         let count = count.min(self.lessons.len());
-        for Lesson { member, result } in self.lessons.drain(..count) {
+        for lesson in self.lessons.drain(..count) {
+            let Lesson {
+                member,
+                asked,
+                result,
+            } = lesson;
             let Some(entry) = self.entries.get_mut(&member.function) else {
                 continue;
             };
@@ -154,8 +168,8 @@ impl Task {
                 let bound = binding.bound.as_ref();
                 binding.key == member.key && bound.is_ok_and(|it| it.handle == member.handle)
             });
-            if is_current {
-                entry.state.observe_metric(member.key, result, now);
+            if is_current && let Some(at) = entry.measured_at(asked, now) {
+                entry.state.observe_metric(member.key, result, at);
                 functions.insert(member.function);
             }
         }
@@ -193,7 +207,7 @@ pub(super) fn triggers_of(function: &Function) -> Vec<(TriggerKey, &TriggerSpec,
 }
 
 /// The trigger at one place, with its interval.
-fn trigger_at(function: &Function, key: TriggerKey) -> Option<(&TriggerSpec, Duration)> {
+pub(super) fn trigger_at(function: &Function, key: TriggerKey) -> Option<(&TriggerSpec, Duration)> {
     let all = triggers_of(function);
     let found = all.into_iter().find(|(at, ..)| *at == key);
     found.map(|(_, source, interval)| (source, interval))

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use zeron_core::decision::{Cause, Decision};
 use zeron_core::metric::{Unknown, UnknownKind};
-use zeron_core::{Backend, EndpointSnapshot, FunctionId, ScalerRegistry, Stat, Timestamp};
+use zeron_core::{
+    Backend, EndpointSnapshot, FunctionId, JobCounts, ScalerRegistry, Stat, Timestamp,
+};
 use zeron_wire::{AutoscalerLink, Coverage, Drain, DrainId, ToActivator, ToAutoscaler, Wake};
 
 use super::clock::Clock;
@@ -50,6 +52,8 @@ pub(crate) struct Task {
     pub(super) endpoints: HashMap<FunctionId, Arc<EndpointSnapshot>>,
     /// Counts that the platform says, of functions known to us or not yet.
     pub(super) declared: HashMap<FunctionId, u32>,
+    /// Jobs that the platform has, of functions known to us or not yet.
+    pub(super) jobs: HashMap<FunctionId, JobCounts>,
     /// Functions whose load was not zero in the last report.
     pub(super) loaded: HashSet<FunctionId>,
     /// Last drains that are done, until a report shows that nothing arrived meanwhile.
@@ -61,7 +65,7 @@ pub(crate) struct Task {
     /// Set while one of several activators is not heard.
     pub(super) unheard: Option<(Unknown, Timestamp)>,
     next_drain: u64,
-    replica_cap: Option<u32>,
+    pub(super) replica_cap: Option<u32>,
     history: usize,
 }
 
@@ -89,6 +93,7 @@ impl Task {
             entries: HashMap::new(),
             endpoints: HashMap::new(),
             declared: HashMap::new(),
+            jobs: HashMap::new(),
             loaded: HashSet::new(),
             settling: HashMap::new(),
             is_merged: false,
@@ -151,6 +156,7 @@ impl Task {
                 TimerKey::Decide(function) => self.decide(&function, Cause::Timer),
                 TimerKey::Drift(function) => self.look_at_drift(&function),
                 TimerKey::Rebind(function) => self.rebind(&function),
+                TimerKey::Reread(function) => self.read_for_jobs(&function),
                 TimerKey::Poll(poll) => {
                     let next = self.polls.turn(&poll, now);
                     self.timers.set(TimerKey::Poll(poll), next);
@@ -170,11 +176,20 @@ impl Task {
         let mut drained = Vec::new();
         for message in batch.drain(..) {
             match message {
-                ToAutoscaler::Wake(wake) => self.wake(&wake),
-                ToAutoscaler::Stats(stats) => self.count(&stats),
+                ToAutoscaler::Wake(wake) => {
+                    self.handle.requests.wake(&wake);
+                    self.wake(&wake);
+                }
+                ToAutoscaler::Stats(stats) => {
+                    self.handle.requests.count(&stats, self.clock.now());
+                    self.count(&stats);
+                }
                 ToAutoscaler::Samples(samples) => self.sample(&samples),
                 ToAutoscaler::Drained(answer) => drained.push(answer),
-                ToAutoscaler::Coverage(coverage) => self.cover(coverage),
+                ToAutoscaler::Coverage(coverage) => {
+                    self.handle.requests.cover(&coverage);
+                    self.cover(coverage);
+                }
                 // A hub keeps these to itself; one activator in the same process ends the link.
                 ToAutoscaler::Goodbye => {}
             }
@@ -277,6 +292,7 @@ impl Task {
     }
 
     fn lose_activator(&mut self) {
+        self.handle.requests.lose();
         let reason = Unknown {
             kind: UnknownKind::Transport,
             message: "the activator is gone".to_owned(),
@@ -297,6 +313,9 @@ impl Task {
         for (function, count) in mail.declared {
             self.observe_declared(&function, count);
         }
+        for (function, counts) in mail.jobs {
+            self.observe_jobs(&function, counts);
+        }
         for (function, command) in mail.commands {
             match command {
                 Command::Apply(definition, found) => self.apply(definition, found),
@@ -308,6 +327,7 @@ impl Task {
                     self.remove(&function);
                     if !self.endpoints.contains_key(&function) {
                         self.declared.remove(&function);
+                        self.jobs.remove(&function);
                     }
                 }
             }
@@ -325,6 +345,9 @@ impl Task {
 
     /// Decides for one function and takes the steps, before anything else happens.
     pub(super) fn decide(&mut self, function: &FunctionId, cause: Cause) {
+        if self.entries.get(function).is_some_and(Entry::has_jobs) {
+            return self.decide_jobs(function, cause);
+        }
         let around = Circumstances {
             lost: self.lost.clone(),
             unheard: self.unheard.clone(),
@@ -373,7 +396,7 @@ impl Task {
     }
 
     /// What can wait until after the steps: history, status, timers.
-    fn record(&mut self, function: &FunctionId, decision: Decision) {
+    pub(super) fn record(&mut self, function: &FunctionId, decision: Decision) {
         let Some(entry) = self.entries.get_mut(function) else {
             return;
         };

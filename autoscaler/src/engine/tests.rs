@@ -3,6 +3,7 @@
 
 mod cluster;
 mod fakes;
+mod jobs;
 mod switched;
 mod withdrawal;
 

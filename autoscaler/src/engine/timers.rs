@@ -15,6 +15,8 @@ pub(crate) enum TimerKey {
     Drift(FunctionId),
     /// Try again to bind a function's triggers.
     Rebind(FunctionId),
+    /// Read the sources of a function whose push came too soon after another.
+    Reread(FunctionId),
     /// Read a source.
     Poll(PollKey),
     /// Try again to reach the activator.

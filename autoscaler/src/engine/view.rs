@@ -8,7 +8,9 @@ use zeron_core::decision::Rule;
 use zeron_core::metric::{MetricValue, UnknownKind};
 use zeron_core::path::PathAsk;
 use zeron_core::status::{FunctionStatus, Phase, TriggerStatus};
-use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, StartFailure, Timestamp};
+use zeron_core::{
+    Decision, EndpointSnapshot, Function, FunctionId, JobCounts, StartFailure, Timestamp,
+};
 
 use super::history::History;
 use crate::decide::joined_bounds;
@@ -33,6 +35,8 @@ pub(crate) struct Facts {
     pub(crate) failed: Option<StartFailure>,
     /// What is asked of a switched path.
     pub(crate) path: Option<PathAsk>,
+    /// Its Jobs, where it has some instead of replicas.
+    pub(crate) jobs: Option<JobCounts>,
 }
 
 /// One function, as others see it.
@@ -80,7 +84,10 @@ impl View {
 
 impl Facts {
     pub(crate) fn ready(&self) -> u32 {
-        self.endpoints.as_ref().map_or(0, |it| it.ready())
+        match self.jobs {
+            Some(jobs) => jobs.running.saturating_sub(jobs.pending),
+            None => self.endpoints.as_ref().map_or(0, |it| it.ready()),
+        }
     }
 
     fn starting(&self) -> u32 {

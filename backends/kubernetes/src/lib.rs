@@ -2,8 +2,8 @@
 //!
 //! Modules in the order in which data meets them: [`client`] connects; a caller declares each
 //! [`target`]; [`pods`] joins targets and pods and publishes endpoints ([`endpoints`]
-//! those behind Knative's Services); [`scale`] writes counts;
-//! [`lease`], [`shards`] and [`buckets`] say who may; [`metrics`] reads what pods use; [`token`] says
+//! those behind Knative's Services); [`scale`] writes counts, [`jobs`] makes Jobs;
+//! [`lease`], [`shards`] and [`buckets`] say who may; [`metrics`] reads what pods use, [`workload`] counts them; [`token`] says
 //! who connects to us. Knows no front end: what a cluster declares comes in as targets and functions.
 
 mod api;
@@ -12,6 +12,7 @@ pub mod buckets;
 pub mod client;
 mod counters;
 pub mod endpoints;
+pub mod jobs;
 pub mod lease;
 pub mod metrics;
 pub mod pods;
@@ -20,12 +21,14 @@ pub mod scale;
 pub mod shards;
 pub mod target;
 pub mod token;
+pub mod workload;
 
 pub use api::CallError;
 pub use buckets::{Buckets, BucketsConfig, BucketsConfigError, Ordinals};
 pub use client::{ClientError, ClientOptions};
 pub use counters::Counters;
 pub use endpoints::{EndpointsConfig, MeshCompatibility, RevisionTarget, ServiceEndpoints};
+pub use jobs::Jobs;
 pub use lease::{Campaign, Leadership, Lease, LeaseConfig};
 pub use metrics::ResourceMetrics;
 pub use pods::{Pods, PodsConfig};
@@ -33,3 +36,4 @@ pub use scale::{KubernetesBackend, ScaleConfig, ScaleEvent, WakeError, WakeOutco
 pub use shards::{ShardSet, Shards, ShardsConfig, shard_of};
 pub use target::{LabelSelector, ScaleTarget, SelectorError, TargetPort};
 pub use token::{Identity, TokenConfig, TokenError, TokenReviewer};
+pub use workload::{WorkloadQuery, Workloads};

@@ -33,8 +33,8 @@ use follow::Followers;
 pub(crate) use interner::Interner;
 pub(crate) use pod::Pod;
 pub(crate) use shape::Shape;
-pub(crate) use table::CountChange;
-use table::{Publication, Table};
+use table::Publication;
+pub(crate) use table::{CountChange, Table};
 
 /// The pod watch and what is known from it. Cheap to clone; the watch ends with the last clone.
 #[derive(Clone)]
@@ -167,6 +167,11 @@ impl Pods {
         let mut synced = self.shared.synced.subscribe();
         // The sender lives as long as we do.
         synced.wait_for(|is_synced| *is_synced).await.ok();
+    }
+
+    /// Whether the first list of pods is complete.
+    pub(crate) fn is_synced(&self) -> bool {
+        *self.shared.synced.borrow()
     }
 
     /// The target of a function, as declared last.

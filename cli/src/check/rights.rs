@@ -35,11 +35,15 @@ const READ: [Need; 11] = [
     ("watch", "http.keda.sh", "interceptorroutes", None),
 ];
 
-const AUTOSCALER: [Need; 10] = [
+const AUTOSCALER: [Need; 14] = [
     ("patch", "apps", "deployments/scale", None),
     ("patch", "apps", "statefulsets/scale", None),
     ("patch", "", "pods", None),
     ("watch", "keda.sh", "scaledjobs", None),
+    ("patch", "keda.sh", "scaledjobs/status", None),
+    ("watch", "batch", "jobs", None),
+    ("create", "batch", "jobs", None),
+    ("delete", "batch", "jobs", None),
     ("watch", "keda.sh", "triggerauthentications", None),
     ("patch", "keda.sh", "scaledobjects/status", None),
     ("patch", "keda.sh", "triggerauthentications/status", None),

@@ -14,7 +14,7 @@ use zeron_backend_kubernetes::metrics::ResourceMetrics;
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
 use zeron_backend_kubernetes::token::{TokenConfig, TokenReviewer};
-use zeron_backend_kubernetes::{Counters, Pods};
+use zeron_backend_kubernetes::{Counters, Jobs, Pods, Workloads};
 use zeron_controller::events::EventWriter;
 use zeron_controller::follow::Follower;
 use zeron_controller::projection::ResolvedOnly;
@@ -26,11 +26,13 @@ use super::args::AutoscalerArgs;
 use super::control::ClusterControl;
 use super::health::Gate;
 use super::ownership::Ownership;
+use super::platform::Platform;
 use super::reach::{Reach, Unused};
 use super::reports::{Anybody, BoundTokens};
 use super::share::Share;
 use super::status::StatusKeeper;
-use super::{Component, discover, news, start};
+use super::workload::WorkloadSource;
+use super::{Component, discover, external_scaler, news, start};
 use crate::admin::{AdminParts, AdminServer, HealthServer};
 use crate::signals::Signals;
 
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
     let api = AdminServer::bind(&args.api_listen, None).await?;
+    let scaler = external_scaler::listen(&args.external_scaler).await?;
     let client = start::client(&args.cluster, "zeron-autoscaler").await?;
     let counters = Arc::new(Counters::new());
     let pods = Pods::start(
@@ -61,7 +64,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let ownership = Arc::new(Mutex::new(Ownership::new(args.shards)));
     let events = EventWriter::start(client.clone(), start::reporter("zeron-autoscaler", &name));
     let telling = tokio::spawn(news::tell(
-        Arc::clone(&parts.backend),
+        parts.backend.clone(),
         parts.engine.clone(),
         Arc::clone(&ownership),
         events.clone(),
@@ -84,6 +87,14 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
         Arc::new(metrics(&parts, &counters)),
         stopped.child_token(),
     ));
+    let scaling = scaler.map(|listener| {
+        tokio::spawn(listener.run(
+            parts.engine.clone(),
+            Arc::clone(&ownership),
+            Arc::new(gate.clone()),
+            stopped.child_token(),
+        ))
+    });
     let control = ClusterControl {
         engine: parts.engine.clone(),
         pods: parts.pods.clone(),
@@ -114,6 +125,9 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     for task in [serving, probes, answering] {
         task.await?;
     }
+    if let Some(scaling) = scaling {
+        scaling.await??;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,7 +143,7 @@ async fn synced(gate: &Gate, pods: &Pods, follower: &Follower) {
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     pub(super) pods: Pods,
-    pub(super) backend: Arc<KubernetesBackend>,
+    pub(super) backend: Platform,
     pub(super) engine: EngineHandle,
     pub(super) scalers: Arc<dyn ScalerRegistry>,
 }
@@ -151,14 +165,19 @@ async fn parts(
     )
     .await
     .with_context(|| format!("cannot listen on {}: --listen chooses another", args.listen))?;
-    let backend = KubernetesBackend::start(
+    let replicas = KubernetesBackend::start(
         client.clone(),
         pods.clone(),
         ScaleConfig::default(),
         Arc::clone(&counters),
     );
-    let scalers = scalers(client, &pods, counters);
-    let platform: Arc<dyn Backend> = backend.clone();
+    let namespaces = args.cluster.watch_namespace.clone();
+    let jobs = Jobs::start(client.clone(), namespaces, Arc::clone(&counters));
+    let backend = Platform { replicas, jobs };
+    let builtin =
+        start::registry(&args.cluster).with(Box::new(WorkloadSource(Workloads::new(pods.clone()))));
+    let scalers = scalers(client, &pods, Arc::new(builtin), counters);
+    let platform: Arc<dyn Backend> = Arc::new(backend.clone());
     let engine = Engine::start(
         EngineConfig {
             replica_cap: Some(args.max_replicas),
@@ -179,8 +198,12 @@ async fn parts(
 }
 
 /// What is built in, and cpu and memory from the cluster.
-fn scalers(client: Client, pods: &Pods, counters: Arc<Counters>) -> Arc<dyn ScalerRegistry> {
-    let builtin = Arc::new(zeron_scalers::Registry::builtin());
+fn scalers(
+    client: Client,
+    pods: &Pods,
+    builtin: Arc<zeron_scalers::Registry>,
+    counters: Arc<Counters>,
+) -> Arc<dyn ScalerRegistry> {
     let resources = ResourceMetrics::new(client, pods.clone(), builtin, counters);
     Arc::new(ResolvedOnly(Arc::new(resources)))
 }

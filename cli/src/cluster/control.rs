@@ -104,7 +104,7 @@ fn problems(report: &ObjectReport) -> Vec<Problem> {
         message,
     };
     let wrong = match &report.outcome {
-        Outcome::Ok | Outcome::NotManaged | Outcome::StoredOnly => Vec::new(),
+        Outcome::Ok | Outcome::NotManaged => Vec::new(),
         Outcome::Invalid { problems, .. } => problems.clone(),
         Outcome::TargetMissing { message } => vec![message.clone()],
         Outcome::Conflict(conflict) => vec![in_words(conflict)],

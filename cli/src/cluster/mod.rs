@@ -11,15 +11,18 @@ mod autoscaler;
 mod control;
 mod controller;
 mod discover;
+pub(crate) mod external_scaler;
 mod health;
 mod knative;
 mod news;
 mod ownership;
+mod platform;
 pub(crate) mod reach;
 mod reports;
 mod share;
 mod start;
 mod status;
+mod workload;
 
 pub(crate) use controller::run as controller;
 
@@ -47,6 +50,9 @@ pub(crate) async fn activator(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
 pub(crate) async fn autoscaler(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     match args.dialect {
         Dialect::Zeron => autoscaler::run(args).await,
+        Dialect::Knative if args.external_scaler.external_scaler_listen.is_some() => {
+            anyhow::bail!("--external-scaler-listen: not with --dialect knative")
+        }
         Dialect::Knative => knative::autoscaler(args).await,
     }
 }

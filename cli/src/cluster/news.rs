@@ -3,25 +3,31 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::task::AbortOnDropHandle;
 use zeron_autoscaler::EngineHandle;
-use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleEvent};
-use zeron_controller::events::{EventWriter, Notice, of_decision};
+use zeron_backend_kubernetes::jobs::JobEvent;
+use zeron_backend_kubernetes::scale::ScaleEvent;
+use zeron_controller::events::{EventWriter, Notice, Reason, of_decision};
 use zeron_controller::projection::{ObjectKey, ObjectKind};
 use zeron_core::FunctionId;
 
 use super::ownership::Ownership;
+use super::platform::Platform;
 use crate::explain::reason;
 
 /// Follows the back end's writes for as long as it lives.
 pub(super) async fn tell(
-    backend: Arc<KubernetesBackend>,
+    backend: Platform,
     engine: EngineHandle,
     ownership: Arc<Mutex<Ownership>>,
     events: EventWriter,
 ) {
-    let mut writes = backend.events();
+    let (mut writes, jobs) = (backend.replicas.events(), backend.jobs.events());
     drop(backend);
+    let of_jobs = tell_of_jobs(jobs, Arc::clone(&ownership), events.clone());
+    let _telling = AbortOnDropHandle::new(tokio::spawn(of_jobs));
     loop {
         match writes.recv().await {
             Ok(ScaleEvent::Written { id, from, to, .. }) => {
@@ -48,6 +54,67 @@ pub(super) async fn tell(
             // Events are for people to read: some may be missing.
             Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "writes were not told of"),
             Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Follows the making of Jobs.
+async fn tell_of_jobs(
+    mut news: broadcast::Receiver<JobEvent>,
+    ownership: Arc<Mutex<Ownership>>,
+    events: EventWriter,
+) {
+    loop {
+        match news.recv().await {
+            Ok(event) => {
+                let (id, news) = of_job(event);
+                publish(&ownership, &events, &id, news);
+            }
+            Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "Jobs were not told of"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+fn of_job(event: JobEvent) -> (FunctionId, Option<(Reason, String)>) {
+    match event {
+        JobEvent::Created { id, count } => {
+            let message = format!("created {count} Jobs");
+            (id, Some((Reason::KedaJobsCreated, message)))
+        }
+        JobEvent::CreateFailed {
+            id,
+            wanted,
+            failure,
+            retry_in,
+        } => {
+            let seconds = retry_in.as_secs_f64().ceil();
+            let message = format!(
+                "{wanted} Jobs are wanted and one could not be created, tried again in {seconds} s: {}",
+                failure.message
+            );
+            (id, Some((Reason::KedaJobCreateFailed, message)))
+        }
+        JobEvent::RolledOut { id, count } => {
+            let message = format!("deleted {count} Jobs of older generations");
+            (
+                id,
+                Some((Reason::ScaledJobRolloutCleanupCompleted, message)),
+            )
+        }
+        JobEvent::DeleteFailed {
+            id,
+            is_rollout,
+            failure,
+        } => {
+            let message = format!(
+                "a Job could not be deleted, which is tried again: {}",
+                failure.message
+            );
+            tracing::warn!(function = %id, is_rollout, message);
+            // Only rollouts have a word in the original.
+            let news = (Reason::ScaledJobRolloutCleanupFailed, message);
+            (id, Some(news).filter(|_| is_rollout))
         }
     }
 }

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use zeron_autoscaler::Found;
 use zeron_backend_kubernetes::ScaleTarget;
+use zeron_backend_kubernetes::jobs::JobObject;
 use zeron_backend_kubernetes::shards::{ShardSet, Shards};
 use zeron_controller::follow::DeclaredSink;
 use zeron_controller::projection::{Changes, Declared};
@@ -46,10 +47,13 @@ impl Share {
     /// Takes functions as shards are won, and drops them before others may have them.
     /// What was sent for them is waited for.
     pub(super) fn follow(self, shards: Shards) -> Held {
-        let backend = Arc::clone(&self.parts.backend);
+        let backend = self.parts.backend.clone();
         let settled = move || {
-            let backend = Arc::clone(&backend);
-            async move { backend.settled().await }
+            let backend = backend.clone();
+            async move {
+                backend.replicas.settled().await;
+                backend.jobs.settled().await;
+            }
         };
         let following = shards.follow(move |held| self.hold(held), settled);
         Held { shards, following }
@@ -74,6 +78,7 @@ impl Share {
             Step::Drop(id) => {
                 self.parts.engine.remove(id.clone());
                 self.parts.backend.remove(&id);
+                self.parts.backend.jobs.forget(&id);
                 self.parts.pods.forget(&id);
             }
         }
@@ -81,6 +86,9 @@ impl Share {
 
     /// The pods first: the engine starts at the count that it finds.
     fn declare(&self, declared: &Declared, is_new: bool) {
+        if let Some(job) = &declared.job {
+            return self.declare_job(declared, job, is_new);
+        }
         self.parts
             .pods
             .declare(ScaleTarget::clone(&declared.target));
@@ -98,6 +106,24 @@ impl Share {
         if let Some(count) = declared.target.replicas {
             let id = &declared.function.id;
             self.parts.engine.sink().declared(id, count);
+        }
+    }
+}
+
+impl Share {
+    /// Its count is known when its Jobs are: nothing is decided before.
+    fn declare_job(&self, declared: &Declared, job: &Arc<JobObject>, is_new: bool) {
+        self.parts.backend.jobs.declare(Arc::clone(job));
+        let function = Arc::clone(&declared.function);
+        match is_new {
+            true => self.parts.engine.apply_found(
+                function,
+                Found {
+                    last_active: declared.last_active,
+                    replicas: None,
+                },
+            ),
+            false => self.parts.engine.apply(function),
         }
     }
 }

@@ -11,6 +11,7 @@ use zeron_controller::events::EventWriterOptions;
 use zeron_controller::follow::FollowOptions;
 use zeron_controller::projection::{self, CatchAll, ProjectionOptions};
 use zeron_core::ScalerRegistry;
+use zeron_scalers::{AddressPolicy, Registry};
 use zeron_wire::ToAutoscaler;
 
 use super::args::{ClusterArgs, Manage};
@@ -65,6 +66,26 @@ pub(super) fn follow(args: &ClusterArgs, scalers: Arc<dyn ScalerRegistry>) -> Fo
         keda_namespace: args.keda_namespace.clone().filter(|name| !name.is_empty()),
         ..FollowOptions::new(projection)
     }
+}
+
+/// What triggers may make this process dial: tenants declare them, and it may reach more than they do.
+pub(super) fn addresses(args: &ClusterArgs) -> AddressPolicy {
+    AddressPolicy {
+        is_loopback_allowed: args.allow_loopback_triggers,
+        ..AddressPolicy::CLUSTER
+    }
+}
+
+/// The event sources that are built in.
+pub(super) fn sources(args: &ClusterArgs) -> Arc<Registry> {
+    Arc::new(registry(args))
+}
+
+/// The same, to be added to.
+pub(super) fn registry(args: &ClusterArgs) -> Registry {
+    let addresses = addresses(args);
+    let files = args.filepath_auth_root_path.clone();
+    Registry::builtin(addresses).with_file_root(addresses, files)
 }
 
 /// Who reports events.

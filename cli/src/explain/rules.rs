@@ -114,6 +114,17 @@ pub(super) fn sentence(rule: &Rule, now: Timestamp) -> String {
                 replicas(*count)
             )
         }
+        Rule::Jobs {
+            wanted,
+            unfinished,
+            pending,
+            created,
+        } => format!(
+            "{wanted} Jobs are wanted beside {unfinished} unfinished ones, {pending} of them not yet at work: {created} are created"
+        ),
+        Rule::UnknownJobs { metric } => {
+            format!("{} is unknown and asks for no Jobs", clean(metric))
+        }
     }
 }
 
@@ -146,6 +157,8 @@ pub(super) fn short(rule: &Rule) -> String {
         Rule::Unreachable => "no route".to_owned(),
         Rule::ExternalWriter => "external writer".to_owned(),
         Rule::Fixed { replicas } => format!("declared {replicas}"),
+        Rule::Jobs { created, .. } => format!("{created} Jobs created"),
+        Rule::UnknownJobs { metric } => format!("{} unknown", clean(metric)),
     }
 }
 

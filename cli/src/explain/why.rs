@@ -123,6 +123,10 @@ fn ask_line(ask: &Ask, now: Timestamp) -> String {
 /// When it can go to zero next, or what keeps it from that.
 fn zero(view: &FunctionView, decision: &Decision, now: Timestamp) -> String {
     let status = &view.status;
+    let is_jobs = |rule: &Rule| matches!(rule, Rule::Jobs { .. });
+    if decision.rules.iter().any(is_jobs) {
+        return "Jobs end by themselves: none is taken away.".to_owned();
+    }
     if decision.desired == 0 {
         return match (status.ready, status.starting) {
             (0, 0) => "It is at zero. A request or an active trigger wakes it.".to_owned(),
@@ -190,6 +194,8 @@ fn keeps_up(rule: &Rule) -> bool {
         | Rule::Formula { .. }
         | Rule::FormulaFailed { .. }
         | Rule::ScaleOutPaused
+        | Rule::Jobs { .. }
+        | Rule::UnknownJobs { .. }
         | Rule::Unreachable => false,
     }
 }

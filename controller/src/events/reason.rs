@@ -39,6 +39,18 @@ pub enum Reason {
     ScaledJobReady,
     /// It is not in force.
     ScaledJobCheckFailed,
+    /// No Jobs are created.
+    ScaledJobPaused,
+    /// Jobs are created again.
+    ScaledJobUnpaused,
+    /// Jobs were created.
+    KedaJobsCreated,
+    /// A Job could not be created.
+    KedaJobCreateFailed,
+    /// Jobs of older generations were deleted.
+    ScaledJobRolloutCleanupCompleted,
+    /// A Job of an older generation could not be deleted.
+    ScaledJobRolloutCleanupFailed,
     /// The child ScaledObject cannot be made.
     ChildRefused,
 }
@@ -65,6 +77,12 @@ impl Reason {
             Self::RestoreFailed => "RestoreFailed",
             Self::ScaledJobReady => "ScaledJobReady",
             Self::ScaledJobCheckFailed => "ScaledJobCheckFailed",
+            Self::ScaledJobPaused => "ScaledJobPaused",
+            Self::ScaledJobUnpaused => "ScaledJobUnpaused",
+            Self::KedaJobsCreated => "KEDAJobsCreated",
+            Self::KedaJobCreateFailed => "KEDAJobCreateFailed",
+            Self::ScaledJobRolloutCleanupCompleted => "ScaledJobRolloutCleanupCompleted",
+            Self::ScaledJobRolloutCleanupFailed => "ScaledJobRolloutCleanupFailed",
             Self::ChildRefused => "ChildRefused",
         }
     }
@@ -80,6 +98,8 @@ impl Reason {
                 | Self::ScaledObjectDeleted
                 | Self::RestoreFailed
                 | Self::ScaledJobCheckFailed
+                | Self::KedaJobCreateFailed
+                | Self::ScaledJobRolloutCleanupFailed
                 | Self::ChildRefused
         )
     }

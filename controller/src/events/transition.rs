@@ -10,12 +10,7 @@ use crate::projection::ObjectKind;
 pub fn of_status(kind: &ObjectKind, old: &Value, new: &Value) -> Vec<(Reason, String)> {
     match kind {
         ObjectKind::ScaledObject => scaled_object(old, new),
-        ObjectKind::ScaledJob => check(
-            old,
-            new,
-            Reason::ScaledJobReady,
-            Reason::ScaledJobCheckFailed,
-        ),
+        ObjectKind::ScaledJob => scaled_job(old, new),
         _ => Vec::new(),
     }
 }
@@ -44,11 +39,7 @@ pub fn of_decision(
 fn scaled_object(old: &Value, new: &Value) -> Vec<(Reason, String)> {
     let (ready, failed) = (Reason::ScaledObjectReady, Reason::ScaledObjectCheckFailed);
     let mut events = check(old, new, ready, failed);
-    if condition(old, "Ready").is_none() && is(new, "Ready", "True") {
-        let triggers = new["triggersTypes"].as_str().unwrap_or_default();
-        let message = format!("triggers are followed: {triggers}");
-        events.push((Reason::KedaScalersStarted, message));
-    }
+    events.extend(started(old, new));
     let flips = [
         (
             "Paused",
@@ -61,14 +52,41 @@ fn scaled_object(old: &Value, new: &Value) -> Vec<(Reason, String)> {
             Reason::ScaledObjectFallbackDeactivated,
         ),
     ];
-    for (kind, begins, ends) in flips {
-        match (is(old, kind, "True"), is(new, kind, "True")) {
-            (false, true) => events.push((begins, message(new, kind))),
-            (true, false) => events.push((ends, message(new, kind))),
-            _ => {}
-        }
-    }
+    let flipped = |(kind, begins, ends)| flip(old, new, kind, begins, ends);
+    events.extend(flips.into_iter().filter_map(flipped));
     events
+}
+
+fn scaled_job(old: &Value, new: &Value) -> Vec<(Reason, String)> {
+    let (ready, failed) = (Reason::ScaledJobReady, Reason::ScaledJobCheckFailed);
+    let (paused, unpaused) = (Reason::ScaledJobPaused, Reason::ScaledJobUnpaused);
+    let mut events = check(old, new, ready, failed);
+    events.extend(started(old, new));
+    events.extend(flip(old, new, "Paused", paused, unpaused));
+    events
+}
+
+/// The first time that it is in force.
+fn started(old: &Value, new: &Value) -> Option<(Reason, String)> {
+    let is_first = condition(old, "Ready").is_none() && is(new, "Ready", "True");
+    let triggers = new["triggersTypes"].as_str().unwrap_or_default();
+    let message = || format!("triggers are followed: {triggers}");
+    is_first.then(|| (Reason::KedaScalersStarted, message()))
+}
+
+/// A condition that turned.
+fn flip(
+    old: &Value,
+    new: &Value,
+    kind: &str,
+    begins: Reason,
+    ends: Reason,
+) -> Option<(Reason, String)> {
+    match (is(old, kind, "True"), is(new, kind, "True")) {
+        (false, true) => Some((begins, message(new, kind))),
+        (true, false) => Some((ends, message(new, kind))),
+        _ => None,
+    }
 }
 
 /// Whether it came into force, or ceased to be.

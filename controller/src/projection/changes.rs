@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::ScaleTarget;
+use zeron_backend_kubernetes::jobs::JobObject;
 use zeron_core::{Function, FunctionId, RouteSnapshot, Timestamp};
 
 use super::key::ObjectKey;
@@ -74,6 +75,8 @@ pub struct Declared {
     pub service: Option<SocketAddr>,
     /// What its objects say of such a mesh.
     pub mesh: Option<MeshMode>,
+    /// What its Jobs are made of, where it has some instead of replicas.
+    pub job: Option<Arc<JobObject>>,
 }
 
 /// Whether replicas are reached through their Service, because a mesh refuses their own addresses.
@@ -146,8 +149,6 @@ pub enum Outcome {
     Conflict(Conflict),
     /// It is not ours (`--manage`, or handed back) and has no effect.
     NotManaged,
-    /// It is kept and not run yet.
-    StoredOnly,
     /// Triggers of these types are not built in: it is left alone.
     NotBuiltIn {
         /// The types.

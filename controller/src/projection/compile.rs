@@ -170,7 +170,11 @@ fn of<'p>(problems: &'p [Problem], key: &ObjectKey, severity: Severity) -> Vec<&
 
 /// The types of triggers that make up all that is wrong with an object.
 fn not_built_in(source: &Source<'_>, scalers: &dyn ScalerRegistry) -> Vec<String> {
-    if source.key.kind != ObjectKind::ScaledObject || source.errors.is_empty() {
+    let is_scaling = matches!(
+        source.key.kind,
+        ObjectKind::ScaledObject | ObjectKind::ScaledJob
+    );
+    if !is_scaling || source.errors.is_empty() {
         return Vec::new();
     }
     let mut types = BTreeSet::new();

@@ -14,6 +14,8 @@ use super::key::{ObjectKey, ObjectKind};
 use crate::takeover::marks;
 
 const MANAGE: &str = "zeron.dev/manage";
+/// What kubectl remembers of an object: it is no news of its Jobs.
+const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const MESH: &str = "zeron.dev/mesh-compatibility-mode";
 /// Where a Service that has opted in keeps its selector.
 const SELECTOR: &str = "zeron.dev/selector";
@@ -176,13 +178,8 @@ fn trimmed(key: &ObjectKey, mut object: Value) -> Value {
             kept.insert("spec".to_owned(), service_spec(&mut object));
             &[]
         }
-        ObjectKind::ScaledJob => {
-            if let Some(triggers) = at(&object, &["spec", "triggers"]) {
-                kept.insert("spec".to_owned(), json!({ "triggers": triggers }));
-            }
-            &[]
-        }
         ObjectKind::ScaledObject
+        | ObjectKind::ScaledJob
         | ObjectKind::TriggerAuthentication
         | ObjectKind::ClusterTriggerAuthentication
         | ObjectKind::HttpScaledObject
@@ -209,6 +206,9 @@ fn metadata(key: &ObjectKey, object: &Value) -> Value {
     ) {
         return Value::Object(kept);
     }
+    if key.kind == ObjectKind::ScaledJob {
+        return job_metadata(kept, object);
+    }
     let is_ours = |key: &str| key.contains("keda.sh/") || key.starts_with("zeron.dev/");
     let annotations: BTreeMap<String, String> = labels(object, &["metadata", "annotations"])
         .into_iter()
@@ -216,6 +216,21 @@ fn metadata(key: &ObjectKey, object: &Value) -> Value {
         .collect();
     if !annotations.is_empty() {
         kept.insert("annotations".to_owned(), json!(annotations));
+    }
+    Value::Object(kept)
+}
+
+/// Jobs get the labels and annotations of their ScaledJob, and the generation that they are of.
+fn job_metadata(mut kept: Map<String, Value>, object: &Value) -> Value {
+    for (field, left_out) in [("labels", MANAGE), ("annotations", APPLIED)] {
+        let mut pairs = labels(object, &["metadata", field]);
+        pairs.remove(left_out);
+        if !pairs.is_empty() {
+            kept.insert(field.to_owned(), json!(pairs));
+        }
+    }
+    if let Some(generation) = at(object, &["metadata", "generation"]) {
+        kept.insert("generation".to_owned(), generation.clone());
     }
     Value::Object(kept)
 }

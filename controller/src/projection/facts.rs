@@ -27,8 +27,8 @@ pub(super) enum Facts {
     Service(ServiceFacts),
     Autoscaler(AutoscalerFacts),
     Target(Box<TargetFacts>),
-    /// A ScaledJob, with the authentications that its triggers name.
-    Job(Vec<ObjectKey>),
+    /// A ScaledJob: it is what it scales.
+    Job(ScaledFacts),
     /// A Secret or ConfigMap: nothing.
     None,
 }
@@ -126,7 +126,7 @@ impl Facts {
                 Self::Autoscaler(autoscaler(&key.namespace, object))
             }
             ObjectKind::Target(kind) => Self::Target(Box::new(target(key, kind, object))),
-            ObjectKind::ScaledJob => Self::Job(authentications(&key.namespace, object)),
+            ObjectKind::ScaledJob => Self::Job(job(key, object)),
             ObjectKind::ConfigMap | ObjectKind::Secret => Self::None,
         }
     }
@@ -134,15 +134,11 @@ impl Facts {
     /// The function that an object names as what it scales.
     pub(super) fn target(&self) -> Option<&FunctionId> {
         match self {
-            Self::Scaled(facts) => facts.target.as_ref(),
+            Self::Scaled(facts) | Self::Job(facts) => facts.target.as_ref(),
             Self::Http(facts) => facts.target.as_ref(),
             Self::Autoscaler(facts) => facts.target.as_ref(),
             Self::Target(facts) => Some(&facts.id),
-            Self::Route(_)
-            | Self::Authentication(_)
-            | Self::Service(_)
-            | Self::Job(_)
-            | Self::None => None,
+            Self::Route(_) | Self::Authentication(_) | Self::Service(_) | Self::None => None,
         }
     }
 
@@ -179,8 +175,7 @@ impl Facts {
     /// The authentications that triggers of the object name.
     pub(super) fn authentications(&self) -> &[ObjectKey] {
         match self {
-            Self::Scaled(facts) => &facts.authentications,
-            Self::Job(authentications) => authentications,
+            Self::Scaled(facts) | Self::Job(facts) => &facts.authentications,
             Self::Http(_)
             | Self::Route(_)
             | Self::Authentication(_)
@@ -217,6 +212,18 @@ fn scaled(namespace: &Arc<str>, object: &Value) -> ScaledFacts {
     }
     facts.authentications = authentications(namespace, object);
     facts
+}
+
+/// Of a ScaledJob: its triggers name variables of the Job's pods.
+fn job(key: &ObjectKey, object: &Value) -> ScaledFacts {
+    let container = text(object, &["spec", "envSourceContainerName"]);
+    ScaledFacts {
+        target: Some(key.job()),
+        container: container.map(str::to_owned),
+        // Requests are no work for Jobs: such triggers are refused.
+        http: Vec::new(),
+        ..scaled(&key.namespace, object)
+    }
 }
 
 fn authentications(namespace: &Arc<str>, object: &Value) -> Vec<ObjectKey> {

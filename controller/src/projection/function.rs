@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::TargetPort;
+use zeron_backend_kubernetes::jobs::JobObject;
 use zeron_catalog::{Component, PodPort};
 use zeron_core::{Function, FunctionId, Route};
 
@@ -71,6 +72,13 @@ impl Projection {
         let port = port(&component, id);
         let routes = self.routes(&members, &component);
         let Some(mut function) = component.functions.into_iter().find(|f| f.id == *id) else {
+            // A ScaledJob that cannot be used at all.
+            for key in &members.ours {
+                if let Some(verdict) = verdicts.get(key) {
+                    let finding = self.finding(id, key, verdict, None);
+                    self.reports.find(key, finding);
+                }
+            }
             return self.forget(id, changes);
         };
         let conflict = self.conflict(&members, &mut function, &verdicts);
@@ -98,6 +106,7 @@ impl Projection {
             .collect();
         self.claim_hosts(id, &members, &routes);
         let product = Product {
+            job: self.job(&holder, component.jobs.get(id)),
             service: self.service(id, &members),
             mesh: self.mesh(&members),
             function,
@@ -221,7 +230,7 @@ impl Projection {
         conflict: Option<&Conflict>,
     ) -> Finding {
         let is_scaling = match self.index.facts(key) {
-            Some(Facts::Scaled(_)) => true,
+            Some(Facts::Scaled(_) | Facts::Job(_)) => true,
             Some(Facts::Http(http)) => http.is_scaling,
             _ => false,
         };
@@ -304,6 +313,7 @@ impl Projection {
         changes: &mut Changes,
     ) {
         let Product {
+            job,
             service,
             mesh,
             function,
@@ -322,7 +332,8 @@ impl Projection {
             Some(old) if *old.declared.function == function => Arc::clone(&old.declared.function),
             Some(_) | None => Arc::new(function),
         };
-        let is_wake_allowed = !target.is_deleting && is_wake_allowed(&function);
+        let is_wake_allowed = !target.is_deleting
+            && (is_wake_allowed(&function) || self.is_scaled_elsewhere(&function, &objects));
         let declared = Declared {
             wake_count: wake_count(&function),
             is_wake_allowed,
@@ -332,6 +343,7 @@ impl Projection {
             objects,
             service,
             mesh,
+            job,
         };
         let is_other = |old: &State| old.declared.target.uid != declared.target.uid;
         if old.as_ref().is_some_and(is_other) {
@@ -410,6 +422,7 @@ impl Projection {
 
 /// What compiling a function gives.
 struct Product {
+    job: Option<Arc<JobObject>>,
     service: Option<SocketAddr>,
     mesh: Option<MeshMode>,
     function: Function,

@@ -99,11 +99,16 @@ impl Index {
                     set(&mut self.namers, http.clone(), key, is_added);
                 }
             }
-            Facts::Http(_)
-            | Facts::Authentication(_)
-            | Facts::Autoscaler(_)
-            | Facts::Job(_)
-            | Facts::None => {}
+            // It is what its function is held by.
+            Facts::Job(job) => {
+                if let Some(id) = &job.target {
+                    match is_added {
+                        true => drop(self.holders.insert(id.clone(), key.clone())),
+                        false => drop(self.holders.remove(id)),
+                    }
+                }
+            }
+            Facts::Http(_) | Facts::Authentication(_) | Facts::Autoscaler(_) | Facts::None => {}
         }
         for authentication in facts.authentications() {
             set(

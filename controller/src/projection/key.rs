@@ -21,7 +21,7 @@ pub struct ObjectKey {
 pub enum ObjectKind {
     /// keda.sh/v1alpha1.
     ScaledObject,
-    /// keda.sh/v1alpha1; stored, not run.
+    /// keda.sh/v1alpha1.
     ScaledJob,
     /// keda.sh/v1alpha1.
     TriggerAuthentication,
@@ -138,6 +138,12 @@ impl ObjectKey {
             namespace: namespace.into(),
             name: name.into(),
         }
+    }
+
+    /// The function of a ScaledJob of this name: its work is done by Jobs.
+    pub fn job(&self) -> FunctionId {
+        let (api_version, kind) = ObjectKind::ScaledJob.api();
+        FunctionId::of(api_version, kind, &self.namespace, &self.name)
     }
 
     /// The same in the words of the front ends.

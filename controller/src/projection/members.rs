@@ -225,7 +225,7 @@ impl<'i> Gathered<'i> {
             );
         }
         match facts {
-            Facts::Scaled(scaled) => self.add_scaled(key, scaled, function),
+            Facts::Scaled(scaled) | Facts::Job(scaled) => self.add_scaled(key, scaled, function),
             Facts::Route(route) => {
                 for name in &route.config_maps {
                     self.add(&ObjectKey::new(ObjectKind::ConfigMap, &key.namespace, name));
@@ -348,8 +348,13 @@ impl<'i> Gathered<'i> {
 
     fn pod(&mut self, function: &FunctionId) -> Option<&Value> {
         if !self.pods.contains_key(function) {
-            let entry = self.index.get(self.index.holder(function)?)?;
-            let value = serde_json::from_slice(&entry.bytes).ok()?;
+            let holder = self.index.holder(function)?;
+            let entry = self.index.get(holder)?;
+            let mut value: Value = serde_json::from_slice(&entry.bytes).ok()?;
+            if holder.kind == ObjectKind::ScaledJob {
+                let job = value.pointer_mut("/spec/jobTargetRef")?.take();
+                value = serde_json::json!({ "spec": job });
+            }
             self.pods.insert(function.clone(), value);
         }
         self.pods.get(function)

@@ -109,7 +109,6 @@ impl Projection {
             return Some(Finding::plain(Outcome::NotManaged, target));
         }
         match &entry.facts {
-            Facts::Job(_) => Some(Finding::plain(Outcome::StoredOnly, None)),
             Facts::Authentication(_) => {
                 let is_seen = !key.namespace.is_empty() || self.options.sees_all_namespaces;
                 Some(Finding::plain(
@@ -145,7 +144,11 @@ impl Projection {
                     ))),
                 }
             }
-            Facts::Service(_) | Facts::Autoscaler(_) | Facts::Target(_) | Facts::None => None,
+            Facts::Service(_)
+            | Facts::Autoscaler(_)
+            | Facts::Target(_)
+            | Facts::Job(_)
+            | Facts::None => None,
         }
     }
 }

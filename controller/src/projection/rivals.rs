@@ -26,7 +26,7 @@ impl Projection {
             self.is_lent(key) || is_keda_there && verdicts.get(key).is_some_and(is_keda_needed)
         };
         let scales = |key: &&ObjectKey| match self.index.facts(key) {
-            Some(Facts::Scaled(_)) => true,
+            Some(Facts::Scaled(_) | Facts::Job(_)) => true,
             Some(Facts::Http(http)) => http.is_scaling,
             _ => false,
         };

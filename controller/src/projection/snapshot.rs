@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use zeron_core::policy::{MetricScaling, Scaling, TriggerSource, Writer};
 use zeron_core::route::RoutedFunction;
-use zeron_core::{Function, Route, RouteSnapshot};
+use zeron_core::{Function, Route, RouteSnapshot, ScalePolicy};
 
 use super::Projection;
+use super::json::annotation;
 use super::key::ObjectKey;
+
+/// Who writes the count.
+const SCALING: &str = "zeron.dev/scaling";
 
 impl Projection {
     /// The routes that hold: without hosts that belong to others.
@@ -44,14 +48,32 @@ impl Projection {
     }
 }
 
+impl Projection {
+    /// Whether an object hands a function to somebody else who scales it by what we count
+    /// (`zeron.dev/scaling: external`): then its requests are held and told of, and its count is not
+    /// written. Of a function that merely nobody scales they would wait in vain.
+    pub(super) fn is_scaled_elsewhere(&self, function: &Function, objects: &[ObjectKey]) -> bool {
+        let scale = &function.scale;
+        let is_declared = |key: &ObjectKey| {
+            let object = self.object(key);
+            let scaling = object.as_ref().and_then(|it| annotation(it, SCALING));
+            scaling == Some("external")
+        };
+        scale.writer == Writer::External && !is_paused(scale) && objects.iter().any(is_declared)
+    }
+}
+
+fn is_paused(scale: &ScalePolicy) -> bool {
+    let pause = scale.pause;
+    pause.is_frozen || pause.at.is_some() || pause.scale_out
+}
+
 /// Whether a request may wake a function: objects scale it by its requests, we write its count, and
 /// nobody has paused it.
 pub(super) fn is_wake_allowed(function: &Function) -> bool {
     let scale = &function.scale;
-    let pause = scale.pause;
-    let is_paused = pause.is_frozen || pause.at.is_some() || pause.scale_out;
     scale.writer == Writer::Zeron
-        && !is_paused
+        && !is_paused(scale)
         && scale
             .groups
             .iter()
@@ -68,8 +90,11 @@ fn counts_requests(scaling: &Scaling) -> bool {
 }
 
 /// How many replicas a wake-up asks for: the largest of the minimum, the activation scale and 1; no
-/// more than the maximum.
+/// more than the maximum. None, where somebody else writes the count.
 pub(super) fn wake_count(function: &Function) -> u32 {
+    if function.scale.writer == Writer::External {
+        return 0;
+    }
     let groups = &function.scale.groups;
     let activation = groups.iter().map(|group| match &group.scaling {
         Scaling::Knative(knative) => knative.activation_scale,

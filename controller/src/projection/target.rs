@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use zeron_backend_kubernetes::jobs::JobObject;
 use zeron_backend_kubernetes::{ScaleTarget, TargetPort};
 use zeron_core::FunctionId;
+use zeron_frontend_keda::JobTemplate;
 
 use super::Projection;
 use super::changes::Changes;
@@ -35,8 +37,10 @@ impl Projection {
 
     pub(super) fn target(&self, holder: &ObjectKey, port: TargetPort) -> Option<ScaleTarget> {
         let entry = self.index.get(holder)?;
-        let Facts::Target(facts) = &entry.facts else {
-            return None;
+        let facts = match &entry.facts {
+            Facts::Target(facts) => facts,
+            Facts::Job(_) => return Some(self.job_target(holder)),
+            _ => return None,
         };
         let TargetFacts {
             id,
@@ -63,5 +67,53 @@ impl Projection {
             failure: failure.clone(),
             is_deleting: entry.is_deleting,
         })
+    }
+
+    /// A ScaledJob has no count that is written, and no pods of its own.
+    fn job_target(&self, holder: &ObjectKey) -> ScaleTarget {
+        let (api_version, kind) = holder.kind.api();
+        let entry = self.index.get(holder);
+        let uid = entry.map(|entry| Arc::clone(&entry.uid));
+        ScaleTarget {
+            id: holder.job(),
+            api_version: api_version.into(),
+            kind: kind.into(),
+            plural: "scaledjobs".into(),
+            name: Arc::clone(&holder.name),
+            namespace: Arc::clone(&holder.namespace),
+            uid: uid.filter(|uid| !uid.is_empty()),
+            resource_version: None,
+            selector: Arc::default(),
+            replicas: None,
+            port: TargetPort::None,
+            failure: None,
+            is_deleting: entry.is_some_and(|entry| entry.is_deleting),
+        }
+    }
+
+    /// What the Jobs of a ScaledJob are made of.
+    pub(super) fn job(
+        &self,
+        holder: &ObjectKey,
+        template: Option<&JobTemplate>,
+    ) -> Option<Arc<JobObject>> {
+        let (entry, template) = (self.index.get(holder)?, template?);
+        let mut template = template.clone();
+        let spec = std::mem::take(&mut template.spec);
+        Some(Arc::new(JobObject {
+            id: holder.job(),
+            namespace: Arc::clone(&holder.namespace),
+            name: Arc::clone(&holder.name),
+            uid: Arc::clone(&entry.uid),
+            generation: template.generation,
+            labels: template.labels,
+            annotations: template.annotations,
+            spec,
+            kept_succeeded: template.history.0,
+            kept_failed: template.history.1,
+            is_rolled_out_at_once: template.is_rolled_out_at_once,
+            is_deleted_in_foreground: template.is_deleted_in_foreground,
+            pending_pod_conditions: template.pending_pod_conditions,
+        }))
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn status(object: &Value, seen: &Observation<'_>) -> Value {
 }
 
 /// `None` instead of an empty list: absent, as the original leaves it.
-fn names<'m>(metrics: &'m [Metric<'_>]) -> Option<Vec<&'m str>> {
+pub(super) fn names<'m>(metrics: &'m [Metric<'_>]) -> Option<Vec<&'m str>> {
     let names: Vec<&str> = metrics.iter().map(|m| m.name.as_str()).collect();
     (!names.is_empty()).then_some(names)
 }
@@ -96,7 +96,6 @@ impl Pause {
             let key = format!("autoscaling.keda.sh/{name}");
             object["metadata"]["annotations"][&key].as_str()
         };
-        let is_false = |v: &str| matches!(v, "false" | "False" | "FALSE" | "f" | "F" | "0");
         let flag = |name: &str| get(name).is_some_and(|value| !is_false(value));
         let replicas = get("paused-replicas").and_then(|value| value.parse().ok());
         let words = if let Some(replicas) = replicas {
@@ -114,6 +113,21 @@ impl Pause {
         Self { words, replicas }
     }
 
+    /// Of a ScaledJob: `paused` alone.
+    pub(super) fn of_job(object: &Value) -> Self {
+        let value = object["metadata"]["annotations"]["autoscaling.keda.sh/paused"].as_str();
+        let is_paused = value.is_some_and(|value| !is_false(value));
+        Self {
+            words: is_paused.then(|| "paused: no Jobs are created".to_owned()),
+            replicas: None,
+        }
+    }
+
+    /// Whether anything is paused.
+    pub(super) fn is_paused(&self) -> bool {
+        self.words.is_some()
+    }
+
     pub(super) fn state(&self, what: &str) -> State {
         let reason = |word: &str| format!("{what}{word}");
         match &self.words {
@@ -121,6 +135,10 @@ impl Pause {
             None => State::new("Paused", FALSE, &reason("Unpaused"), "it is not paused"),
         }
     }
+}
+
+fn is_false(value: &str) -> bool {
+    matches!(value, "false" | "False" | "FALSE" | "f" | "F" | "0")
 }
 
 fn conditions(
@@ -160,12 +178,6 @@ pub(super) fn fault(
         }
         Outcome::TargetMissing { message } => message.clone(),
         Outcome::Conflict(conflict) => extras::in_words(conflict),
-        Outcome::StoredOnly => {
-            return Some((
-                "NotRunYet",
-                "it is stored and checked; Jobs are not run yet".to_owned(),
-            ));
-        }
         Outcome::NotBuiltIn { types } => format!(
             "triggers of type {} are not built in: it is left alone",
             types.join(", ")
@@ -256,7 +268,7 @@ fn fallback(metrics: &[Metric<'_>]) -> State {
 }
 
 /// The newest time of work, where it is to be written.
-fn last_active(old: &Value, seen: &Observation<'_>, is_active: bool) -> Option<String> {
+pub(super) fn last_active(old: &Value, seen: &Observation<'_>, is_active: bool) -> Option<String> {
     let newest: Timestamp = seen.functions.iter().filter_map(last).max()?;
     let written = old["lastActiveTime"].as_str().and_then(parse);
     let is_due = written.is_none_or(|written| {

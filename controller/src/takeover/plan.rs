@@ -303,11 +303,7 @@ impl Handback<'_> {
     /// Our writers stop first. Services go back before our routes go away, and KEDA comes last:
     /// while it lives, what is not labelled is no longer ours.
     fn steps(&self) -> Vec<Step> {
-        let objects: Vec<&Object> = self
-            .scope
-            .objects()
-            .filter(|o| !is_given_back(o) && o.kind != Kind::ScaledJob)
-            .collect();
+        let objects: Vec<&Object> = self.scope.objects().filter(|o| !is_given_back(o)).collect();
         let held = objects.iter().map(|o| Step::Hold { object: o.id() });
         let mut steps: Vec<Step> = held.collect();
         if self.scope.has_http && may_switch_back(self.survey, self.request) {

@@ -1,10 +1,8 @@
 //! KEDA's rules for ScaledObjects and ScaledJobs beyond the schema.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
-use zeron_frontend_keda::{Dialect, ScaledObject};
-use zeron_manifest::{Document, Header, Problems, Scope, Severity};
+use zeron_frontend_keda::{Dialect, ScaledJob, ScaledObject};
+use zeron_manifest::{ConfigSet, Document, Header, Problems, Scope, Severity};
 
 use super::neighbours::Neighbours;
 use super::review::{Findings, Question};
@@ -79,11 +77,17 @@ pub(super) fn scaled_object_alone(asked: &Question<'_>) -> Findings {
 
 /// What the reader says, which everything else uses too.
 fn read(asked: &Question<'_>) -> Findings {
+    judged(asked, |scope, header| {
+        ScaledObject::read(scope, header, Dialect::Keda2);
+    })
+}
+
+fn judged(asked: &Question<'_>, read: impl FnOnce(&Scope<'_>, &Header)) -> Findings {
     let document = Document::from_json("object", asked.object.clone());
     let problems = Problems::of_cluster(false);
     if let Some(header) = Header::read(&document, &problems) {
         let scope = Scope::new(&document, &problems, Some(header.object.clone()));
-        ScaledObject::read(&scope, &header, Dialect::Keda2);
+        read(&scope, &header);
     }
     let mut findings = Findings::default();
     for problem in problems.into_sorted() {
@@ -250,33 +254,10 @@ fn has_default(limits: &[Value], resource: &str) -> bool {
     items.into_iter().any(is_default)
 }
 
-/// A ScaledJob's triggers, which alone are checked.
+/// A ScaledJob's rules, which need nothing but the object.
 pub(super) fn scaled_job(asked: &Question<'_>) -> Findings {
-    let (mut findings, mut names) = (Findings::default(), BTreeSet::new());
-    for (index, trigger) in triggers(asked.object).enumerate() {
-        let at = format!("spec.triggers[{index}]");
-        let kind = trigger["type"].as_str().unwrap_or_default();
-        if let Some(name) = trigger["name"].as_str().filter(|name| !name.is_empty())
-            && !names.insert(name)
-        {
-            let message =
-                format!("{at}: name {name:?}: another trigger has this name; names must be unique");
-            findings.errors.push(message);
-        }
-        if trigger["useCachedMetrics"] == true {
-            match kind {
-                "cpu" | "memory" | "cron" => findings.errors.push(format!(
-                    "{at}.useCachedMetrics: triggers of type cpu, memory and cron do not take it"
-                )),
-                _ => findings.warnings.push(format!(
-                    "{at}.useCachedMetrics: has no effect in a ScaledJob"
-                )),
-            }
-        }
-        if trigger["metricType"].is_string() {
-            let message = format!("{at}.metricType: triggers of a ScaledJob do not take it");
-            findings.errors.push(message);
-        }
-    }
-    findings
+    judged(asked, |scope, header| {
+        let config = ConfigSet::of_cluster("");
+        ScaledJob::read(scope, header, &config);
+    })
 }

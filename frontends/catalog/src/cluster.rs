@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use zeron_core::{Function, FunctionId, Route, ScalerRegistry};
+use zeron_frontend_keda::JobTemplate;
 use zeron_manifest::{ConfigSet, Document, Problem, Problems};
 
 use super::inventory::Inventory;
-use super::{PodPort, functions, http, triggers};
+use super::{PodPort, functions, http, jobs, triggers};
 
 /// How objects of a cluster are read.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +25,8 @@ pub struct Component {
     pub functions: Vec<Function>,
     /// Where their pods listen, of those that routes lead to.
     pub ports: BTreeMap<FunctionId, PodPort>,
+    /// What the Jobs of ScaledJobs are made of: each is a function too.
+    pub jobs: BTreeMap<FunctionId, JobTemplate>,
     /// All routes. Who owns a host is not decided here.
     pub routes: Vec<Route>,
 }
@@ -45,11 +48,14 @@ pub fn compile_component(
     let inventory = Inventory::read(documents, &problems, config);
     let routing = http::routing(&inventory);
     let mut scaled = triggers::groups(&inventory, scalers);
-    let functions = functions::functions(&inventory, &mut scaled.functions, &routing);
+    let mut functions = functions::functions(&inventory, &mut scaled.functions, &routing);
+    let (workers, templates) = jobs::functions(&inventory, scalers);
+    functions.extend(workers);
     let port =
         |(id, routed): (&FunctionId, &http::Routed)| Some((id.clone(), routed.pod_port.clone()?));
     let component = Component {
         functions,
+        jobs: templates,
         ports: routing.targets.iter().filter_map(port).collect(),
         routes: routing.routes.into_iter().map(|(_, route)| route).collect(),
     };

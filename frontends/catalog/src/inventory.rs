@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use zeron_core::{FunctionId, ObjectRef};
 use zeron_frontend_keda::{
-    Authentications, Dialect, HttpObject, HttpScaledObject, InterceptorRoute, ScaledObject,
-    TriggerAuthentication,
+    Authentications, Dialect, HttpObject, HttpScaledObject, InterceptorRoute, ScaledJob,
+    ScaledObject, TriggerAuthentication,
 };
 use zeron_frontend_knative::{AutoscalerConfig, Service};
 use zeron_manifest::{
@@ -41,6 +41,7 @@ pub(super) struct Inventory<'d> {
     pub(super) targets: Vec<Read<'d, Target>>,
     pub(super) services: Vec<Read<'d, Service>>,
     pub(super) scaled_objects: Vec<Read<'d, ScaledObject>>,
+    pub(super) scaled_jobs: Vec<Read<'d, ScaledJob>>,
     pub(super) http_scaled_objects: Vec<Read<'d, HttpScaledObject>>,
     pub(super) interceptor_routes: Vec<Read<'d, InterceptorRoute>>,
     /// Deployments and Services that are declared, but wrong: what refers to them is not at fault.
@@ -84,6 +85,7 @@ impl<'d> Inventory<'d> {
             targets: Vec::new(),
             services: Vec::new(),
             scaled_objects: Vec::new(),
+            scaled_jobs: Vec::new(),
             http_scaled_objects: Vec::new(),
             interceptor_routes: Vec::new(),
             broken: Vec::new(),
@@ -128,6 +130,16 @@ impl<'d> Inventory<'d> {
                 };
                 let found = ScaledObject::read(&scope, header, dialect);
                 self.scaled_objects
+                    .extend(found.map(|found| read(entry, found)));
+            }
+            Kind::ScaledJob if scope.platform() == Platform::Machine => scope.without_effect(
+                "kind",
+                "a ScaledJob needs Kubernetes: Jobs are created there alone; on one machine a Deployment with a \
+                 ScaledObject does such work",
+            ),
+            Kind::ScaledJob => {
+                let found = ScaledJob::read(&scope, header, config);
+                self.scaled_jobs
                     .extend(found.map(|found| read(entry, found)));
             }
             Kind::HttpScaledObject => {
@@ -295,6 +307,7 @@ fn add_config(set: &mut ConfigSet, entries: &[Entry<'_>], problems: &Problems) {
             | Kind::TriggerAuthentication
             | Kind::HttpScaledObject
             | Kind::InterceptorRoute
+            | Kind::ScaledJob
             | Kind::Other
             | Kind::Irrelevant => {}
         }

@@ -15,6 +15,7 @@ pub(super) enum Kind {
     TriggerAuthentication,
     HttpScaledObject,
     InterceptorRoute,
+    ScaledJob,
     /// Any kind of a cluster that no front end has: it may hold replicas.
     Other,
     /// It means nothing on one machine, and nothing is lost by that.
@@ -30,7 +31,7 @@ pub(super) enum KindError {
     OtherVersion(&'static str),
 }
 
-const KINDS: [(&str, &str, Kind); 13] = [
+const KINDS: [(&str, &str, Kind); 14] = [
     ("v1", "Secret", Kind::Secret),
     ("v1", "ConfigMap", Kind::ConfigMap),
     ("v1", "Service", Kind::CoreService),
@@ -38,6 +39,7 @@ const KINDS: [(&str, &str, Kind); 13] = [
     ("apps/v1", "Deployment", Kind::Deployment),
     ("serving.knative.dev/v1", "Service", Kind::KnativeService),
     ("keda.sh/v1alpha1", "ScaledObject", Kind::ScaledObject),
+    ("keda.sh/v1alpha1", "ScaledJob", Kind::ScaledJob),
     (
         "keda.sh/v1alpha1",
         "TriggerAuthentication",

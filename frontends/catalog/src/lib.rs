@@ -9,6 +9,7 @@ mod functions;
 mod hosts;
 mod http;
 mod inventory;
+mod jobs;
 mod kind;
 mod opted;
 mod port;

@@ -107,7 +107,7 @@ fn missing_target(read: &Read<'_, ScaledObject>, platform: Platform) -> String {
 }
 
 /// Lets the sources check the parameters of their triggers.
-fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistry) {
+pub(super) fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn ScalerRegistry) {
     let Scaling::Metric(metric) = &group.scaling else {
         return;
     };

@@ -50,6 +50,12 @@ pub(crate) fn read(scope: &Scope<'_>, header: &Header) -> Annotations {
     }
 }
 
+/// Whether `paused` is said.
+pub(crate) fn is_frozen(header: &Header) -> bool {
+    let value = header.meta.annotations.get(&format!("{PREFIX}paused"));
+    value.is_some_and(|value| !is_false(value))
+}
+
 fn is_false(value: &str) -> bool {
     matches!(value, "false" | "False" | "FALSE" | "f" | "F" | "0")
 }

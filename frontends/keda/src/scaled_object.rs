@@ -203,7 +203,7 @@ impl ScaledObject {
     }
 }
 
-fn check_name(scope: &Scope<'_>, header: &Header) {
+pub(crate) fn check_name(scope: &Scope<'_>, header: &Header) {
     let name = &header.object.name;
     if name.len() > 63 {
         scope.error(

@@ -198,27 +198,3 @@ fn a_host_that_is_taken_is_said_with_its_owner() {
         "{ready}"
     );
 }
-
-#[test]
-fn a_scaled_job_is_kept_and_says_that_it_is_not_run_yet() {
-    let Some((site, broker)) = Site::with_kafka("a_scaled_job_is_kept") else {
-        return;
-    };
-    let namespace = &site.namespace;
-    let address = broker.address();
-    namespace.apply(&format!(
-        "
-apiVersion: keda.sh/v1alpha1
-kind: ScaledJob
-metadata: {{ name: batch }}
-spec:
-  jobTargetRef: {{ template: {{ spec: {{ restartPolicy: Never, containers: [{{ name: batch, image: none }}] }} }} }}
-  triggers:
-    - type: kafka
-      metadata: {{ bootstrapServers: '{address}', consumerGroup: batch, topic: batch, lagThreshold: '10' }}
-"
-    ));
-    let kind = "keda.sh/v1alpha1/ScaledJob";
-    let ready = namespace.wait_condition(kind, "batch", "Ready", "False");
-    assert_eq!(ready["reason"], "NotRunYet");
-}

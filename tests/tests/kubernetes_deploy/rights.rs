@@ -31,6 +31,10 @@ const EVERYWHERE: [(&str, &[&str]); 3] = [
         &[
             "watch /pods",
             "watch keda.sh/scaledjobs",
+            "patch keda.sh/scaledjobs/status",
+            "watch batch/jobs",
+            "create batch/jobs",
+            "delete batch/jobs",
             "watch keda.sh/triggerauthentications",
             "patch apps/deployments/scale",
             "patch keda.sh/scaledobjects/status",

@@ -31,6 +31,8 @@ pub(crate) struct Pod {
     pub(crate) ready_changed: Timestamp,
     /// It has a deletion timestamp, or is over.
     pub(crate) is_draining: bool,
+    /// It has succeeded or failed.
+    pub(crate) is_over: bool,
     pub(crate) case: Option<Box<Case>>,
     /// Functions that it belongs to; nearly always one.
     pub(crate) members_of: Vec<FunctionId>,
@@ -88,6 +90,7 @@ impl Pod {
                 .and_then(|ready| parse_time(ready.last_transition_time.as_deref()?))
                 .unwrap_or_default(),
             is_draining: metadata.deletion_timestamp.is_some() || is_over,
+            is_over,
             case: trouble.map(|trouble| Box::new(Case::follow(old, trouble, now))),
             members_of: Vec::new(),
             seen: 0,

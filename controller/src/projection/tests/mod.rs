@@ -5,6 +5,7 @@
 mod annotations;
 mod conflicts;
 mod faults;
+mod jobs;
 mod routes;
 mod scaling;
 mod size;

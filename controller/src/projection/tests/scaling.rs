@@ -402,6 +402,33 @@ fn an_interceptor_route_alone_routes_and_does_not_scale() {
 }
 
 #[test]
+fn a_function_that_is_scaled_elsewhere_holds_its_requests_and_is_never_written() {
+    let mut world = World::new();
+    let external = |object| annotated(object, "zeron.dev/scaling", "external");
+    let is_held = |world: &World| {
+        let declared = world.declared("w");
+        assert_eq!(declared.function.scale.writer, Writer::External);
+        assert_eq!(declared.wake_count, 0, "waking is telling");
+        declared.is_wake_allowed
+    };
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        external(interceptor("r", "w", "r.example.com")),
+    ]);
+    assert!(is_held(&world));
+    // Whom nobody scales, nobody waits for.
+    world.put([interceptor("r", "w", "r.example.com")]);
+    assert!(!is_held(&world));
+    // With triggers of its own: counted, and not written.
+    world.put([external(http("h", "w", "h.example.com"))]);
+    assert!(is_held(&world));
+    let paused = annotated(scaled("so", "w"), "autoscaling.keda.sh/paused", "true");
+    world.put([paused]);
+    assert!(!is_held(&world));
+}
+
+#[test]
 fn a_status_is_kept_for_its_writer_and_changes_nothing_else() {
     let mut world = World::with(|options| options.keeps_status = true);
     world.put([deployment("w"), scaled("so", "w")]);
@@ -412,16 +439,6 @@ fn a_status_is_kept_for_its_writer_and_changes_nothing_else() {
     let key = ObjectKey::new(ObjectKind::ScaledObject, "default", "so");
     let kept = world.projection.object(&key).unwrap();
     assert_eq!(kept["status"], written["status"]);
-}
-
-#[test]
-fn jobs_are_stored_only() {
-    let mut world = World::new();
-    world.put([job("j")]);
-    assert_eq!(
-        *world.outcome(ObjectKind::ScaledJob, "j"),
-        Outcome::StoredOnly
-    );
 }
 
 #[test]

@@ -344,5 +344,19 @@ pub(super) fn config_map(name: &str, key: &str, value: &str) -> Value {
 }
 
 pub(super) fn job(name: &str) -> Value {
-    object("keda.sh/v1alpha1", "ScaledJob", name, json!({ "spec": {} }))
+    let container =
+        json!({ "name": "main", "image": "worker", "env": [{ "name": "GROUP", "value": "g" }] });
+    object(
+        "keda.sh/v1alpha1",
+        "ScaledJob",
+        name,
+        json!({
+            "spec": {
+                "jobTargetRef": { "template": { "spec": { "containers": [container] } } },
+                "maxReplicaCount": 20,
+                "scalingStrategy": { "strategy": "accurate" },
+                "triggers": [{ "type": "kafka", "metadata": { "topic": name, "consumerGroupFromEnv": "GROUP" } }],
+            },
+        }),
+    )
 }

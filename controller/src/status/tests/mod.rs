@@ -1,6 +1,7 @@
 //! Statuses as KEDA's users read them, and when they are written.
 #![allow(clippy::unwrap_used)]
 
+mod jobs;
 mod objects;
 mod writing;
 

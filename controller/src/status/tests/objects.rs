@@ -406,14 +406,6 @@ fn conditions_of_others_stay_and_the_mirror_of_the_hpa_goes() {
 }
 
 #[test]
-fn a_scaled_job_says_that_it_is_not_run() {
-    let report = report(ObjectKind::ScaledJob, Outcome::StoredOnly);
-    let after = patched(object(), &patch(&object(), &seen(&report, &[], 0)).unwrap());
-    assert_eq!(said(&after, "Ready"), ("False", "NotRunYet"));
-    assert_eq!(said(&after, "Paused"), ("False", "ScaledJobUnpaused"));
-}
-
-#[test]
 fn an_http_scaled_object_says_workload_service_and_since_when() {
     let object = json!({
         "metadata": {"name": "orders", "namespace": "shop"},

@@ -258,12 +258,13 @@ async fn deleting_objects_and_untouched_specs_pass() {
 }
 
 #[tokio::test]
-async fn of_a_scaled_job_the_triggers_are_checked() {
+async fn a_scaled_job_is_read_as_a_whole() {
+    let pod = || json!({"template": {"spec": {"containers": [{"name": "main", "image": "i"}]}}});
     let job = |trigger: Value| {
         json!({
             "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob",
             "metadata": {"name": "j", "namespace": "shop"},
-            "spec": {"jobTargetRef": {}, "triggers": [trigger]},
+            "spec": {"jobTargetRef": pod(), "triggers": [trigger]},
         })
     };
     passes(
@@ -283,6 +284,21 @@ async fn of_a_scaled_job_the_triggers_are_checked() {
             .len(),
         1
     );
+    for kind in ["cpu", "memory"] {
+        let resource = job(json!({"type": kind, "metadata": {"value": "50"}}));
+        refused(&resource, Neighbours::default(), "do not fit a ScaledJob").await;
+    }
+    let mut wrong = job(json!({"type": "kafka", "metadata": {}}));
+    wrong["spec"]["jobTargetRef"]["template"]["spec"]["restartPolicy"] = json!("Always");
+    refused(&wrong, Neighbours::default(), "restartPolicy").await;
+    wrong["spec"]["scalingStrategy"] =
+        json!({"strategy": "custom", "customScalingRunningJobPercentage": "half"});
+    refused(
+        &wrong,
+        Neighbours::default(),
+        "customScalingRunningJobPercentage",
+    )
+    .await;
 }
 
 #[tokio::test]

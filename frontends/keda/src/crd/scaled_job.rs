@@ -1,4 +1,4 @@
-//! `keda.sh/v1alpha1` ScaledJob: stored and checked; Jobs are not run yet.
+//! `keda.sh/v1alpha1` ScaledJob.
 
 use std::collections::BTreeMap;
 
