@@ -153,6 +153,9 @@ pub(crate) struct UpArgs {
     /// Folder for what survives a restart [default: $XDG_STATE_HOME/zeron]
     #[arg(long, value_name = "DIR", env = "ZERON_STATE_DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Folder of the files that `filePath` of a ClusterTriggerAuthentication names; none: they are not read
+    #[arg(long, value_name = "DIR", env = "ZERON_FILEPATH_AUTH_ROOT_PATH")]
+    pub(crate) filepath_auth_root_path: Option<PathBuf>,
     /// Domain of the functions' host names
     #[arg(long, default_value = "localhost")]
     pub(crate) domain: String,

@@ -52,7 +52,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &ImportArgs) -> Result<ExitCo
         is_proof_needed: args.apply,
     };
     let scalers = zeron_scalers::Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
-    let is_built_in = |kind: &str| scalers.kinds().contains(&kind);
+    let is_built_in = |kind: &str| scalers.types().any(|it| it.name == kind);
     let plan = |survey: &takeover::Survey| takeover::import(survey, &request, &is_built_in);
     let direction = Direction {
         verb: "import",

@@ -52,9 +52,10 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let state = start::open_state(&args)?;
-    let scalers = Arc::new(zeron_scalers::Registry::builtin(
-        zeron_scalers::AddressPolicy::MACHINE,
-    ));
+    let addresses = zeron_scalers::AddressPolicy::MACHINE;
+    let files = args.filepath_auth_root_path.clone();
+    let scalers = zeron_scalers::Registry::builtin(addresses).with_file_root(addresses, files);
+    let scalers = Arc::new(scalers);
     let desired = match Desired::read(
         &args.paths,
         start::options(&args),
