@@ -1,4 +1,4 @@
-//! The Kafka scaler against a real broker: KEDA's lag rules, credentials, and a broker that fails.
+//! The Kafka scaler against a real broker: KEDA's lag rules, credentials, what goes over the wire, and a broker that fails.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,6 +7,10 @@ mod cluster;
 
 #[path = "kafka_scaler/faults.rs"]
 mod faults;
+#[path = "kafka_scaler/protocol.rs"]
+mod protocol;
+#[path = "kafka_scaler/proxy.rs"]
+mod proxy;
 #[path = "kafka_scaler/rules.rs"]
 mod rules;
 #[path = "kafka_scaler/security.rs"]

@@ -1,6 +1,7 @@
 //! Triggers to evaluate, and the other side: topics, records and commits in a broker.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,7 @@ pub(crate) fn kafka(address: &str, group: &str, parameters: &[(&str, &str)]) -> 
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
         from_environment: BTreeSet::new(),
+        remote: Vec::new(),
         auth: BTreeMap::new(),
     }
 }
@@ -97,7 +99,9 @@ pub(crate) fn evaluate(triggers: &[&BoundTrigger]) -> Vec<Result<MetricReading, 
 
 /// Binds and evaluates one trigger.
 pub(crate) fn read(trigger: &TriggerSpec) -> Result<MetricReading, Unknown> {
-    let bound = Registry::builtin().bind(trigger).unwrap();
+    let bound = Registry::builtin(zeron_scalers::AddressPolicy::MACHINE)
+        .bind(trigger)
+        .unwrap();
     evaluate(&[&bound]).remove(0)
 }
 
@@ -106,12 +110,16 @@ pub(crate) fn lag(trigger: &TriggerSpec) -> f64 {
     read(trigger).unwrap().value
 }
 
-/// A runtime as the engine has one.
-pub(crate) fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+/// A runtime as the engine has one: it outlives every reading.
+pub(crate) fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    })
 }
 
 fn config(address: &str) -> ClientConfig {
@@ -123,17 +131,30 @@ fn config(address: &str) -> ClientConfig {
 /// Creates a topic of a name that no other test uses.
 pub(crate) fn topic(address: &str, partitions: i32) -> String {
     let name = unique("topic");
-    let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
-    let options = AdminOptions::new()
-        .operation_timeout(Some(LIMIT))
-        .request_timeout(Some(LIMIT));
-    let topics = [NewTopic::new(&name, partitions, TopicReplication::Fixed(1))];
-    let created = runtime()
-        .block_on(admin.create_topics(&topics, &options))
-        .unwrap();
-    assert_eq!(created, [Ok(name.clone())]);
-    wait_for_leaders(address, &name);
+    create(address, &name, partitions);
     name
+}
+
+/// Creates a topic, and waits until it can be used.
+pub(crate) fn create(address: &str, name: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
+    let topics = [NewTopic::new(name, partitions, TopicReplication::Fixed(1))];
+    let created = runtime().block_on(admin.create_topics(&topics, &patient()));
+    assert_eq!(created.unwrap(), [Ok(name.to_owned())]);
+    wait_for_leaders(address, name);
+}
+
+/// Deletes a topic.
+pub(crate) fn delete(address: &str, name: &str) {
+    let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
+    let deleted = runtime().block_on(admin.delete_topics(&[name], &patient()));
+    assert_eq!(deleted.unwrap(), [Ok(name.to_owned())]);
+}
+
+fn patient() -> AdminOptions {
+    AdminOptions::new()
+        .operation_timeout(Some(LIMIT))
+        .request_timeout(Some(LIMIT))
 }
 
 /// The broker hears of a new topic a moment after the controller made it.

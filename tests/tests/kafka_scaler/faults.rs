@@ -11,7 +11,7 @@ use super::cluster::{commit, evaluate, kafka, own, produce, runtime, shared, top
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 fn bind(address: &str, group: &str, topic: &str) -> BoundTrigger {
-    Registry::builtin()
+    Registry::builtin(zeron_scalers::AddressPolicy::MACHINE)
         .bind(&kafka(address, group, &[("topic", topic)]))
         .unwrap()
 }

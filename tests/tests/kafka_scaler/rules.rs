@@ -133,7 +133,9 @@ fn lag_that_stands_still_is_remembered_by_its_trigger() {
     commit(address, &group, &topic, 0, 1);
     let persistent = ("excludePersistentLag", "true");
     let trigger = kafka(address, &group, &[("topic", &topic), persistent]);
-    let bound = Registry::builtin().bind(&trigger).unwrap();
+    let bound = Registry::builtin(zeron_scalers::AddressPolicy::MACHINE)
+        .bind(&trigger)
+        .unwrap();
     let next = || evaluate(&[&bound]).remove(0).unwrap();
 
     assert_eq!(next().value, 4.0);
@@ -150,7 +152,7 @@ fn missing_topic_is_unknown_fails_alone_and_is_not_created() {
     let Some(broker) = shared(name) else { return };
     let address = &broker.address();
     let (topic, missing, group) = (topic(address, 1), unique("missing"), unique("group"));
-    let registry = Registry::builtin();
+    let registry = Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let bind = |topic: &str| {
         registry
             .bind(&kafka(address, &group, &[("topic", topic)]))
@@ -174,7 +176,7 @@ fn new_topic_is_seen_at_once() {
     let Some(broker) = shared(name) else { return };
     let address = &broker.address();
     let (first, group) = (topic(address, 1), unique("group"));
-    let registry = Registry::builtin();
+    let registry = Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let bind = |topic: &str| {
         registry
             .bind(&kafka(address, &group, &[("topic", topic)]))
@@ -196,7 +198,7 @@ fn fifty_groups_are_read_in_one_batch_through_one_source_and_none_is_joined() {
     let groups: Vec<_> = (0..50).map(|_| unique("group")).collect();
     commit(address, &groups[7], &topic, 0, 95);
 
-    let registry = Registry::builtin();
+    let registry = Registry::builtin(zeron_scalers::AddressPolicy::MACHINE);
     let bind = |group: &String| registry.bind(&kafka(address, group, &[("topic", &topic)]));
     let bound: Vec<_> = groups.iter().map(|group| bind(group).unwrap()).collect();
     assert!(

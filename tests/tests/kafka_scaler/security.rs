@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
 use zeron_core::metric::{MetricReading, Unknown, UnknownKind};
+use zeron_core::roles::ScalerRegistry;
+use zeron_scalers::{AddressPolicy, Registry};
 use zeron_tests::broker::{Broker, PASSWORD, USER};
 
 use super::cluster::{commit, kafka, produce, read, shared, topic, unique, with_auth};
@@ -125,14 +127,14 @@ fn sasl_over_tls_reads() {
 
 #[test]
 fn key_that_is_no_key_is_a_configuration_error_without_its_text() {
-    // Needs no broker: the client cannot even be made.
     let auth = [
         ("tls", "enable"),
         ("cert", "no certificate"),
         ("key", "my-secret-key"),
     ];
     let trigger = with_auth(kafka("127.0.0.1:1", "group", &[("topic", "topic")]), &auth);
-    let error = read(&trigger).unwrap_err();
+    let registry = Registry::builtin(AddressPolicy::MACHINE);
+    let error = registry.bind(&trigger).unwrap_err();
     assert_eq!(error.kind, UnknownKind::Configuration, "{}", error.message);
     assert!(
         !error.message.contains("my-secret-key"),
