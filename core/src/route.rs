@@ -114,6 +114,7 @@ pub struct RoutedFunction {
     pub function: Arc<Function>,
     /// Whether a request may wake it from zero.
     pub is_wake_allowed: bool,
-    /// How many replicas a wake-up asks for: max of min, activation scale and 1.
+    /// How many replicas a wake-up asks for: max of min, activation scale and 1. Zero where somebody
+    /// else writes the count: then waking is telling, and nothing is written.
     pub wake_count: u32,
 }

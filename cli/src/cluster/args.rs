@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::external_scaler::args::ExternalScalerArgs;
 use super::knative::args::{Dialect, HEADING as KNATIVE, KnativeArgs};
 use super::reach::MeshArgs;
 use crate::args::{LogFormat, RequestArgs};
@@ -45,6 +46,12 @@ pub(crate) struct ClusterArgs {
     /// Namespaces whose routes may take every request; the same for all processes
     #[arg(long, value_name = "NAMESPACE", value_delimiter = ',')]
     pub(crate) allow_catch_all: Vec<String>,
+    /// Triggers may reach services of this process's own machine, at loopback addresses
+    #[arg(long, env = "ZERON_ALLOW_LOOPBACK_TRIGGERS")]
+    pub(crate) allow_loopback_triggers: bool,
+    /// Folder of the files that `filePath` of a ClusterTriggerAuthentication names; none: they are not read
+    #[arg(long, value_name = "DIR", env = "ZERON_FILEPATH_AUTH_ROOT_PATH")]
+    pub(crate) filepath_auth_root_path: Option<std::path::PathBuf>,
     /// Name of this process among its like [default: the host's name]
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub(crate) pod_name: Option<String>,
@@ -174,6 +181,8 @@ pub(crate) struct AutoscalerArgs {
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) mesh: MeshArgs,
+    #[command(flatten)]
+    pub(crate) external_scaler: ExternalScalerArgs,
     /// Address of the API that `zeron ls`, `why` and `timeline` ask
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
     pub(crate) api_listen: crate::address::AdminAddress,

@@ -87,6 +87,11 @@ impl Ownership {
         self.declared.get(function).filter(|_| self.owns(function))
     }
 
+    /// Whether a function is declared, whoever decides for it.
+    pub(super) fn is_declared(&self, function: &FunctionId) -> bool {
+        self.declared.contains_key(function)
+    }
+
     /// How an object fares, if its status is ours to write: that of its function's owner, or of
     /// the object's own name where it has no function.
     pub(super) fn report(&self, object: &ObjectKey) -> Option<&ObjectReport> {

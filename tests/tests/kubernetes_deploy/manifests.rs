@@ -53,6 +53,33 @@ fn the_components_are_the_chart_with_their_values() {
         &folder("kustomize/components/monitoring/monitoring.yaml"),
         &wanted,
     );
+    let scaler = rendered(&json!({ "externalScaler": { "enabled": true } }), NAMESPACE);
+    let wanted = format!("{HEAD}{}\n", scaler["external-scaler.yaml"].trim());
+    is_in_step(
+        &folder("kustomize/components/external-scaler/external-scaler.yaml"),
+        &wanted,
+    );
+}
+
+#[test]
+fn keda_asks_over_mutual_tls_where_there_is_a_secret_for_it() {
+    let values = json!({ "externalScaler": { "enabled": true, "tlsSecret": "keda-tls" } });
+    let all = of_kind(&objects(&values, NAMESPACE), "Deployment");
+    let autoscaler = all
+        .iter()
+        .find(|d| d["metadata"]["name"] == "zeron-autoscaler");
+    let pod = &autoscaler.unwrap()["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["secret"]["secretName"], "keda-tls");
+    let container = &pod["containers"][0];
+    assert_eq!(container["volumeMounts"][0]["name"], "external-scaler");
+    let arguments = container["args"].as_array().unwrap();
+    let help = zeron_tests::command(&["autoscaler", "--help"], |_| ()).stdout;
+    for option in ["listen", "cert", "key", "client-ca"] {
+        let option = format!("--external-scaler-{option}");
+        let is_it = |argument: &&Value| argument.as_str().unwrap().starts_with(&option);
+        assert!(arguments.iter().any(|it| is_it(&it)), "{option}");
+        assert!(help.contains(&option), "{option}");
+    }
 }
 
 #[test]
@@ -88,6 +115,7 @@ fn every_file_that_a_kustomization_names_is_there() {
         "base",
         "crds",
         "default",
+        "components/external-scaler",
         "components/monitoring",
         "components/wake-per-namespace",
         "components/http-add-on-aliases",

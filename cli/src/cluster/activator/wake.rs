@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use zeron_backend_kubernetes::scale::Waker;
 use zeron_backend_kubernetes::{Pods, ScaleTarget};
 use zeron_core::FunctionId;
-use zeron_core::route::RouteSnapshot;
+use zeron_core::route::{RouteSnapshot, RoutedFunction};
 use zeron_wire::Wake;
 
 /// Such writes at once.
@@ -24,7 +24,8 @@ pub(super) struct WakeCounts(HashMap<FunctionId, u32>);
 
 impl WakeCounts {
     pub(super) fn of(routes: &RouteSnapshot) -> Self {
-        let functions = routes.functions.iter().filter(|it| it.is_wake_allowed);
+        let is_ours = |it: &&RoutedFunction| it.is_wake_allowed && it.wake_count > 0;
+        let functions = routes.functions.iter().filter(is_ours);
         let counts = functions.map(|it| (it.function.id.clone(), it.wake_count));
         Self(counts.collect())
     }
@@ -86,7 +87,6 @@ async fn write(waker: &Waker, target: &ScaleTarget, count: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-    use zeron_core::route::RoutedFunction;
     use zeron_core::workload::{ReadinessProbe, ResourceLimits, Workload};
     use zeron_core::{Function, ScalePolicy};
 
@@ -129,12 +129,16 @@ mod tests {
     #[test]
     fn what_must_sleep_is_not_among_what_may_be_woken() {
         let routes = RouteSnapshot {
-            functions: vec![routed("awake", true, 3), routed("paused", false, 1)],
+            functions: vec![
+                routed("awake", true, 3),
+                routed("paused", false, 1),
+                routed("lent", true, 0),
+            ],
             ..RouteSnapshot::default()
         };
         let counts = WakeCounts::of(&routes);
         let of = |name: &str| counts.get(&id(name));
-        let found = (of("awake"), of("paused"), of("other"));
-        assert_eq!(found, (Some(3), None, None));
+        let found = (of("awake"), of("paused"), of("lent"), of("other"));
+        assert_eq!(found, (Some(3), None, None, None));
     }
 }
