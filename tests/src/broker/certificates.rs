@@ -21,7 +21,7 @@ pub struct Certificates {
 
 impl Certificates {
     /// Makes all of them and writes the broker's part into `folder`.
-    pub(super) fn make(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn make(folder: &Path) -> anyhow::Result<Self> {
         let key = KeyPair::generate()?;
         let mut params = named(vec!["authority".to_owned()])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
