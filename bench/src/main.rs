@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         | Role::Memory
         | Role::ZeroRace
         | Role::Kafka
+        | Role::KafkaGroups
         | Role::Overload
         | Role::Kubernetes(_)
         | Role::Knative(_)

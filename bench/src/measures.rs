@@ -49,6 +49,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::Memory => memory::run(bench),
         Role::ZeroRace => zero_race::run(bench),
         Role::Kafka => kafka::run(bench),
+        Role::KafkaGroups => kafka::run_groups(bench),
         Role::Overload => overload::run(bench),
         Role::Kubernetes(options) => kubernetes::run(bench, &options),
         Role::Knative(options) => knative::run(bench, &options),
@@ -61,7 +62,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 type Measure = fn(&mut Bench) -> Result<()>;
 
 fn all(bench: &mut Bench) -> Result<()> {
-    let measures: [(&str, Measure); 8] = [
+    let measures: [(&str, Measure); 9] = [
         ("cold-start", cold_start::run),
         ("warm-hop", warm_hop::run),
         ("cold-rate", cold_rate::run),
@@ -69,6 +70,7 @@ fn all(bench: &mut Bench) -> Result<()> {
         ("memory", memory::run),
         ("zero-race", zero_race::run),
         ("kafka", kafka::run),
+        ("kafka-groups", kafka::run_groups),
         ("overload", overload::run),
     ];
     let mut failed = Vec::new();

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// How long `overload` lasts.
     #[arg(long, global = true, value_name = "MINUTES", default_value_t = 10)]
     pub(crate) minutes: u64,
-    /// Kafka brokers for `kafka`.
+    /// Kafka brokers for `kafka`, one for `kafka-groups`.
     #[arg(long, global = true, value_name = "HOST:PORT,...")]
     pub(crate) brokers: Option<String>,
 }
@@ -62,6 +62,8 @@ pub(crate) enum Role {
     ZeroRace,
     /// From a produced message to the process started.
     Kafka,
+    /// 1,000 consumer groups of one topic: requests, CPU, threads, connections and memory of reading them.
+    KafkaGroups,
     /// A function that gets far more than it can serve.
     Overload,
     /// Cold starts, many at once, Kafka, rest and start-up on a Kubernetes cluster.

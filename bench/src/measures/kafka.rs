@@ -6,6 +6,8 @@
 #[cfg(feature = "kafka")]
 pub(in crate::measures) mod broker;
 #[cfg(feature = "kafka")]
+mod groups;
+#[cfg(feature = "kafka")]
 mod scenario;
 
 use anyhow::Result;
@@ -15,6 +17,18 @@ use crate::bench::Bench;
 #[cfg(feature = "kafka")]
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     scenario::run(bench)
+}
+
+/// Many groups of one topic: what reading all of them costs.
+#[cfg(feature = "kafka")]
+pub(super) fn run_groups(bench: &mut Bench) -> Result<()> {
+    groups::run(bench)
+}
+
+/// Without the feature there is no client.
+#[cfg(not(feature = "kafka"))]
+pub(super) fn run_groups(bench: &mut Bench) -> Result<()> {
+    run(bench)
 }
 
 /// Without the feature there is no client.
