@@ -8,11 +8,12 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::args::LogFormat;
 
-/// The log goes to standard error. `ZERON_LOG` wins over `-v`; others' crates only warn.
+/// The log goes to standard error. `ZERON_LOG` wins over `-v`; others' crates only warn, and lapin is silent: to it
+/// every poll of a queue that does not exist is an error, which the trigger's condition says once.
 pub(super) fn start(verbose: u8, format: LogFormat) -> Result<(), Failure> {
     let (own, others) = match verbose {
-        0 => ("info", "warn"),
-        1 => ("debug", "warn"),
+        0 => ("info", "warn,lapin=off"),
+        1 => ("debug", "warn,lapin=off"),
         _ => ("trace", "debug"),
     };
     let directives = std::env::var("ZERON_LOG").unwrap_or_else(|_| format!("{others},zeron={own}"));

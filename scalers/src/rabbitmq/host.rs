@@ -82,7 +82,11 @@ impl Host {
             user: user.map(part).transpose()?.map(Secret::new),
             password: url.password().map(part).transpose()?.map(Secret::new),
             prefix: prefix.to_owned(),
-            vhost: if vhost.is_empty() { "/".to_owned() } else { vhost },
+            vhost: if vhost.is_empty() {
+                "/".to_owned()
+            } else {
+                vhost
+            },
             is_external,
         })
     }
@@ -151,7 +155,11 @@ mod tests {
             ("http://a/b/%2f", "/b", "/"),
         ] {
             let host = host(text);
-            assert_eq!((host.prefix.as_str(), host.vhost.as_str()), (prefix, vhost), "{text}");
+            assert_eq!(
+                (host.prefix.as_str(), host.vhost.as_str()),
+                (prefix, vhost),
+                "{text}"
+            );
         }
     }
 

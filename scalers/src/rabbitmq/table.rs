@@ -31,8 +31,11 @@ pub(super) const MODE: Parameter = Parameter::choice(
     ],
     "what is measured; QueueLength with a value of 20 where neither is given",
 );
-pub(super) const VALUE: Parameter =
-    Parameter::number_above("value", 0.0, "what one replica carries, in the unit of the mode");
+pub(super) const VALUE: Parameter = Parameter::number_above(
+    "value",
+    0.0,
+    "what one replica carries, in the unit of the mode",
+);
 pub(super) const ACTIVATION_VALUE: Parameter =
     Parameter::number_from("activationValue", 0.0, "active above this").default("0");
 pub(super) const QUEUE_LENGTH: Parameter = Parameter::number_above(
@@ -40,8 +43,10 @@ pub(super) const QUEUE_LENGTH: Parameter = Parameter::number_above(
     0.0,
     "deprecated: mode QueueLength with this value",
 );
-pub(super) const USE_REGEX: Parameter =
-    Parameter::flag("useRegex", "queueName is an expression for several queues (http)");
+pub(super) const USE_REGEX: Parameter = Parameter::flag(
+    "useRegex",
+    "queueName is an expression for several queues (http)",
+);
 pub(super) const PAGE_SIZE: Parameter =
     Parameter::integer("pageSize", 1, "queues that an expression may match (http)").default("100");
 pub(super) const OPERATION: Parameter = Parameter::choice(
@@ -58,12 +63,16 @@ pub(super) const TIMEOUT: Parameter = Parameter::duration(
     "timeout",
     "longest wait for an answer of the management API (http)",
 );
-pub(super) const USERNAME: Parameter =
-    Parameter::text("username", "user instead of that of host, also from the environment")
-        .from(Place::Either);
-pub(super) const PASSWORD: Parameter =
-    Parameter::text("password", "password instead of that of host, also from the environment")
-        .from(Place::Either);
+pub(super) const USERNAME: Parameter = Parameter::text(
+    "username",
+    "user instead of that of host, also from the environment",
+)
+.from(Place::Either);
+pub(super) const PASSWORD: Parameter = Parameter::text(
+    "password",
+    "password instead of that of host, also from the environment",
+)
+.from(Place::Either);
 pub(super) const TLS: Parameter = Parameter::choice(
     "tls",
     &["enable", "disable"],

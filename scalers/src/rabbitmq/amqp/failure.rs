@@ -1,5 +1,7 @@
 //! What an error of lapin means.
 
+use std::io;
+
 use lapin::{Error, ErrorKind};
 use zeron_core::metric::{Unknown, UnknownKind};
 
@@ -12,6 +14,9 @@ pub(super) fn of(server: &str, error: &Error) -> Unknown {
             let text = printable(refused.get_message().as_str());
             let kind = refusal(refused.get_id(), &text);
             (kind, format!("answered {text}"))
+        }
+        ErrorKind::IOError(cause) if cause.kind() == io::ErrorKind::TimedOut => {
+            (UnknownKind::Timeout, "cannot be connected in time".to_owned())
         }
         ErrorKind::IOError(cause) | ErrorKind::RuntimeShutdownError(cause) => {
             (UnknownKind::Transport, format!("is not connected: {cause}"))
@@ -66,11 +71,27 @@ mod tests {
     #[test]
     fn refusals_have_their_kinds() {
         for (code, text, kind) in [
-            (404, "NOT_FOUND - no queue 'q' in vhost '/'", UnknownKind::Missing),
-            (403, "ACCESS_REFUSED - Login was refused", UnknownKind::Authentication),
+            (
+                404,
+                "NOT_FOUND - no queue 'q' in vhost '/'",
+                UnknownKind::Missing,
+            ),
+            (
+                403,
+                "ACCESS_REFUSED - Login was refused",
+                UnknownKind::Authentication,
+            ),
             (530, "NOT_ALLOWED - vhost v not found", UnknownKind::Missing),
-            (530, "NOT_ALLOWED - access to vhost 'v' refused", UnknownKind::Authentication),
-            (405, "RESOURCE_LOCKED - exclusive", UnknownKind::Configuration),
+            (
+                530,
+                "NOT_ALLOWED - access to vhost 'v' refused",
+                UnknownKind::Authentication,
+            ),
+            (
+                405,
+                "RESOURCE_LOCKED - exclusive",
+                UnknownKind::Configuration,
+            ),
             (541, "INTERNAL_ERROR", UnknownKind::Transport),
             (320, "CONNECTION_FORCED", UnknownKind::Transport),
         ] {
@@ -86,9 +107,10 @@ mod tests {
 
     #[test]
     fn lost_connection_is_named_with_its_reason() {
-        let error = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-        let error = of("rabbitmq/a:5672", &error.into());
+        let of = |kind: io::ErrorKind| of("rabbitmq/a:5672", &io::Error::from(kind).into());
+        let error = of(io::ErrorKind::ConnectionRefused);
         assert_eq!(error.kind, UnknownKind::Transport);
         assert!(error.message.contains("refused"), "{}", error.message);
+        assert_eq!(of(io::ErrorKind::TimedOut).kind, UnknownKind::Timeout);
     }
 }

@@ -70,11 +70,13 @@ impl Amqp {
             Ok(counts) => counts,
             Err(error) => return triggers.iter().map(|_| Err(error.clone())).collect(),
         };
-        let read = triggers.iter().map(|trigger| match counts.get(queue(trigger)) {
-            Some(Ok(messages)) => Ok(vec![trigger.reading(&ready(*messages))]),
-            Some(Err(error)) => Err(error.clone()),
-            None => Err(self.late(timeout)),
-        });
+        let read = triggers
+            .iter()
+            .map(|trigger| match counts.get(queue(trigger)) {
+                Some(Ok(messages)) => Ok(vec![trigger.reading(&ready(*messages))]),
+                Some(Err(error)) => Err(error.clone()),
+                None => Err(self.late(timeout)),
+            });
         read.collect()
     }
 
@@ -181,3 +183,6 @@ fn ready(messages: u32) -> Figures {
         ..Figures::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,10 @@ pub(super) fn figures(record: &Value, is_ready_only: bool) -> Result<Figures, Wr
     Ok(Figures {
         messages,
         publish_rate: rate("/message_stats/publish_details/rate", "the publish rate")?,
-        deliver_get_rate: rate("/message_stats/deliver_get_details/rate", "the deliver rate")?,
+        deliver_get_rate: rate(
+            "/message_stats/deliver_get_details/rate",
+            "the deliver rate",
+        )?,
     })
 }
 
@@ -157,7 +160,11 @@ mod tests {
     fn what_counts_nothing_is_refused() {
         for messages in ["-1", "\"7\"", "{}", "true"] {
             let body = format!(r#"{{"name":"q","messages":{messages}}}"#);
-            assert_eq!(read(&body, false), Err(Wrong::Number("messages")), "{messages}");
+            assert_eq!(
+                read(&body, false),
+                Err(Wrong::Number("messages")),
+                "{messages}"
+            );
         }
         let rate = r#"{"messages":1,"message_stats":{"publish_details":{"rate":-0.5}}}"#;
         assert_eq!(read(rate, false), Err(Wrong::Number("the publish rate")));

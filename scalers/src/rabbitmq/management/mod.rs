@@ -120,7 +120,10 @@ impl Management {
                 expression,
                 page_size,
                 operation,
-            } => self.expression(&question, expression, *page_size, *operation).await,
+            } => {
+                self.expression(&question, expression, *page_size, *operation)
+                    .await
+            }
         };
         (question, answer)
     }
@@ -145,7 +148,9 @@ impl Management {
     ) -> Result<Figures, Unknown> {
         let vhost = &question.vhost;
         let filter = format!("&use_regex=true&name={}", encode(expression));
-        let page = self.page(vhost, 1, page_size, &filter, question.timeout).await?;
+        let page = self
+            .page(vhost, 1, page_size, &filter, question.timeout)
+            .await?;
         if page.pages > 1 {
             let message = format!(
                 "queueName matches {} queues, more than one page of {page_size}: raise pageSize",
@@ -179,7 +184,10 @@ impl Management {
     async fn listing(&self, questions: Vec<Question>, until: Instant) -> Answers {
         let mut records = BTreeMap::new();
         if let Err(error) = self.list(&questions, &mut records).await {
-            return questions.into_iter().map(|it| (it, Err(error.clone()))).collect();
+            return questions
+                .into_iter()
+                .map(|it| (it, Err(error.clone())))
+                .collect();
         }
         let (mut answers, mut alone) = (Answers::new(), Vec::new());
         for question in questions {
@@ -239,7 +247,10 @@ impl Management {
 
     async fn get(&self, path: &str, what: &str, timeout: Duration) -> Result<Vec<u8>, Unknown> {
         let url = self.url(path)?;
-        let answer = self.http.get(&url, &[], self.basic.as_ref(), timeout).await?;
+        let answer = self
+            .http
+            .get(&url, &[], self.basic.as_ref(), timeout)
+            .await?;
         if answer.status() == 400 {
             let message = format!("{} refused the request for {what}", self.shown);
             return Err(unknown(UnknownKind::Configuration, message));

@@ -114,9 +114,18 @@ fn what_only_the_management_api_can_do_is_refused_over_amqp() {
     for (parameter, more) in [
         ("mode", vec![("mode", "MessageRate"), ("value", "1")]),
         ("mode", vec![("mode", "DeliverGetRate"), ("value", "1")]),
-        ("mode", vec![("mode", "PublishedToDeliveredRatio"), ("value", "1")]),
-        ("mode", vec![("mode", "ExpectedQueueConsumptionTime"), ("value", "1")]),
-        ("excludeUnacknowledged", vec![("excludeUnacknowledged", "true")]),
+        (
+            "mode",
+            vec![("mode", "PublishedToDeliveredRatio"), ("value", "1")],
+        ),
+        (
+            "mode",
+            vec![("mode", "ExpectedQueueConsumptionTime"), ("value", "1")],
+        ),
+        (
+            "excludeUnacknowledged",
+            vec![("excludeUnacknowledged", "true")],
+        ),
         ("useRegex", vec![("useRegex", "true")]),
         ("timeout", vec![("timeout", "1s")]),
     ] {
@@ -136,14 +145,23 @@ fn protocol_must_fit_the_host() {
         assert_eq!(parameter, "protocol");
         assert!(message.contains("begins with"), "{message}");
     }
-    assert_eq!(amqp(&[("protocol", "amqp")]).source.protocol, Protocol::Amqp);
-    assert_eq!(http(&[("protocol", "auto")]).source.protocol, Protocol::Http);
+    assert_eq!(
+        amqp(&[("protocol", "amqp")]).source.protocol,
+        Protocol::Amqp
+    );
+    assert_eq!(
+        http(&[("protocol", "auto")]).source.protocol,
+        Protocol::Http
+    );
 }
 
 #[test]
 fn host_is_required_and_never_repeated() {
     let (parameter, message) = refused(&spec(&[("queueName", "orders")], &[]));
-    assert_eq!((parameter.as_str(), message.as_str()), ("host", "host is required"));
+    assert_eq!(
+        (parameter.as_str(), message.as_str()),
+        ("host", "host is required")
+    );
     let (parameter, message) = refused(&spec(&with("ftp://canary:canary@a", &[]), &[]));
     assert_eq!(parameter, "host");
     assert!(!message.contains("canary"), "{message}");
@@ -152,7 +170,10 @@ fn host_is_required_and_never_repeated() {
 
 #[test]
 fn host_may_come_from_the_authentication_or_the_environment() {
-    let from_auth = spec(&[("queueName", "orders")], &[("host", "amqp://u:p@rabbit/v")]);
+    let from_auth = spec(
+        &[("queueName", "orders")],
+        &[("host", "amqp://u:p@rabbit/v")],
+    );
     assert_eq!(parsed(&from_auth).source, amqp(&[]).source);
     let mut from_environment = spec(&with("amqp://u:p@rabbit/v", &[]), &[]);
     from_environment.from_environment.insert("host".to_owned());
@@ -183,7 +204,10 @@ fn credentials_are_taken_from_the_environment_and_not_from_the_manifest() {
     assert_eq!(parameter, "username");
     assert!(message.contains("usernameFromEnv"), "{message}");
     literal.from_environment = ["username", "password"].map(str::to_owned).into();
-    assert_eq!(user_and_password(&parsed(&literal).source.login), ("x", "y"));
+    assert_eq!(
+        user_and_password(&parsed(&literal).source.login),
+        ("x", "y")
+    );
 }
 
 #[test]
@@ -222,7 +246,10 @@ fn certificate_without_password_is_the_login() {
 #[test]
 fn tls_is_what_the_host_says() {
     assert_eq!(amqp(&[]).source.tls, None);
-    let tls = parsed(&spec(&with("amqps://u:p@rabbit/v", &[("unsafeSsl", "true")]), &[]));
+    let tls = parsed(&spec(
+        &with("amqps://u:p@rabbit/v", &[("unsafeSsl", "true")]),
+        &[],
+    ));
     assert!(tls.source.tls.unwrap().is_unverified);
     let without = spec(&with("amqp://a", &[]), &[("tls", "enable")]);
     assert!(warnings(&without)[0].contains("without effect"));
@@ -246,7 +273,10 @@ fn virtual_host_beside_the_uri_wins_and_is_part_of_an_amqp_connection() {
 fn pages_hold_at_least_one_queue_and_large_ones_are_warned_of() {
     let (parameter, _) = refused(&spec(&with("http://a", &[("pageSize", "0")]), &[]));
     assert_eq!(parameter, "pageSize");
-    let large = spec(&with("http://a", &[("useRegex", "true"), ("pageSize", "501")]), &[]);
+    let large = spec(
+        &with("http://a", &[("useRegex", "true"), ("pageSize", "501")]),
+        &[],
+    );
     assert!(warnings(&large)[0].contains("500"));
     let (parameter, _) = refused(&spec(&with("http://a", &[("operation", "min")]), &[]));
     assert_eq!(parameter, "operation");
@@ -272,7 +302,11 @@ fn metric_is_named_as_in_keda() {
 
 #[test]
 fn a_reading_carries_metric_value_and_target() {
-    let trigger = amqp(&[("mode", "QueueLength"), ("value", "4"), ("activationValue", "3")]);
+    let trigger = amqp(&[
+        ("mode", "QueueLength"),
+        ("value", "4"),
+        ("activationValue", "3"),
+    ]);
     let figures = Figures {
         messages: 3.0,
         ..Figures::default()
