@@ -2,12 +2,12 @@
 //! and no replica comes or goes.
 #![allow(clippy::unwrap_used)]
 
-use zeron_tests::knative::{Knative, Part, Revision, Side, Template};
+use zeron_tests::knative::{Knative, Part, Revision, Side, Template, is_soak};
 
 /// Requests a second while parts are replaced.
 const RATE: u32 = 200;
 
-/// How often each order is tried.
+/// How often each order is tried in a soak; once in a test run.
 const TIMES: usize = 5;
 
 /// What it comes to: a replica takes 70 % of [`TARGET`] requests a second, so that two are right for 140 to 280. An autoscaler
@@ -39,9 +39,6 @@ fn there_and_back(knative: &Knative, revision: &Revision<'_>, there: [Part; 2], 
 #[test]
 fn both_are_swapped_under_load_in_any_order_and_back() {
     const TEST: &str = "both_are_swapped_under_load_in_any_order_and_back";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Knatives) else {
         return;
     };
@@ -52,7 +49,8 @@ fn both_are_swapped_under_load_in_any_order_and_back() {
         .scaling("window", "30s");
     let revision = knative.revision(&namespace, "steady", &template).ready();
     let (first, second) = (Part::ALL, [Part::Activator, Part::Autoscaler]);
-    for _ in 0..TIMES {
+    let times = if is_soak() { TIMES } else { 1 };
+    for _ in 0..times {
         there_and_back(&knative, &revision, first, second);
         there_and_back(&knative, &revision, second, first);
     }
@@ -61,9 +59,6 @@ fn both_are_swapped_under_load_in_any_order_and_back() {
 #[test]
 fn requests_are_served_from_zero_with_any_mixture_of_parts() {
     const TEST: &str = "requests_are_served_from_zero_with_any_mixture_of_parts";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Knatives) else {
         return;
     };

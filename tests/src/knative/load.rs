@@ -35,8 +35,8 @@ pub struct Outcome {
     pub lost: usize,
     /// What happened to the first ones of those.
     pub told: Vec<String>,
-    /// How often the node had no route to the Service, and the connection was tried once more: nobody had got the request.
-    pub unrouted: usize,
+    /// When the node had no route to the Service, and the connection was tried once more: nobody had got the request.
+    pub unrouted: Vec<String>,
     /// The longest time to an answer.
     pub slowest: Duration,
 }
@@ -77,7 +77,7 @@ impl Outcome {
     fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.lost += other.lost;
-        self.unrouted += other.unrouted;
+        self.unrouted.extend(other.unrouted);
         self.told.extend(other.told);
         self.told.truncate(TOLD);
         self.slowest = self.slowest.max(other.slowest);
@@ -90,10 +90,10 @@ impl Outcome {
     pub fn assert_none_lost(&self) {
         assert_eq!(self.lost, 0, "of {} sent: {:#?}", self.sent, self.told);
         assert!(
-            self.unrouted <= UNROUTED,
-            "{} of {} had no route",
-            self.unrouted,
-            self.sent
+            self.unrouted.len() <= UNROUTED,
+            "of {} sent had no route: {:#?}",
+            self.sent,
+            self.unrouted
         );
     }
 }
@@ -121,7 +121,10 @@ fn send(
             if error.kind() != ErrorKind::HostUnreachable {
                 return Err(error);
             }
-            outcome.unrouted += 1;
+            let (at, after) = (now.duration_since(begin), now.elapsed());
+            let line = format!("at {at:.1?}, after {after:.1?}");
+            eprintln!("no route to {}: {line}", request.address);
+            outcome.unrouted.push(line);
             request.send(target)
         });
         if let Some(loss) = loss(answer) {

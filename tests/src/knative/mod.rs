@@ -39,11 +39,15 @@ const SOAK: &str = "ZERON_TEST_SOAK";
 
 /// Whether a test that takes minutes is to run; else it is reported as skipped.
 pub fn soaks(test: &str) -> bool {
-    let is_soak = std::env::var_os(SOAK).is_some();
-    if !is_soak {
+    if !is_soak() {
         broker::skip(test, "it takes minutes: `cargo xtask soak` runs it");
     }
-    is_soak
+    is_soak()
+}
+
+/// Whether what is tried once in a test run is to be tried over and over.
+pub fn is_soak() -> bool {
+    std::env::var_os(SOAK).is_some()
 }
 
 /// A Knative that serves, for one test.

@@ -21,9 +21,6 @@ fn target(value: &str) -> Template {
 #[test]
 fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost() {
     const TEST: &str = "as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -41,9 +38,6 @@ fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost() {
 #[test]
 fn the_limit_of_a_container_is_a_target_and_is_kept() {
     const TEST: &str = "the_limit_of_a_container_is_a_target_and_is_kept";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -65,9 +59,6 @@ fn the_limit_of_a_container_is_a_target_and_is_kept() {
 #[test]
 fn requests_a_second_are_counted_where_that_is_the_metric() {
     const TEST: &str = "requests_a_second_are_counted_where_that_is_the_metric";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -88,9 +79,6 @@ fn requests_a_second_are_counted_where_that_is_the_metric() {
 #[test]
 fn a_maximum_is_kept_under_any_load() {
     const TEST: &str = "a_maximum_is_kept_under_any_load";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -109,9 +97,6 @@ fn a_maximum_is_kept_under_any_load() {
 #[test]
 fn the_first_request_brings_the_activation_scale() {
     const TEST: &str = "the_first_request_brings_the_activation_scale";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -130,9 +115,6 @@ fn the_first_request_brings_the_activation_scale() {
 fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators() {
     const TEST: &str =
         "without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -158,9 +140,6 @@ fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_a
 fn replicas_stay_for_the_scale_down_delay() {
     const TEST: &str = "replicas_stay_for_the_scale_down_delay";
     const DELAY: Duration = Duration::from_secs(20);
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -181,9 +160,6 @@ fn replicas_stay_for_the_scale_down_delay() {
 #[test]
 fn a_changed_setting_counts_at_once() {
     const TEST: &str = "a_changed_setting_counts_at_once";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, side()) else {
         return;
     };

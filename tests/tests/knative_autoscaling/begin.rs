@@ -15,9 +15,6 @@ const AUTOSCALER: &str = "autoscaling.internal.knative.dev/v1alpha1/PodAutoscale
 #[test]
 fn a_revision_that_begins_with_no_pods_is_ready_without_one() {
     const TEST: &str = "a_revision_that_begins_with_no_pods_is_ready_without_one";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -34,9 +31,6 @@ fn a_revision_that_begins_with_no_pods_is_ready_without_one() {
 fn a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero() {
     const TEST: &str =
         "a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -61,9 +55,6 @@ fn a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_z
 #[test]
 fn a_revision_that_never_gets_ready_is_given_up_after_its_deadline() {
     const TEST: &str = "a_revision_that_never_gets_ready_is_given_up_after_its_deadline";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -83,9 +74,6 @@ fn a_revision_that_never_gets_ready_is_given_up_after_its_deadline() {
 #[test]
 fn the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler() {
     const TEST: &str = "the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -120,9 +108,6 @@ fn the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler() {
 #[test]
 fn a_revision_of_another_class_is_left_alone() {
     const TEST: &str = "a_revision_of_another_class_is_left_alone";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };

@@ -17,9 +17,6 @@ const SECOND: Duration = Duration::from_secs(1);
 fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period() {
     const TEST: &str =
         "without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -44,9 +41,6 @@ fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_perio
 #[test]
 fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over() {
     const TEST: &str = "where_requests_went_to_activators_all_the_time_the_grace_period_is_over";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -66,9 +60,6 @@ fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over() {
 #[test]
 fn a_request_to_a_revision_at_zero_waits_for_its_pod() {
     const TEST: &str = "a_request_to_a_revision_at_zero_waits_for_its_pod";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -91,9 +82,6 @@ fn a_request_to_a_revision_at_zero_waits_for_its_pod() {
 fn pods_are_kept_for_the_retention_period() {
     const TEST: &str = "pods_are_kept_for_the_retention_period";
     const RETENTION: Duration = Duration::from_secs(20);
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -110,9 +98,6 @@ fn pods_are_kept_for_the_retention_period() {
 #[test]
 fn a_revision_that_no_route_leads_to_keeps_no_minimum() {
     const TEST: &str = "a_revision_that_no_route_leads_to_keeps_no_minimum";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -131,9 +116,6 @@ fn a_revision_that_no_route_leads_to_keeps_no_minimum() {
 #[test]
 fn a_minimum_is_kept_without_requests() {
     const TEST: &str = "a_minimum_is_kept_without_requests";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
@@ -155,9 +137,6 @@ fn a_minimum_is_kept_without_requests() {
 #[test]
 fn nothing_goes_to_zero_where_that_is_switched_off() {
     const TEST: &str = "nothing_goes_to_zero_where_that_is_switched_off";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, side()) else {
         return;
     };
