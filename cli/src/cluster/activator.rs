@@ -82,7 +82,7 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
         &client,
         FollowOptions {
             reads_credentials: false,
-            ..start::follow(&args.cluster, Arc::new(zeron_scalers::Registry::builtin()))
+            ..start::follow(&args.cluster, start::sources(&args.cluster))
         },
         reach.before(Arc::new(Publisher {
             pods: pods.clone(),

@@ -65,7 +65,7 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         &client,
         FollowOptions {
             reads_credentials: false,
-            ..start::follow(&args.cluster, Arc::new(zeron_scalers::Registry::builtin()))
+            ..start::follow(&args.cluster, start::sources(&args.cluster))
         },
         Arc::new(Nobody),
     );

@@ -11,7 +11,9 @@ use super::*;
 const SHARDS: u32 = 2;
 
 fn projection() -> Projection {
-    let scalers = Arc::new(zeron_scalers::Registry::builtin());
+    let scalers = Arc::new(zeron_scalers::Registry::builtin(
+        zeron_scalers::AddressPolicy::CLUSTER,
+    ));
     Projection::new(ProjectionOptions {
         manage: Manage::All,
         ..ProjectionOptions::new(scalers)

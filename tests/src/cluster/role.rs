@@ -197,6 +197,8 @@ impl<'n> Roles<'n> {
             Kind::Autoscaler | Kind::Controller => free_address_of(Ipv4Addr::LOCALHOST.into()),
         };
         let mut arguments = vec![kind.command().to_owned()];
+        // Brokers are processes of this machine too.
+        arguments.push("--allow-loopback-triggers".to_owned());
         let mut add = |flag: &str, value: String| arguments.extend([flag.to_owned(), value]);
         add("--kubeconfig", self.kubeconfig.display().to_string());
         add("--watch-namespace", self.watched.join(","));

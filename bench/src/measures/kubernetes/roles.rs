@@ -84,7 +84,8 @@ pub(super) fn start(
     command.args(["--watch-namespace", &namespace.name]);
     command.args(["--pod-namespace", &namespace.name]);
     command.args(["--pod-name", role.name(), "--manage", "all"]);
-    command.args(["--log-format", "text"]);
+    // The broker is a process of this machine too.
+    command.args(["--log-format", "text", "--allow-loopback-triggers"]);
     command.args(["--listen", &listen.to_string()]);
     command.args(["--health-listen", &health.to_string()]);
     match role {

@@ -192,7 +192,7 @@ fn revisions(
         replica_cap: None,
         ..EngineConfig::default()
     };
-    let scalers = Arc::new(zeron_scalers::Registry::builtin());
+    let scalers = start::sources(&args.cluster);
     let engine = Engine::start(config, platform, scalers, engines, Arc::clone(&clock))?;
     let scraper = Scraper::start(ScraperConfig::default(), samples, clock);
     pods.subscribe(scraper.sink());
