@@ -7,7 +7,7 @@
 //!
 //! XML is a tree like JSON: the root element is the only key of the top, children are keys, several of
 //! one name are an array, attributes are keys with `-` before their names, and text beside
-//! attributes or children is `#text`. An element with nothing but text is that text: `<a><b>7</b></a>`
+//! attributes or children is `_text`. An element with nothing but text is that text: `<a><b>7</b></a>`
 //! is `{"a":{"b":"7"}}`. Names are without their prefixes.
 //!
 //! Differences to KEDA, all on purpose:

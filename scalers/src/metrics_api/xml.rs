@@ -93,7 +93,7 @@ fn close(mut element: Element, parent: &mut Element) {
     } else {
         if !text.is_empty() {
             let text = Value::String(text.to_owned());
-            add(&mut element.children, "#text".to_owned(), text);
+            add(&mut element.children, "_text".to_owned(), text);
         }
         Value::Object(element.children)
     };
@@ -142,7 +142,7 @@ mod tests {
         let wanted = json!({"queues": {
             "-total": "2",
             "queue": [
-                {"-name": "a", "#text": "1"},
+                {"-name": "a", "_text": "1"},
                 {"-name": "b", "size": "2"},
             ],
         }});
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn prefixes_are_dropped_and_characters_resolved() {
         let text = r#"<x:a xmlns:x="urn:x"><x:b>1 &lt; &#50;</x:b><![CDATA[<3>]]></x:a>"#;
-        let wanted = json!({"a": {"-x": "urn:x", "b": "1 < 2", "#text": "<3>"}});
+        let wanted = json!({"a": {"-x": "urn:x", "b": "1 < 2", "_text": "<3>"}});
         assert_eq!(tree(text), Some(wanted));
     }
 
