@@ -1,5 +1,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use zeron_core::metric::UnknownKind;
@@ -10,7 +12,7 @@ use zeron_tests::process::resident_bytes;
 use zeron_tests::servers::proxy::{FaultProxy, Mode};
 use zeron_tests::until;
 
-use super::world::{Answer, ask, bind, evaluate_within, list, read, redis, runtime};
+use super::world::{Answer, ask, bind, evaluate_within, list, read, redis, runtime, trigger};
 
 /// What a reading may take beyond its timeout on a machine with much else to do.
 const SLACK: Duration = Duration::from_millis(500);
@@ -226,4 +228,53 @@ fn addresses_that_triggers_may_not_reach_are_refused() {
     let error = ask(&bound).unwrap_err();
     assert_eq!(error.kind, UnknownKind::Configuration, "{}", error.message);
     assert!(error.message.contains("may not reach"), "{}", error.message);
+}
+
+#[test]
+fn servers_that_a_sentinel_or_a_cluster_names_are_checked_too() {
+    // Where clouds serve the credentials of machines.
+    let sentinel = says(b"*2\r\n$15\r\n169.254.169.254\r\n$2\r\n80\r\n");
+    let cluster =
+        says(b"*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$15\r\n169.254.169.254\r\n:80\r\n$2\r\nid\r\n");
+    let (sentinel, cluster) = (sentinel.to_string(), cluster.to_string());
+    let of_sentinel = [
+        ("addresses", sentinel.as_str()),
+        ("sentinelMaster", "m"),
+        ("listName", "l"),
+    ];
+    let of_cluster = [("addresses", cluster.as_str()), ("listName", "l")];
+    for spec in [
+        trigger("redis-sentinel", &of_sentinel),
+        trigger("redis-cluster", &of_cluster),
+    ] {
+        let error = read(&spec).unwrap_err();
+        assert_eq!(error.kind, UnknownKind::Configuration, "{}", error.message);
+        assert!(
+            error.message.contains("169.254.169.254") && error.message.contains("may not reach"),
+            "{}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn a_server_that_hangs_up_is_left_alone_for_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let trigger = bind(&list(listener.local_addr().unwrap(), "l"));
+    let dialled = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&dialled);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            counted.fetch_add(1, Ordering::AcqRel);
+            drop(client);
+        }
+    });
+    let began = Instant::now();
+    for _ in 0..200 {
+        assert_eq!(ask(&trigger).unwrap_err().kind, UnknownKind::Transport);
+    }
+    // Pauses begin with 100 ms.
+    let at_most = 2.0 + began.elapsed().as_secs_f64() / 0.1;
+    let dialled = f64::from(dialled.load(Ordering::Acquire));
+    assert!(dialled <= at_most, "{dialled} in {:?}", began.elapsed());
 }
