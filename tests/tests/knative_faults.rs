@@ -12,6 +12,8 @@ mod autoscaler;
 mod beside;
 #[path = "knative_faults/hung.rs"]
 mod hung;
+#[path = "knative_faults/many.rs"]
+mod many;
 #[path = "knative_faults/outage.rs"]
 mod outage;
 #[path = "knative_faults/replicas.rs"]

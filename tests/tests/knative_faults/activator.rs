@@ -1,11 +1,19 @@
-//! One of two activators ends, under load.
+//! One of two activators ends or is killed, under load.
+
+use std::time::{Duration, Instant};
 
 use zeron_tests::cluster::Namespace;
 use zeron_tests::knative::{Knative, Part, Revision, Side, Template};
+use zeron_tests::process::{Signal, signal};
+use zeron_tests::until;
+use zeron_tests::wait::last;
 
-use super::replicas::{Two, delete, ready_pods, text, wait_led_to};
+use super::replicas::{Two, delete, process, ready_pods, restarts, text, wait_led_to};
+use super::shots::{Shots, lost};
 
 const RATE: u32 = 200;
+/// The kernel's work on a process that was killed; its listeners are open for as long.
+const DYING: Duration = Duration::from_millis(200);
 
 /// All of its requests go through activators, and its count is none of their business.
 fn proxied<'n>(knative: &Knative, namespace: &'n Namespace) -> Revision<'n> {
@@ -19,9 +27,6 @@ fn proxied<'n>(knative: &Knative, namespace: &'n Namespace) -> Revision<'n> {
 #[test]
 fn an_activator_that_ends_under_load_loses_nothing() {
     const TEST: &str = "an_activator_that_ends_under_load_loses_nothing";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Ours) else {
         return;
     };
@@ -45,5 +50,50 @@ fn an_activator_that_ends_under_load_loses_nothing() {
         outcome.sent, outcome.lost, outcome.slowest
     );
     outcome.assert_none_lost();
+    assert_eq!(history.end(), [1], "no replica comes or goes");
+}
+
+#[test]
+fn a_killed_activator_loses_what_was_under_way_on_it_at_most() {
+    const TEST: &str = "a_killed_activator_loses_what_was_under_way_on_it_at_most";
+    let Some(knative) = Knative::alone(TEST, Side::Ours) else {
+        return;
+    };
+    let _two = Two::of(&knative, Part::Activator);
+    let namespace = knative.cluster().namespace("kn-f-killed");
+    let revision = proxied(&knative, &namespace);
+    let pods = ready_pods(&knative, Part::Activator, 2);
+    let addresses: Vec<_> = pods.iter().map(|pod| text(pod, "/status/podIP")).collect();
+    wait_led_to(&namespace, &revision, &addresses);
+    let history = revision.history();
+    let shots = Shots::start(&revision.request(), "/work?ms=100", RATE);
+    // Some are under way.
+    last(Duration::from_secs(2));
+    let before = restarts(&knative, Part::Activator);
+    let killed = Instant::now();
+    signal(process(&pods[0], "/zeron"), Signal::KILL);
+    until("it to be started again", || {
+        (restarts(&knative, Part::Activator) > before).then_some(())
+    });
+    ready_pods(&knative, Part::Activator, 2);
+    wait_led_to(&namespace, &revision, &addresses);
+    let shots = shots.end();
+    let lost = lost(&shots);
+    let under_way = shots
+        .iter()
+        .filter(|it| it.begun < killed && it.ended > killed)
+        .count();
+    println!(
+        "activator killed: {} sent, {under_way} under way, {} lost",
+        shots.len(),
+        lost.len()
+    );
+    for shot in lost {
+        let after = shot.begun.saturating_duration_since(killed);
+        assert!(
+            after < DYING && shot.outcome.is_err(),
+            "{after:?} after: {shot:?}"
+        );
+    }
     assert_eq!(history.end(), [1], "no replica comes or goes");
 }

@@ -50,9 +50,6 @@ fn at_zero<'n>(
 fn a_killed_leader_is_followed_and_cold_requests_are_served_and_no_replica_goes() {
     const TEST: &str =
         "a_killed_leader_is_followed_and_cold_requests_are_served_and_no_replica_goes";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Ours) else {
         return;
     };

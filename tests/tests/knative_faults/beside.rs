@@ -53,9 +53,6 @@ impl Drop for Beside<'_> {
 #[test]
 fn two_of_each_at_once_serve_from_zero_and_lose_nothing_under_load() {
     const TEST: &str = "two_of_each_at_once_serve_from_zero_and_lose_nothing_under_load";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Knatives) else {
         return;
     };

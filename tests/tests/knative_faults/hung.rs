@@ -35,9 +35,6 @@ impl Drop for Stopped {
 #[test]
 fn requests_on_a_queue_proxy_that_hangs_end_by_their_timeout_and_others_go_on() {
     const TEST: &str = "requests_on_a_queue_proxy_that_hangs_end_by_their_timeout_and_others_go_on";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::get(TEST, Side::Ours) else {
         return;
     };

@@ -17,9 +17,6 @@ const BEFORE_END: Duration = Duration::from_secs(15);
 fn without_the_api_server_for_a_minute_warm_requests_are_answered_and_counts_stay() {
     const TEST: &str =
         "without_the_api_server_for_a_minute_warm_requests_are_answered_and_counts_stay";
-    if !zeron_tests::knative::soaks(TEST) {
-        return;
-    }
     let Some(knative) = Knative::alone(TEST, Side::Ours) else {
         return;
     };
