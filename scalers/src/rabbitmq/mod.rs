@@ -83,14 +83,14 @@ impl SourceType for RabbitMq {
 /// A client of one server, by either protocol.
 #[derive(Debug)]
 enum RabbitClient {
-    Amqp(Amqp),
+    Amqp(Box<Amqp>),
     Http(Box<Management>),
 }
 
 impl RabbitClient {
     fn new(key: &SourceKey, addresses: AddressPolicy) -> Self {
         match key.protocol {
-            Protocol::Amqp => Self::Amqp(Amqp::new(key, addresses)),
+            Protocol::Amqp => Self::Amqp(Box::new(Amqp::new(key, addresses))),
             Protocol::Http => Self::Http(Box::new(Management::new(key, addresses))),
         }
     }

@@ -61,7 +61,10 @@ fn server_that_hangs_is_late_and_back_is_known() {
         for connection in ["open", "being made"] {
             let began = Instant::now();
             let answer = evaluate_within(&[&bound], SHORT).remove(0);
-            assert!(fails(UnknownKind::Timeout)(&answer), "{scheme} {connection}: {answer:?}");
+            assert!(
+                fails(UnknownKind::Timeout)(&answer),
+                "{scheme} {connection}: {answer:?}"
+            );
             assert!(began.elapsed() <= SHORT + SLACK, "{:?}", began.elapsed());
         }
         proxy.set(Mode::Pass);

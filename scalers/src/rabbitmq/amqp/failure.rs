@@ -15,9 +15,10 @@ pub(super) fn of(server: &str, error: &Error) -> Unknown {
             let kind = refusal(refused.get_id(), &text);
             (kind, format!("answered {text}"))
         }
-        ErrorKind::IOError(cause) if cause.kind() == io::ErrorKind::TimedOut => {
-            (UnknownKind::Timeout, "cannot be connected in time".to_owned())
-        }
+        ErrorKind::IOError(cause) if cause.kind() == io::ErrorKind::TimedOut => (
+            UnknownKind::Timeout,
+            "cannot be connected in time".to_owned(),
+        ),
         ErrorKind::IOError(cause) | ErrorKind::RuntimeShutdownError(cause) => {
             (UnknownKind::Transport, format!("is not connected: {cause}"))
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
@@ -33,6 +33,8 @@ use crate::source::unknown;
 
 /// Channels of a connection that are in use at once.
 const MAX_CHANNELS: usize = 8;
+/// Channels that hang before the connection is replaced. The server allows some thousand.
+const MAX_UNFINISHED: usize = MAX_CHANNELS + 32;
 /// Channels that are kept for the next evaluation.
 const MAX_IDLE: usize = 2;
 /// Queues that are asked for on one channel before the first answer is there.
@@ -58,6 +60,8 @@ pub(super) struct Link {
     breaker: Option<Breaker>,
     server: Arc<str>,
     is_given_up: AtomicBool,
+    /// Channels in use, and those that were given up before they answered: the server may keep them for ever.
+    unfinished: AtomicUsize,
 }
 
 impl fmt::Debug for Link {
@@ -119,14 +123,21 @@ impl Link {
             breaker: Some(breaker),
             server,
             is_given_up: AtomicBool::new(false),
+            unfinished: AtomicUsize::new(0),
         })
     }
 
-    /// Whether it can still be used.
+    /// Whether it is connected.
     pub(super) fn is_open(&self) -> bool {
-        let is_given_up = self.is_given_up.load(Ordering::Relaxed);
-        let connection = self.connection.as_ref().filter(|_| !is_given_up);
+        let connection = self.connection.as_ref();
         connection.is_some_and(|it| it.status().connected())
+    }
+
+    /// Whether it should be used for the next evaluation.
+    pub(super) fn is_usable(&self) -> bool {
+        let is_given_up = self.is_given_up.load(Ordering::Relaxed);
+        let unfinished = self.unfinished.load(Ordering::Relaxed);
+        self.is_open() && !is_given_up && unfinished < MAX_UNFINISHED
     }
 
     /// It is not used again: nothing is answered on it, and it may be dead without knowing it.
@@ -187,6 +198,17 @@ impl Link {
         counts: &Mutex<Counts>,
     ) -> lapin::Result<usize> {
         let _slot = self.slots.acquire().await.map_err(io::Error::other)?;
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let answered = self.count_in_windows(queues, counts).await;
+        self.unfinished.fetch_sub(1, Ordering::Relaxed);
+        answered
+    }
+
+    async fn count_in_windows(
+        &self,
+        queues: &[String],
+        counts: &Mutex<Counts>,
+    ) -> lapin::Result<usize> {
         let channel = self.channel().await?;
         let mut answered = 0;
         for window in queues.chunks(WINDOW) {

@@ -88,7 +88,7 @@ impl Amqp {
     async fn count(&self, queues: &BTreeSet<String>, deadline: Instant) -> Result<Counts, Unknown> {
         let (link, is_new) = self.link(deadline).await?;
         let counts = self.count_on(&link, queues, deadline).await;
-        if is_new || link.is_open() {
+        if is_new || link.is_open() || Instant::now() >= deadline {
             return Ok(counts);
         }
         // It was lost since the last evaluation, which is no news of the queues.
@@ -111,6 +111,7 @@ impl Amqp {
             self.suspect(&others, &counts);
         }
         if counts.is_empty() {
+            // Nothing is answered on it: it may be dead without knowing it.
             link.give_up();
         }
         counts
@@ -135,7 +136,7 @@ impl Amqp {
             let message = format!("{} is still being connected", self.key.shown());
             return Err(unknown(UnknownKind::Timeout, message));
         };
-        if let Some(link) = dialled.link.as_ref().filter(|it| it.is_open()) {
+        if let Some(link) = dialled.link.as_ref().filter(|it| it.is_usable()) {
             return Ok((Arc::clone(link), false));
         }
         dialled.link = None;

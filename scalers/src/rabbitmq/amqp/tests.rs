@@ -40,6 +40,7 @@ struct Served {
     seen: Arc<Seen>,
     channels: HashSet<u16>,
     blocked: HashSet<u16>,
+    hung: HashSet<u16>,
 }
 
 impl Served {
@@ -49,6 +50,7 @@ impl Served {
             seen,
             channels: HashSet::new(),
             blocked: HashSet::new(),
+            hung: HashSet::new(),
         }
     }
 
@@ -85,7 +87,7 @@ impl Served {
                 self.seen.most_channels.fetch_max(count, Ordering::SeqCst);
                 self.send(channel, 20, 11, &[0; 4])
             }
-            (20, 40) => {
+            (20, 40) if !self.hung.contains(&channel) => {
                 self.close(channel);
                 self.send(channel, 20, 41, &[])
             }
@@ -111,6 +113,7 @@ impl Served {
             self.blocked.insert(channel);
         }
         if name.starts_with("hung") {
+            self.hung.insert(channel);
             return Some(());
         }
         if name.starts_with("missing") {
@@ -171,7 +174,11 @@ fn client(address: SocketAddr) -> Amqp {
 }
 
 /// `Ok` where the queue was counted, else why not.
-async fn read(client: &Amqp, triggers: &[Arc<RabbitTrigger>], timeout: Duration) -> Vec<Option<UnknownKind>> {
+async fn read(
+    client: &Amqp,
+    triggers: &[Arc<RabbitTrigger>],
+    timeout: Duration,
+) -> Vec<Option<UnknownKind>> {
     let readings = client.read(triggers, timeout).await;
     let kind = |reading: Readings| match reading {
         Ok(readings) => {
@@ -212,7 +219,10 @@ async fn queue_that_hangs_delays_its_neighbours_once() {
     // It sorts before all others, and so keeps all of them waiting.
     let short = Duration::from_millis(800);
     let first = read(&client, &triggers, short).await;
-    assert!(first.iter().all(|it| *it == Some(UnknownKind::Timeout)), "{first:?}");
+    assert!(
+        first.iter().all(|it| *it == Some(UnknownKind::Timeout)),
+        "{first:?}"
+    );
     // From then on it is asked for alone, and is given up after a quarter of the time.
     let long = Duration::from_secs(4);
     for _ in 0..2 {
@@ -224,6 +234,23 @@ async fn queue_that_hangs_delays_its_neighbours_once() {
             assert_eq!(kind, expected, "{name}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_that_hang_for_ever_do_not_fill_a_connection() {
+    let (address, seen) = serve();
+    let client = client(address);
+    let triggers = ["hung", "queue"].map(|name| trigger(address, name));
+    for evaluation in 0..60 {
+        let kinds = read(&client, &triggers, Duration::from_millis(400)).await;
+        if evaluation > 0 {
+            assert_eq!(kinds, [Some(UnknownKind::Timeout), None], "{evaluation}");
+        }
+    }
+    let connections = seen.connections.load(Ordering::SeqCst);
+    // The first evaluation, in which nothing was answered, and one with 40 channels that hang.
+    assert!((3..=4).contains(&connections), "{seen:?}");
+    assert!(seen.most_channels.load(Ordering::SeqCst) <= 42, "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +275,11 @@ async fn server_that_refuses_is_not_dialled_at_every_evaluation() {
     // One at once, then after 0.1 s, 0.2 s, 0.4 s and so on.
     let waits = began.elapsed().as_millis() / 100 + 2;
     let dialled = dialled.load(Ordering::SeqCst);
-    assert!(u128::try_from(dialled).unwrap() <= waits, "{dialled} in {:?}", began.elapsed());
+    assert!(
+        u128::try_from(dialled).unwrap() <= waits,
+        "{dialled} in {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
