@@ -251,7 +251,7 @@ impl Matrix {
         let is_said = metrics.lines().any(|line| {
             line.starts_with("zeron_autoscaler_trigger_is_unknown")
                 && line.contains(&it.many())
-                && line.ends_with(" 1")
+                && line.ends_with(" 1.0")
         });
         assert!(
             is_said,
@@ -265,8 +265,11 @@ impl Matrix {
 fn reason(function: &Value, kind: &str) -> Option<String> {
     let triggers = function["triggers"].as_array()?;
     let ours = triggers.iter().find(|it| it["kind"] == kind)?;
-    let message = &ours["value"]["unknown"]["reason"]["message"];
-    message.as_str().map(str::to_owned)
+    let reason = &ours["value"]["unknown"]["reason"];
+    // A trigger that was bound anew is about to be read.
+    let is_read = reason["kind"] != "notRead";
+    let message = reason["message"].as_str().filter(|_| is_read);
+    message.map(str::to_owned)
 }
 
 fn file(it: &Watched) -> String {

@@ -14,15 +14,20 @@ struct Lists {
 }
 
 pub(super) fn start() -> Started {
-    // The tests' own commands come as `default`, triggers as a user with a password.
-    let options = Options::with(&[
-        ("appendonly", "yes"),
-        ("appendfsync", "always"),
-        ("user", "default on nopass ~* &* +@all"),
-        ("user", "zeron on >canary-redis ~* &* +@all"),
-    ]);
+    let options = Options::with(&[("appendonly", "yes"), ("appendfsync", "always")]);
     let server = Redis::start_with(&options)?;
-    Ok(Box::new(Lists { server }))
+    let lists = Lists { server };
+    lists.make_user();
+    Ok(Box::new(lists))
+}
+
+impl Lists {
+    /// The tests' own commands come as `default`, triggers as a user with a password.
+    fn make_user(&self) {
+        let rule = format!(">{PASSWORD}");
+        let rights = ["resetpass", &rule, "~*", "&*", "+@all", "on"];
+        self.server.cli(&[&["ACL", "SETUSER", "zeron"], &rights[..]].concat());
+    }
 }
 
 impl Source for Lists {
@@ -64,5 +69,6 @@ impl Source for Lists {
 
     fn restart(&mut self) {
         self.server.run();
+        self.make_user();
     }
 }
