@@ -110,12 +110,12 @@ impl Cluster {
             .zip(chosen)
             .map(|(want, chosen)| join(chosen?, committed.get(&want.group), &ends))
             .collect();
-        self.forget_stale(wants, &answers);
+        self.forget_stale(wants, &answers, &committed);
         answers
     }
 
     /// Leaders and partitions of what failed may have changed.
-    fn forget_stale(&self, wants: &[Want], answers: &[Answer]) {
+    fn forget_stale(&self, wants: &[Want], answers: &[Answer], committed: &ByGroup) {
         let failed = wants
             .iter()
             .zip(answers)
@@ -124,7 +124,7 @@ impl Cluster {
                 Err(error) => error.may_be_stale(),
             });
         let names: BTreeSet<&str> = failed
-            .flat_map(|(want, _)| want.topics.iter().map(String::as_str))
+            .flat_map(|(want, _)| names(std::slice::from_ref(want), committed))
             .collect();
         if !names.is_empty() {
             Arc::make_mut(&mut self.topics.lock()).forget(names.into_iter());

@@ -197,6 +197,43 @@ fn coordinator_that_loads_or_moved_is_asked_again_within_the_reading() {
 }
 
 #[test]
+fn leader_that_moved_is_looked_up_again_within_the_reading() {
+    let name = "leader_that_moved_is_looked_up_again_within_the_reading";
+    let Some(broker) = shared(name) else { return };
+    let (topic, group) = (topic(&broker.address(), 1), unique("group"));
+    produce(&broker.address(), &topic, 0, 3);
+    commit(&broker.address(), &group, &topic, 0, 1);
+    let proxy = Proxy::start(broker.ports().plaintext, Changes::default());
+    let address = proxy.address.to_string();
+    const NOT_LEADER: i16 = 6;
+    for named in [&[("topic", topic.as_str())][..], &[]] {
+        let bound = bind_all(&[kafka(&address, &group, named)]);
+        assert_eq!(evaluate(&[&bound[0]]).remove(0).unwrap().value, 2.0);
+        proxy.take();
+        proxy.fail_leaders(&[NOT_LEADER]);
+        assert_eq!(evaluate(&[&bound[0]]).remove(0).unwrap().value, 2.0);
+        let requests = proxy.take();
+        assert_eq!(of(&requests, METADATA), 1, "{requests:?}");
+        assert_eq!(of(&requests, LIST_OFFSETS), 2, "{requests:?}");
+    }
+}
+
+#[test]
+fn connection_that_lay_idle_and_was_closed_costs_no_reading() {
+    let name = "connection_that_lay_idle_and_was_closed_costs_no_reading";
+    let Some(broker) = shared(name) else { return };
+    let topic = topic(&broker.address(), 1);
+    let proxy = Proxy::start(broker.ports().plaintext, Changes::default());
+    let address = proxy.address.to_string();
+    let bound = bind_all(&[kafka(&address, &unique("group"), &[("topic", &topic)])]);
+    for _ in 0..5 {
+        assert_eq!(evaluate(&[&bound[0]]).remove(0).unwrap().value, 1.0);
+        proxy.close_all();
+    }
+    assert_eq!(proxy.connections(), 5);
+}
+
+#[test]
 fn group_that_may_not_be_read_is_unknown_beside_one_that_may() {
     let name = "group_that_may_not_be_read_is_unknown_beside_one_that_may";
     let Some(broker) = shared(name) else { return };

@@ -24,6 +24,8 @@ pub(crate) struct Changes {
     pub(crate) host: Option<&'static str>,
     /// Error codes for the last group of the next answers to OffsetFetch, from version 8 on.
     pub(crate) group_errors: Vec<i16>,
+    /// Error codes for the first partition of the next answers to ListOffsets, from version 6 on.
+    pub(crate) leader_errors: Vec<i16>,
     /// What is said instead of the body of every answer from the second of a connection on.
     pub(crate) nonsense: Option<Vec<u8>>,
 }
@@ -43,6 +45,7 @@ struct Shared {
     /// By number and version.
     requests: Mutex<BTreeMap<(i16, i16), usize>>,
     connections: AtomicUsize,
+    clients: Mutex<Vec<TcpStream>>,
 }
 
 /// The number and version of the request that an answer belongs to.
@@ -58,6 +61,7 @@ impl Proxy {
             changes: Mutex::new(changes),
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
+            clients: Mutex::default(),
         });
         let accepting = shared.clone();
         thread::spawn(move || {
@@ -79,6 +83,18 @@ impl Proxy {
         std::mem::take(&mut *self.shared.requests.lock().unwrap())
     }
 
+    /// Closes all connections, as a broker does with those that lay idle.
+    pub(crate) fn close_all(&self) {
+        for client in self.shared.clients.lock().unwrap().drain(..) {
+            client.shutdown(std::net::Shutdown::Both).ok();
+        }
+    }
+
+    /// Error codes for the next answers to ListOffsets, the last first.
+    pub(crate) fn fail_leaders(&self, codes: &[i16]) {
+        self.shared.changes.lock().unwrap().leader_errors = codes.to_vec();
+    }
+
     /// Error codes for the next answers to OffsetFetch, the last first.
     pub(crate) fn fail_groups(&self, codes: &[i16]) {
         self.shared.changes.lock().unwrap().group_errors = codes.to_vec();
@@ -94,6 +110,7 @@ pub(crate) fn of(requests: &BTreeMap<(i16, i16), usize>, kind: i16) -> usize {
 impl Shared {
     fn serve(self: Arc<Self>, client: TcpStream) -> io::Result<()> {
         let broker = TcpStream::connect(self.broker)?;
+        self.clients.lock().unwrap().push(client.try_clone()?);
         let asked = Asked::default();
         let (from, to) = (client.try_clone()?, broker.try_clone()?);
         let (shared, numbers) = (self.clone(), asked.clone());
@@ -149,6 +166,15 @@ impl Shared {
                 let at = frame.len() - 4;
                 frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
             }
+        }
+        if kind == LIST_OFFSETS
+            && version >= 6
+            && let Some(code) = changes.leader_errors.pop()
+        {
+            // Number, no tags, throttling, one topic, its name, partitions: the first one's number and error.
+            let name = usize::from(frame[10]) - 1;
+            let at = 4 + 1 + 4 + 1 + 1 + name + 1 + 4;
+            frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
         }
         let host = changes.host.unwrap_or("127.0.0.1");
         let real = [b"127.0.0.1".as_slice(), &port(self.broker)].concat();
