@@ -21,7 +21,7 @@ use super::error;
 use super::login::{Encryption, Login, Role, Server};
 use super::number::Number;
 use super::tls::{Encrypted, Tls};
-use super::transport::Transport;
+use super::transport::{Allowance, Transport};
 use crate::AddressPolicy;
 use crate::source::unknown;
 use crate::sql::{Answer, Database};
@@ -45,10 +45,18 @@ pub(super) struct Postgres {
     addresses: AddressPolicy,
 }
 
+/// A connection on which nothing was asked yet.
+pub(super) struct Opened {
+    pub(super) client: Client,
+    pub(super) link: Link,
+    pub(super) allowance: Arc<Allowance>,
+}
+
 /// A connection that is ready for queries.
 pub(super) struct Session {
     client: Client,
     link: AbortHandle,
+    allowance: Arc<Allowance>,
 }
 
 impl Drop for Session {
@@ -65,7 +73,7 @@ impl Postgres {
     }
 
     /// A connection to the first server that will do; whoever calls bounds its time.
-    pub(super) async fn open(&self) -> Result<(Client, Link), Unknown> {
+    pub(super) async fn open(&self) -> Result<Opened, Unknown> {
         let (last, others) = self.login.servers.split_last().expect("there is one");
         for server in others {
             match timeout(PER_SERVER, self.open_at(server)).await {
@@ -77,30 +85,26 @@ impl Postgres {
         self.open_at(last).await
     }
 
-    async fn open_at(&self, server: &Server) -> Result<(Client, Link), Unknown> {
+    async fn open_at(&self, server: &Server) -> Result<Opened, Unknown> {
         let tls = Tls::new(&self.login, server)?;
         let config = self.config(&tls);
         let stream = self.dial(server).await?;
+        let allowance = stream.allowance();
         let opened = config.connect_raw(stream, tls).await;
         let (client, mut link) = opened.map_err(|failed| error::of_connecting(&failed))?;
-        if self.login.role == Role::Any {
-            return Ok((client, link));
-        }
-        let is_standby = {
-            let asked = client.simple_query("SELECT pg_is_in_recovery()");
-            tokio::select! {
-                answer = asked => answer.map_err(|failed| error::of_connecting(&failed))?,
-                ended = drive(&mut link) => return Err(ended),
-            }
+        let is_standby = match self.login.role {
+            Role::Any => false,
+            Role::Primary | Role::Standby => is_standby(&client, &mut link).await?,
         };
-        let is_standby = is_standby
-            .iter()
-            .any(|it| matches!(it, SimpleQueryMessage::Row(row) if row.get(0) == Some("t")));
-        if is_standby == (self.login.role == Role::Standby) {
-            return Ok((client, link));
+        if is_standby != (self.login.role == Role::Standby) {
+            let message = "the server has not the role that target_session_attrs asks for";
+            return Err(unknown(UnknownKind::Transport, message));
         }
-        let message = "the server has not the role that target_session_attrs asks for";
-        Err(unknown(UnknownKind::Transport, message))
+        Ok(Opened {
+            client,
+            link,
+            allowance,
+        })
     }
 
     fn config(&self, tls: &Tls) -> Config {
@@ -133,7 +137,7 @@ impl Postgres {
             let path = format!("{}/.s.PGSQL.{port}", server.host);
             let stream = UnixStream::connect(path).await;
             let stream = stream.map_err(|error| unreachable(server, &error))?;
-            return Ok(Transport::Unix(stream));
+            return Ok(Transport::unix(stream));
         }
         let host = server.address.as_deref().unwrap_or(&server.host);
         let found = self.addresses.resolve(host, port, RESOLVE_WITHIN).await?;
@@ -141,7 +145,7 @@ impl Postgres {
         let stream = stream.map_err(|error| unreachable(server, &error))?;
         let sent = stream.set_nodelay(true);
         sent.map_err(|error| unreachable(server, &error))?;
-        Ok(Transport::Tcp(stream))
+        Ok(Transport::tcp(stream))
     }
 }
 
@@ -150,6 +154,16 @@ fn unreachable(server: &Server, error: &io::Error) -> Unknown {
         UnknownKind::Transport,
         format!("cannot connect to {server}: {error}"),
     )
+}
+
+async fn is_standby(client: &Client, link: &mut Link) -> Result<bool, Unknown> {
+    let answer = tokio::select! {
+        answer = client.simple_query("SELECT pg_is_in_recovery()") => answer,
+        ended = drive(link) => return Err(ended),
+    };
+    let answer = answer.map_err(|failed| error::of_connecting(&failed))?;
+    let is_true = |it: &SimpleQueryMessage| matches!(it, SimpleQueryMessage::Row(row) if row.get(0) == Some("t"));
+    Ok(answer.iter().any(is_true))
 }
 
 /// Drives a connection until it ends.
@@ -174,15 +188,16 @@ impl Database for Postgres {
 
     fn connect(&self) -> BoxFuture<'_, Result<Session, Unknown>> {
         Box::pin(async {
-            let (client, link) = self.open().await?;
+            let opened = self.open().await?;
             let link = tokio::spawn(async move {
-                if let Err(error) = link.await {
+                if let Err(error) = opened.link.await {
                     debug!(%error, "a connection to PostgreSQL ended");
                 }
             });
             Ok(Session {
-                client,
+                client: opened.client,
                 link: link.abort_handle(),
+                allowance: opened.allowance,
             })
         })
     }
@@ -203,8 +218,9 @@ impl Database for Postgres {
                 .map(|query| one(&session.client, &begin, query));
             let asked: Vec<_> = asked.collect();
             let mut asked = pin!(stream::iter(asked).buffered(PIPELINED));
+            session.allowance.renew();
             while let Some(answer) = asked.next().await {
-                answers.push(answer?);
+                answers.push(answer.map_err(|lost| session.allowance.judge(lost))?);
             }
             Ok(())
         })

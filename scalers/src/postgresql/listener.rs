@@ -17,6 +17,7 @@ use zeron_core::roles::TriggerHandle;
 
 use super::client::{Link, Postgres};
 use super::error;
+use super::transport::Allowance;
 use crate::source::{OnChange, unknown};
 use crate::sql::{BackOff, Listen};
 
@@ -137,11 +138,10 @@ impl Shared {
 
     /// Listens on one connection, until nobody is left or it breaks.
     async fn listen(&self, back_off: &BackOff) -> Result<(), Unknown> {
-        let (client, link) = within(self.database.open()).await?;
-        let link = self.hear(link);
+        let opened = within(self.database.open()).await?;
         tokio::select! {
-            ended = link => Err(ended),
-            asked = self.subscribe(&client, back_off) => asked,
+            ended = self.hear(opened.link, &opened.allowance) => Err(ended),
+            asked = self.subscribe(&opened.client, back_off) => asked,
         }
     }
 
@@ -173,8 +173,9 @@ impl Shared {
     }
 
     /// Drives the connection and notes the channels of notifications.
-    async fn hear(&self, mut link: Link) -> Unknown {
+    async fn hear(&self, mut link: Link, allowance: &Allowance) -> Unknown {
         loop {
+            allowance.renew();
             match poll_fn(|context| link.poll_message(context)).await {
                 Some(Ok(AsyncMessage::Notification(it))) => {
                     self.heard.lock().insert(it.channel().to_owned());

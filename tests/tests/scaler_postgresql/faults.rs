@@ -212,6 +212,25 @@ fn a_query_that_ends_its_own_connection_fails_alone() {
 }
 
 #[test]
+fn an_answer_without_end_is_cut_and_fails_alone() {
+    let Some(server) = shared("an_answer_without_end_is_cut_and_fails_alone") else {
+        return;
+    };
+    let sources = Sources::default();
+    let bind = |query: &str| sources.bind(&by_fields(server.address(), query));
+    let endless = bind("SELECT repeat('7', 100000000)");
+    let (first, last) = (bind("SELECT 2"), bind("SELECT 3"));
+    for _ in 0..3 {
+        let answers = sources.evaluate(&[&first, &endless, &last], TIMEOUT);
+        assert_eq!(answers[0].as_ref().unwrap().value, 2.0);
+        let error = answers[1].as_ref().unwrap_err();
+        assert_eq!(error.kind, UnknownKind::Parse, "{}", error.message);
+        assert!(error.message.contains("16 MiB"), "{}", error.message);
+        assert_eq!(answers[2].as_ref().unwrap().value, 3.0);
+    }
+}
+
+#[test]
 fn a_table_that_is_dropped_is_missing_and_made_anew_it_counts() {
     let name = "a_table_that_is_dropped_is_missing_and_made_anew_it_counts";
     let Some(server) = shared(name) else { return };

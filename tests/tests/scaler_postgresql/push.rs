@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -16,14 +16,14 @@ struct Followed {
     registry: Registry,
     runtime: Runtime,
     said: Receiver<(TriggerHandle, Instant)>,
-    say: Sender<(TriggerHandle, Instant)>,
+    say: SyncSender<(TriggerHandle, Instant)>,
     /// Tells the connections of this test from others.
     name: String,
 }
 
 impl Followed {
     fn new() -> Self {
-        let (say, said) = channel();
+        let (say, said) = sync_channel(10_000);
         Self {
             registry: Registry::builtin(AddressPolicy::MACHINE),
             runtime: Runtime::new().unwrap(),

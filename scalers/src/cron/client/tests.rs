@@ -40,9 +40,12 @@ fn trigger(start: &str, end: &str) -> Arc<CronTrigger> {
     Arc::new(CronTrigger::parse(&spec).0.unwrap())
 }
 
+/// Handles, and when they were told of.
+type Told = Arc<Mutex<Vec<(u64, Duration)>>>;
+
 /// Notes when it was told of what.
-fn noted(began: Instant) -> (Arc<Mutex<Vec<(u64, Duration)>>>, OnChange) {
-    let told = Arc::new(Mutex::new(Vec::new()));
+fn noted(began: Instant) -> (Told, OnChange) {
+    let told = Told::default();
     let on_change = {
         let told = Arc::clone(&told);
         move |handle: TriggerHandle| told.lock().push((handle.0, began.elapsed()))
