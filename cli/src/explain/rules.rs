@@ -114,17 +114,25 @@ pub(super) fn sentence(rule: &Rule, now: Timestamp) -> String {
                 replicas(*count)
             )
         }
+        Rule::Jobs { .. } | Rule::UnknownJobs { .. } => of_jobs(rule),
+    }
+}
+
+fn of_jobs(rule: &Rule) -> String {
+    match rule {
         Rule::Jobs {
             wanted,
             unfinished,
             pending,
             created,
         } => format!(
-            "{wanted} Jobs are wanted beside {unfinished} unfinished ones, {pending} of them not yet at work: {created} are created"
+            "{wanted} Jobs are wanted beside {unfinished} unfinished ones, {pending} of them not yet at work: \
+             {created} are created"
         ),
         Rule::UnknownJobs { metric } => {
             format!("{} is unknown and asks for no Jobs", clean(metric))
         }
+        _ => String::new(),
     }
 }
 

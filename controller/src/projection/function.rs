@@ -1,6 +1,6 @@
 //! One function: compiled from its members, and what its replicas are written to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -72,13 +72,7 @@ impl Projection {
         let port = port(&component, id);
         let routes = self.routes(&members, &component);
         let Some(mut function) = component.functions.into_iter().find(|f| f.id == *id) else {
-            // A ScaledJob that cannot be used at all.
-            for key in &members.ours {
-                if let Some(verdict) = verdicts.get(key) {
-                    let finding = self.finding(id, key, verdict, None);
-                    self.reports.find(key, finding);
-                }
-            }
+            self.find_unusable(id, &members, &verdicts);
             return self.forget(id, changes);
         };
         let conflict = self.conflict(&members, &mut function, &verdicts);
@@ -117,6 +111,21 @@ impl Projection {
             fallbacks,
         };
         self.install(id, &holder, product, changes);
+    }
+
+    /// Says of a ScaledJob that cannot be used at all what is wrong with it.
+    fn find_unusable(
+        &mut self,
+        id: &FunctionId,
+        members: &Members,
+        verdicts: &BTreeMap<ObjectKey, Verdict>,
+    ) {
+        for key in &members.ours {
+            if let Some(verdict) = verdicts.get(key) {
+                let finding = self.finding(id, key, verdict, None);
+                self.reports.find(key, finding);
+            }
+        }
     }
 
     /// Of several objects of a kind that scale by themselves only the oldest does: takes the others

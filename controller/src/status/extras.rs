@@ -5,7 +5,7 @@ use zeron_core::StartFailure;
 
 use super::conditions::{FALSE, State, TRUE, find};
 use super::input::Observation;
-use crate::projection::{Conflict, Outcome};
+use crate::projection::{Conflict, ObjectKind, Outcome};
 
 /// Types of these conditions and what they say when nothing stands in the way.
 const KINDS: [(&str, &str); 5] = [
@@ -110,10 +110,13 @@ fn writes(seen: &Observation<'_>) -> Option<State> {
     });
     let (function, failure) = blocked?;
     let made = function.ready.saturating_add(function.starting);
-    let message = format!(
-        "{made} of {} replicas: {}",
-        function.desired, failure.message
-    );
+    let message = match seen.report.object.kind {
+        ObjectKind::ScaledJob => failure.message.clone(),
+        _ => format!(
+            "{made} of {} replicas: {}",
+            function.desired, failure.message
+        ),
+    };
     Some(State::new("WritesBlocked", TRUE, "QuotaExceeded", message))
 }
 

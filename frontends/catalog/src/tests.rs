@@ -495,3 +495,11 @@ fn problems_of_all_files_come_at_once() {
         "{problems:#?}"
     );
 }
+
+#[test]
+fn a_scaled_job_on_one_machine_says_that_it_needs_kubernetes() {
+    let job = "apiVersion: keda.sh/v1alpha1\nkind: ScaledJob\nmetadata: { name: j }\nspec: { jobTargetRef: {} }\n";
+    let said = fault(&[job]);
+    assert!(said.contains("a ScaledJob needs Kubernetes"), "{said}");
+    assert!(said.contains("warning"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! Work as Jobs: what there is of them, made and deleted as ordered.
 //!
-//! A Job counts from the moment in which its creation begins, so that one that the watch does not
+//! Whoever takes a ScaledJob over lists its Jobs once: the watch may be behind. From then on a Job
+//! counts from the moment in which its creation begins, so that one that the watch does not
 //! show yet is never ordered twice. Only Jobs and pods with the label of a ScaledJob are watched.
 
 mod event;
@@ -85,11 +86,7 @@ struct State {
 impl Jobs {
     /// Starts watching and working on the current runtime. `namespaces`: only these; empty: all.
     pub fn start(client: Client, namespaces: Vec<String>, counters: Arc<Counters>) -> Self {
-        let shared = Arc::new(Shared::new(Caller::new(
-            client.clone(),
-            Arc::clone(&counters),
-            TIMEOUT,
-        )));
+        let shared = Arc::new(Shared::new(Caller::new(client.clone(), counters, TIMEOUT)));
         let watching = tokio::spawn(watch::run(client, namespaces, Arc::clone(&shared)));
         let working = tokio::spawn(writer::run(Arc::clone(&shared)));
         Self {
@@ -324,7 +321,8 @@ impl State {
         if !self.is_synced() {
             return;
         }
-        let Some(set) = self.sets.get_mut(id).filter(|set| set.object.is_some()) else {
+        let is_known = |set: &&mut JobSet| set.object.is_some() && set.is_listed;
+        let Some(set) = self.sets.get_mut(id).filter(is_known) else {
             return;
         };
         let newest = (set.counts(), set.failure.clone());

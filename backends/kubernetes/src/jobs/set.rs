@@ -23,6 +23,9 @@ const BACK_OFF: BackOff = BackOff::new(Duration::from_secs(1), Duration::from_se
 pub(super) struct JobSet {
     /// What they are made of; `None`: it is not ours, and they are only counted.
     pub(super) object: Option<Arc<JobObject>>,
+    /// Whether its Jobs were listed since it is ours: what an owner before made may not show yet.
+    pub(super) is_listed: bool,
+    is_listing: bool,
     jobs: HashMap<Arc<str>, Job>,
     pods: HashMap<Box<str>, JobPod>,
     gone: VecDeque<Arc<str>>,
@@ -58,6 +61,8 @@ impl Default for JobSet {
     fn default() -> Self {
         Self {
             object: None,
+            is_listed: false,
+            is_listing: false,
             jobs: HashMap::new(),
             pods: HashMap::new(),
             gone: VecDeque::new(),
@@ -84,6 +89,7 @@ impl JobSet {
         if self.object.as_ref().is_none_or(is_other) {
             self.ordered = self.begun;
             self.failure = None;
+            self.is_listed = false;
         }
         // A mended template is tried at once.
         self.retry_at = None;
@@ -144,6 +150,38 @@ impl JobSet {
 
     pub(super) fn sweep_pods(&mut self, list: u64) {
         self.pods.retain(|_, pod| pod.seen >= list);
+    }
+
+    /// Whether its Jobs are to be listed now, which begins then.
+    pub(super) fn begin_list(&mut self, now: Instant) -> Option<Arc<JobObject>> {
+        let object = self.object.clone()?;
+        let is_due = self.retry_at.is_none_or(|at| at <= now);
+        if self.is_listed || self.is_listing || !is_due {
+            return None;
+        }
+        self.is_listing = true;
+        Some(object)
+    }
+
+    /// These are its Jobs, those included that the watch is still to show.
+    pub(super) fn listed(&mut self, jobs: impl IntoIterator<Item = (Arc<str>, Job)>) {
+        self.is_listing = false;
+        self.is_listed = true;
+        self.back_off.reset();
+        self.retry_at = None;
+        for (uid, job) in jobs {
+            if !self.gone.contains(&uid) {
+                self.jobs.entry(uid).or_insert(job);
+            }
+        }
+    }
+
+    /// They could not be listed; that is tried again.
+    pub(super) fn not_listed(&mut self, now: Instant) -> Duration {
+        self.is_listing = false;
+        let pause = self.back_off.next();
+        self.retry_at = Some(now + pause);
+        pause
     }
 
     // === counting ===
@@ -307,6 +345,10 @@ impl JobSet {
     /// When something is to be done; `None`: nothing, as far as is known.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         self.object.as_ref()?;
+        if !self.is_listed {
+            let due = self.retry_at.unwrap_or(now);
+            return (!self.is_listing).then_some(due);
+        }
         let is_full =
             self.in_flight >= IN_FLIGHT || self.back_off.failures() > 0 && self.in_flight > 0;
         let create = (self.wanted() > 0 && !is_full).then(|| self.retry_at.unwrap_or(now));

@@ -29,6 +29,8 @@ struct ServerState {
     quota: Option<usize>,
     /// So many answers to creations are lost.
     lost: usize,
+    /// So many lists fail.
+    broken_lists: usize,
 }
 
 impl Server {
@@ -56,6 +58,14 @@ impl Server {
         let last = head.uri.path().rsplit('/').next().unwrap_or_default();
         let answer = match head.method {
             Method::POST => create(&mut state, &serde_json::from_slice(&body)?),
+            Method::GET if last == "jobs" && state.broken_lists > 0 => {
+                state.broken_lists -= 1;
+                (500, json!({}))
+            }
+            Method::GET if last == "jobs" => {
+                let items: Vec<_> = state.jobs.values().collect();
+                (200, json!({ "items": items }))
+            }
             Method::GET => found(&state, last),
             Method::DELETE => {
                 state.deleted.push(last.to_owned());
@@ -124,7 +134,10 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
-        let server = Arc::new(Server::default());
+        Self::at(Arc::default())
+    }
+
+    fn at(server: Arc<Server>) -> Self {
         let counters = Arc::new(Counters::new());
         let caller = Caller::new(server.client(), counters, Duration::from_secs(1));
         let shared = Arc::new(Shared::new(caller));
@@ -156,7 +169,7 @@ impl Rig {
     }
 
     fn counts(&self) -> JobCounts {
-        self.told.counts.lock().unwrap()
+        self.told.counts.lock().unwrap_or_default()
     }
 
     /// The watch shows a Job of the server, changed.
@@ -187,6 +200,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 async fn what_is_ordered_is_counted_at_once_and_made_in_parallel() {
     let mut rig = Rig::new();
     let id = rig.declare(|_| {});
+    until("nothing is there", || rig.told.counts.lock().is_some()).await;
     assert_eq!(rig.counts(), JobCounts::default());
     rig.jobs.create(&id, 40);
     until("all are made", || rig.server.count() == 40).await;
@@ -197,6 +211,20 @@ async fn what_is_ordered_is_counted_at_once_and_made_in_parallel() {
     assert_eq!((counts.running, counts.pending), (40, 40));
     let created = rig.events.recv().await.unwrap();
     assert_eq!(created, JobEvent::Created { id, count: 40 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_owner_counts_what_the_watch_does_not_show_yet() {
+    let before = Rig::new();
+    let id = before.declare(|_| {});
+    before.jobs.create(&id, 3);
+    until("all are made", || before.server.count() == 3).await;
+    let after = Rig::at(Arc::clone(&before.server));
+    after.server.state.lock().broken_lists = 2;
+    after.declare(|_| {});
+    assert_eq!(*after.told.counts.lock(), None, "not known, so not zero");
+    until("they are known", || after.told.counts.lock().is_some()).await;
+    assert_eq!((after.counts().running, after.counts().begun), (3, 0));
 }
 
 #[tokio::test(start_paused = true)]

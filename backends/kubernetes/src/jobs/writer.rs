@@ -1,10 +1,11 @@
-//! Makes and deletes Jobs: bounded in parallel, in turns over all ScaledJobs, each made exactly once.
+//! Lists, makes and deletes Jobs: bounded in parallel, in turns over all ScaledJobs, each made exactly once.
 
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, warn};
@@ -12,7 +13,7 @@ use zeron_core::FunctionId;
 
 use super::event::JobEvent;
 use super::job::Job;
-use super::object::JobObject;
+use super::object::{JobObject, NAME};
 use super::raw::RawJob;
 use super::set::Deletion;
 use super::{Shared, State};
@@ -28,13 +29,22 @@ const NAMES: usize = 3;
 
 /// What is to be done next.
 enum Step {
+    List(FunctionId, Arc<JobObject>),
     Make(FunctionId, Arc<JobObject>),
     Delete(FunctionId, Arc<JobObject>, Deletion),
 }
 
+/// All Jobs of a ScaledJob.
+#[derive(Deserialize)]
+struct JobList {
+    #[serde(default)]
+    items: Vec<RawJob>,
+}
+
 /// How a step ended.
 enum Ended {
-    Made(FunctionId, Result<RawJob, CallError>),
+    Listed(FunctionId, Result<JobList, CallError>),
+    Made(FunctionId, Result<Box<RawJob>, CallError>),
     /// It was dropped before it was made.
     Dropped(FunctionId),
     Deleted(FunctionId, Deletion, Result<(), CallError>),
@@ -71,8 +81,15 @@ async fn until(at: Option<Instant>) {
 
 async fn carry_out(shared: Arc<Shared>, step: Step) -> Ended {
     match step {
+        Step::List(id, object) => {
+            let selector = format!("{NAME}={}", object.name)
+                .replace('/', "%2F")
+                .replace('=', "%3D");
+            let path = format!("{}?labelSelector={selector}", object.path(None));
+            Ended::Listed(id, shared.caller.get(&path).await)
+        }
         Step::Make(id, object) => match make(&shared, &id, &object).await {
-            Some(made) => Ended::Made(id, made),
+            Some(made) => Ended::Made(id, made.map(Box::new)),
             None => Ended::Dropped(id),
         },
         Step::Delete(id, object, deletion) => {
@@ -161,6 +178,9 @@ impl Shared {
             let id = state.next_busy(now)?;
             let set = state.sets.get_mut(&id)?;
             state.last = Some(id.clone());
+            if let Some(object) = set.begin_list(now) {
+                return Some((id.clone(), Step::List(id, object)));
+            }
             if let Some(object) = set.begin(now) {
                 return Some((id.clone(), Step::Make(id, object)));
             }
@@ -180,6 +200,13 @@ impl Shared {
     fn end(&self, ended: Ended) {
         let now = Instant::now();
         match ended {
+            Ended::Listed(id, Ok(list)) => self.change(&id, |set, seen| {
+                set.listed(list.items.iter().filter_map(|raw| Job::read(raw, seen)));
+            }),
+            Ended::Listed(id, Err(error)) => self.change(&id, |set, _| {
+                let pause = set.not_listed(now);
+                warn!(function = %id, %error, ?pause, "its Jobs could not be listed");
+            }),
             Ended::Made(id, Ok(raw)) => self.made(&id, &raw),
             Ended::Made(id, Err(error)) => self.refused(&id, &error, now),
             Ended::Dropped(id) => self.change(&id, |set, _| set.dropped()),
