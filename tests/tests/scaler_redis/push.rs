@@ -221,6 +221,25 @@ fn a_busy_stream_is_pushed_a_bounded_number_of_times() {
 }
 
 #[test]
+fn a_busy_stream_hides_no_arrival_in_the_streams_beside_it() {
+    let name = "a_busy_stream_hides_no_arrival_in_the_streams_beside_it";
+    let Some(redis) = redis(name) else { return };
+    let at = redis.address();
+    // It never activates, so it is looked at again and again.
+    let mut specs = vec![stream(at, "busy", &[("activationLagCount", "1000000")])];
+    specs.extend((0..100).map(|it| stream(at, &format!("s{it}"), &[])));
+    let followed = follow_all(&specs);
+    until_blocked(&redis, 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| redis.feed(&"XADD busy * a 1\n".repeat(50_000)));
+        for (it, followed) in followed[1..].iter().enumerate() {
+            followed.after(|| drop(redis.cli(&["XADD", &format!("s{it}"), "*", "a", "1"])));
+        }
+    });
+    assert_eq!(followed[0].calls(), 0);
+}
+
+#[test]
 fn nothing_is_set_where_notifications_are_off() {
     let Some(redis) = redis("nothing_is_set_where_notifications_are_off") else {
         return;
