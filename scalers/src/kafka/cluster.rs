@@ -272,3 +272,6 @@ fn is_open(answer: &Answer, round: u32) -> bool {
         Err(error) => error.is_passing() || (round == 0 && error.may_be_stale()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,12 +160,13 @@ impl Shared {
                 }
             }
         }
-        if kind == OFFSET_FETCH && version >= 8 {
-            if let Some(code) = changes.group_errors.pop() {
-                // The last group's error is followed by two bytes for no tags.
-                let at = frame.len() - 4;
-                frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
-            }
+        if kind == OFFSET_FETCH
+            && version >= 8
+            && let Some(code) = changes.group_errors.pop()
+        {
+            // The last group's error is followed by two bytes for no tags.
+            let at = frame.len() - 4;
+            frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
         }
         if kind == LIST_OFFSETS
             && version >= 6
