@@ -48,8 +48,8 @@ impl Told {
             10 => [numbers(&[0]), long(1), place(self.first)].concat(),
             9 => {
                 let partition = [long(0), 1_i64.to_be_bytes().to_vec(), numbers(&[-1, 0])].concat();
-                let topics =
-                    ["a", "b"].map(|name| [text(name), list(&[partition.clone()])].concat());
+                let topics = ["a", "b"]
+                    .map(|name| [text(name), list(std::slice::from_ref(&partition))].concat());
                 list(&topics)
             }
             2 => {
