@@ -2,16 +2,20 @@
 //! and is told at once when a request waits. Its operator is the real one.
 #![allow(clippy::unwrap_used)]
 
+#[path = "kubernetes_external/adapter.rs"]
+mod adapter;
 #[allow(dead_code, reason = "shared with the take-over's tests")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use zeron_tests::cluster::{Cluster, Namespace, Program, Roles};
 use zeron_tests::free_address;
 
+use adapter::Adapter;
 use keda::Keda;
 
 const DEPLOYMENT: &str = "apps/v1/Deployment";
@@ -64,25 +68,26 @@ spec:
 
 /// KEDA's own object: three replicas while there is work, none otherwise.
 fn add_scaled_object(namespace: &Namespace, scaler: SocketAddr, kind: &str, function: &str) {
+    let bounds = "idleReplicaCount: 0, minReplicaCount: 3, maxReplicaCount: 5";
+    add_bounded(namespace, scaler, kind, function, bounds);
+}
+
+fn add_bounded(
+    namespace: &Namespace,
+    scaler: SocketAddr,
+    kind: &str,
+    function: &str,
+    bounds: &str,
+) {
     namespace.apply(&format!(
         r#"
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata: {{name: web}}
-spec:
-  scaleTargetRef: {{name: web}}
-  pollingInterval: 5
-  cooldownPeriod: 5
-  idleReplicaCount: 0
-  minReplicaCount: 3
-  maxReplicaCount: 5
-  triggers:
-  - type: {kind}
-    metadata:
-      scalerAddress: "{scaler}"
-      function: {function}
-      metric: concurrency
-      target: "1"
+spec: {{scaleTargetRef: {{name: web}}, pollingInterval: 5, cooldownPeriod: 5, {bounds}, triggers: [{{
+  type: {kind},
+  metadata: {{scalerAddress: "{scaler}", function: {function}, metric: concurrency, target: "1"}},
+}}]}}
 "#
     ));
 }
@@ -168,5 +173,55 @@ fn keda_polls_a_function_of_ours_and_says_what_is_wrong_with_others() {
     namespace.wait_condition(SCALED, "web", "Ready", "True");
     let answer = zeron.get("web.example", "/");
     assert_eq!(answer.status, 200, "{}", answer.text());
+    namespace.wait_replicas(DEPLOYMENT, "web", 0);
+}
+
+#[test]
+fn kedas_autoscaler_follows_our_number_of_requests() {
+    const TEST: &str = "kedas_autoscaler_follows_our_number_of_requests";
+    let Some(cluster) = Cluster::get(TEST) else {
+        return;
+    };
+    let Some(operator) = keda::binary(TEST) else {
+        return;
+    };
+    let Some(binary) = adapter::binary(&operator) else {
+        zeron_tests::broker::skip(
+            TEST,
+            "KEDA's metrics adapter is not built (cargo xtask cluster keda --adapter)",
+        );
+        return;
+    };
+    cluster.install_crds();
+    let namespace = &cluster.namespace("external-load");
+    add_function(namespace);
+    let scaler = free_address();
+    let keda = Keda::start(&operator, namespace, &[]);
+    let _adapter = Adapter::start(&binary, &keda, namespace);
+    let zeron = start(namespace, scaler);
+    let bounds = "minReplicaCount: 0, maxReplicaCount: 8";
+    add_bounded(namespace, scaler, "external-push", "web", bounds);
+    namespace.wait_condition(SCALED, "web", "Ready", "True");
+    let is_enough = AtomicBool::new(false);
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_enough.load(Ordering::Relaxed) {
+                    let answer = zeron.get("web.example", "/work?ms=1500");
+                    assert_eq!(answer.status, 200, "{}", answer.text());
+                }
+            });
+        }
+        // Four requests in flight, one for each replica.
+        let followed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            namespace.wait_replicas(DEPLOYMENT, "web", 4);
+        }));
+        println!("four replicas after {:?}", begin.elapsed());
+        is_enough.store(true, Ordering::Relaxed);
+        if let Err(panic) = followed {
+            std::panic::resume_unwind(panic);
+        }
+    });
     namespace.wait_replicas(DEPLOYMENT, "web", 0);
 }

@@ -1,6 +1,7 @@
 //! From a live KEDA to zeron and back, under load: no request lost, no replica dropped.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "shared with other tests of KEDA")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;
 #[path = "kubernetes_takeover/load.rs"]

@@ -25,7 +25,8 @@ pub(crate) fn binary(test: &str) -> Option<PathBuf> {
 /// An operator of one namespace. It ends with its value.
 pub(crate) struct Keda {
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
+    metrics_service: String,
 }
 
 impl Keda {
@@ -37,6 +38,7 @@ impl Keda {
     ) -> Self {
         let folder = certificates();
         let free = || zeron_tests::free_address().to_string();
+        let metrics_service = free();
         let name = namespace.name();
         let log = std::env::temp_dir().join(format!("{name}-keda.log"));
         let log = std::fs::File::options().append(true).create(true).open(log);
@@ -50,7 +52,7 @@ impl Keda {
             .arg(format!("--cert-dir={}", folder.path().display()))
             .arg(format!("--metrics-bind-address={}", free()))
             .arg(format!("--health-probe-bind-address={}", free()))
-            .arg(format!("--metrics-service-bind-address={}", free()))
+            .arg(format!("--metrics-service-bind-address={metrics_service}"))
             .env("KUBECONFIG", namespace.cluster().kubeconfig())
             .env("WATCH_NAMESPACE", name)
             .env("POD_NAMESPACE", name)
@@ -65,7 +67,8 @@ impl Keda {
         let before = holder(namespace);
         let keda = Self {
             child,
-            _folder: folder,
+            folder,
+            metrics_service,
         };
         // A lease of an earlier one has to run out first.
         within(Duration::from_secs(60), "KEDA to hold its lease", || {
@@ -73,6 +76,16 @@ impl Keda {
             (Some(now) != before).then_some(())
         });
         keda
+    }
+
+    /// Where its metrics adapter asks it.
+    pub(crate) fn metrics_service(&self) -> &str {
+        &self.metrics_service
+    }
+
+    /// What the two show each other.
+    pub(crate) fn certificates(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Ends it, as its Deployment at 0 would.

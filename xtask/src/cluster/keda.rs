@@ -7,15 +7,20 @@ use super::go;
 /// Names KEDA's operator to tests.
 pub(crate) const OPERATOR: &str = "ZERON_TEST_KEDA";
 
-/// Builds the operator, unless it is built or given, and returns its path.
+/// Builds the operator, and beside it the metrics adapter, unless it is built or given, and returns
+/// its path.
 pub(crate) fn operator() -> anyhow::Result<PathBuf> {
     match std::env::var_os(OPERATOR) {
         Some(given) => Ok(given.into()),
-        None => Ok(go::KEDA.build()?.join("operator")),
+        None => {
+            let folder = go::KEDA.build()?;
+            go::KEDA_ADAPTER.build()?;
+            Ok(folder.join("operator"))
+        }
     }
 }
 
-/// Builds all of it and says where it is.
+/// Builds it and says where it is.
 pub(crate) fn run(has_adapter: bool) -> anyhow::Result<()> {
     println!("{OPERATOR}={}", operator()?.display());
     if has_adapter {
