@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_secs(5);
 fn serve(answer: &'static str) -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let (asked, receiver) = std::sync::mpsc::channel();
+    let (asked, receiver) = std::sync::mpsc::sync_channel(64);
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();

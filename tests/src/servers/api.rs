@@ -86,7 +86,7 @@ impl Api {
     pub fn start(answer: impl Fn(&Parts, &str) -> Reply + Send + Sync + 'static) -> Self {
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = oneshot::channel();
-        let (listening, listens) = std::sync::mpsc::channel();
+        let (listening, listens) = std::sync::mpsc::sync_channel(1);
         let (shared, answer): (_, Arc<Answer>) = (Arc::clone(&counts), Arc::new(answer));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
