@@ -20,7 +20,7 @@ while read -r order; do
     case $order in
         run) "$@" </dev/null >>"$folder/server.log" 2>&1 & pid=$! ;;
         wait) wait "$pid" 2>/dev/null; pid=; echo ended ;;
-        *) kill -s "$order" "$pid" ;;
+        *) kill -s "$order" "$pid"; echo sent ;;
     esac
 done
 if [ -n "$pid" ]; then kill -s KILL "$pid"; kill -s CONT "$pid"; wait "$pid"; fi 2>/dev/null
@@ -85,22 +85,20 @@ impl Keeper {
         self.order("run")
     }
 
-    /// Sends a signal to it.
+    /// Sends a signal to it; it was sent when this returns.
     pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         self.order(match signal {
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
-        })
+        })?;
+        self.answer("sent\n")
     }
 
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
         self.order("wait")?;
-        let mut answer = String::new();
-        self.answers.read_line(&mut answer)?;
-        ensure!(answer == "ended\n", "the server's keeper is gone");
-        Ok(())
+        self.answer("ended\n")
     }
 
     /// The end of its log.
@@ -108,6 +106,13 @@ impl Keeper {
         let log = fs::read(self.folder.join("server.log")).unwrap_or_default();
         let start = log.len().saturating_sub(TAIL_BYTES);
         String::from_utf8_lossy(&log[start..]).into_owned()
+    }
+
+    fn answer(&mut self, expected: &str) -> anyhow::Result<()> {
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        ensure!(answer == expected, "the server's keeper is gone");
+        Ok(())
     }
 
     fn order(&mut self, order: &str) -> anyhow::Result<()> {
