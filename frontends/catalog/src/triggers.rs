@@ -122,6 +122,10 @@ pub(super) fn validate(scope: &Scope<'_>, group: &TriggerGroup, scalers: &dyn Sc
             continue;
         }
         let path = format!("spec.triggers[{}]", spec.index);
+        if spec.kind == "kubernetes-workload" && scope.platform() == Platform::Machine {
+            let message = "kubernetes-workload: needs Kubernetes; here it stays unknown, and the count is held";
+            scope.without_effect(&format!("{path}.type"), message);
+        }
         for problem in scalers.validate(spec) {
             let path = match &problem.parameter {
                 Some(name) if spec.metadata.contains_key(name) => format!("{path}.metadata.{name}"),

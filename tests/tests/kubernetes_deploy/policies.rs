@@ -1,5 +1,6 @@
 //! Admission policies and pod security, on a real API server.
 
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -263,4 +264,47 @@ async fn pods_of_ours_are_admitted_where_pod_security_is_restricted() {
         here
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_autoscaler_makes_jobs_of_scaled_jobs_alone() {
+    let name = "an_autoscaler_makes_jobs_of_scaled_jobs_alone";
+    installed(name, json!({}), |here| async move {
+        let jobs: Api<Job> = Api::namespaced(here.account("autoscaler"), &here.tenant);
+        let create = |jobs: &Api<Job>, owners: Value| {
+            let (jobs, job) = (jobs.clone(), job(&owners));
+            let dry = PostParams {
+                dry_run: true,
+                ..PostParams::default()
+            };
+            async move { jobs.create(&dry, &job).await.map(|_| ()).map_err(said) }
+        };
+        let owner = json!([{
+            "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledJob", "name": "s", "controller": true,
+            "blockOwnerDeletion": true, "uid": "00000000-0000-0000-0000-000000000001",
+        }]);
+        until("the policy is in force", || async {
+            let refused = create(&jobs, json!([])).await;
+            refused.is_err_and(|message| message.contains("of ScaledJobs alone"))
+        })
+        .await;
+        create(&jobs, owner.clone()).await.unwrap();
+        let platform: Api<Job> = Api::namespaced(here.account("autoscaler"), "kube-system");
+        let refused = create(&platform, owner).await.unwrap_err();
+        assert!(refused.contains("platform's namespaces"), "{refused}");
+        here
+    })
+    .await;
+}
+
+fn job(owners: &Value) -> Job {
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": { "generateName": "work-", "ownerReferences": owners },
+        "spec": { "template": { "spec": {
+            "restartPolicy": "Never",
+            "containers": [{ "name": "c", "image": "dev.local/none:x" }],
+        } } },
+    });
+    serde_json::from_value(job).unwrap()
 }
