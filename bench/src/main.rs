@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         | Role::ZeroRace
         | Role::Kafka
         | Role::KafkaGroups
+        | Role::Sources
         | Role::Overload
         | Role::Kubernetes(_)
         | Role::Knative(_)

@@ -11,6 +11,7 @@ pub(crate) mod kubernetes;
 mod memory;
 mod overload;
 mod rhythm;
+mod sources;
 mod warm_hop;
 mod zero_race;
 
@@ -50,6 +51,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::ZeroRace => zero_race::run(bench),
         Role::Kafka => kafka::run(bench),
         Role::KafkaGroups => kafka::run_groups(bench),
+        Role::Sources => sources::run(bench),
         Role::Overload => overload::run(bench),
         Role::Kubernetes(options) => kubernetes::run(bench, &options),
         Role::Knative(options) => knative::run(bench, &options),
@@ -62,7 +64,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 type Measure = fn(&mut Bench) -> Result<()>;
 
 fn all(bench: &mut Bench) -> Result<()> {
-    let measures: [(&str, Measure); 9] = [
+    let measures: [(&str, Measure); 10] = [
         ("cold-start", cold_start::run),
         ("warm-hop", warm_hop::run),
         ("cold-rate", cold_rate::run),
@@ -71,6 +73,7 @@ fn all(bench: &mut Bench) -> Result<()> {
         ("zero-race", zero_race::run),
         ("kafka", kafka::run),
         ("kafka-groups", kafka::run_groups),
+        ("sources", sources::run),
         ("overload", overload::run),
     ];
     let mut failed = Vec::new();

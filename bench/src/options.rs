@@ -64,6 +64,8 @@ pub(crate) enum Role {
     Kafka,
     /// 1,000 consumer groups of one topic: requests, CPU, threads, connections and memory of reading them.
     KafkaGroups,
+    /// From an event to the decision that wakes its function, per source: polled and pushed.
+    Sources,
     /// A function that gets far more than it can serve.
     Overload,
     /// Cold starts, many at once, Kafka, rest and start-up on a Kubernetes cluster.
