@@ -6,6 +6,7 @@
 
 pub(crate) mod args;
 mod ask;
+mod incoming;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,6 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use zeron_autoscaler::EngineHandle;
 use zeron_core::FunctionId;
@@ -41,6 +41,8 @@ const LARGEST_REQUEST: usize = 256 << 10;
 /// A peer that vanished is noticed.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
+/// Longest TLS handshake.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long streams may take to end after they were told to.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// How often health follows readiness.
@@ -86,7 +88,9 @@ async fn tls(args: &ExternalScalerArgs) -> anyhow::Result<Option<ServerTlsConfig
         return Ok(None);
     };
     let identity = Identity::from_pem(pem(certificate).await?, pem(key).await?);
-    let config = ServerTlsConfig::new().identity(identity);
+    let config = ServerTlsConfig::new()
+        .identity(identity)
+        .timeout(HANDSHAKE_WITHIN);
     let Some(authorities) = &args.external_scaler_client_ca else {
         return Ok(Some(config));
     };
@@ -130,7 +134,7 @@ impl Listener {
         let follow_health = follow_health(reporter, health);
         let mut server = builder(self.tls)?;
         let scaler = ExternalScalerServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
+        let incoming = incoming::incoming(self.listener);
         let serving = server
             .add_service(health_service)
             .add_service(reflection()?)
