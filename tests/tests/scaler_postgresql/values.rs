@@ -182,6 +182,29 @@ fn fifty_triggers_share_one_connection() {
 }
 
 #[test]
+fn a_thousand_queries_are_read_within_the_time_of_a_poll() {
+    let Some(server) = shared("a_thousand_queries_are_read_within_the_time_of_a_poll") else {
+        return;
+    };
+    let table = table(server, 3);
+    let sources = Sources::default();
+    let bind = |index: u32| {
+        let query = format!("{} AND id <> -{index}", pending(&table));
+        sources.bind(&by_fields(server.address(), &query))
+    };
+    let bound: Vec<_> = (0..1_000).map(bind).collect();
+    let triggers: Vec<_> = bound.iter().collect();
+    sources.evaluate(&triggers, TIMEOUT);
+    let began = std::time::Instant::now();
+    let answers = sources.evaluate(&triggers, TIMEOUT);
+    let took = began.elapsed();
+    eprintln!("1,000 queries: {took:?}");
+    assert!(answers.iter().all(|it| it.as_ref().unwrap().value == 3.0));
+    // What an interval of six seconds gives, on a machine with much else to do.
+    assert!(took < std::time::Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
 fn a_connection_string_is_understood_in_both_notations() {
     let Some(server) = shared("a_connection_string_is_understood_in_both_notations") else {
         return;
