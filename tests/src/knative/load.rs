@@ -1,6 +1,6 @@
 //! Requests at a steady rate, each on a connection of its own, and every one that was lost.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -11,10 +11,6 @@ use crate::response::{End, Response};
 
 /// Threads that send: as many requests can be under way, of which each may wait for a cold start.
 const SENDERS: u32 = 64;
-
-/// Connections of a load that the node may fail to route. Seen, rarely and one at a time, beside much coming and going of
-/// pods; a Service that led to a pod that is gone would cost many more.
-const UNROUTED: usize = 3;
 
 /// Lost ones that are told in full.
 const TOLD: usize = 20;
@@ -35,8 +31,6 @@ pub struct Outcome {
     pub lost: usize,
     /// What happened to the first ones of those.
     pub told: Vec<String>,
-    /// When the node had no route to the Service, and the connection was tried once more: nobody had got the request.
-    pub unrouted: Vec<String>,
     /// The longest time to an answer.
     pub slowest: Duration,
 }
@@ -77,7 +71,6 @@ impl Outcome {
     fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.lost += other.lost;
-        self.unrouted.extend(other.unrouted);
         self.told.extend(other.told);
         self.told.truncate(TOLD);
         self.slowest = self.slowest.max(other.slowest);
@@ -89,12 +82,6 @@ impl Outcome {
     /// When one was not.
     pub fn assert_none_lost(&self) {
         assert_eq!(self.lost, 0, "of {} sent: {:#?}", self.sent, self.told);
-        assert!(
-            self.unrouted.len() <= UNROUTED,
-            "of {} sent had no route: {:#?}",
-            self.sent,
-            self.unrouted
-        );
     }
 }
 
@@ -117,17 +104,7 @@ fn send(
         // One that is late does not make up for it: its thread waited for an answer.
         next = now.max(next + pause);
         outcome.sent += 1;
-        let answer = request.send(target).or_else(|error| {
-            if error.kind() != ErrorKind::HostUnreachable {
-                return Err(error);
-            }
-            let (at, after) = (now.duration_since(begin), now.elapsed());
-            let line = format!("at {at:.1?}, after {after:.1?}");
-            eprintln!("no route to {}: {line}", request.address);
-            outcome.unrouted.push(line);
-            request.send(target)
-        });
-        if let Some(loss) = loss(answer) {
+        if let Some(loss) = loss(request.send(target)) {
             outcome.lost += 1;
             let at = now.duration_since(begin);
             let line = format!("at {at:.1?}, after {:.1?}: {loss}", now.elapsed());
