@@ -113,7 +113,7 @@ impl ScaledJob {
             template: JobTemplate {
                 generation: generation(scope),
                 labels: labels(header),
-                annotations: header.meta.annotations.clone(),
+                annotations: annotations(header),
                 spec: job?,
                 history,
                 is_rolled_out_at_once: rollout.is_at_once,
@@ -186,6 +186,15 @@ fn labels(header: &Header) -> BTreeMap<String, String> {
     let all = header.meta.labels.iter();
     let kept = all.filter(|(name, _)| !excluded.contains(name.as_str()));
     kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// Without marks of ours, which are about the ScaledJob alone.
+fn annotations(header: &Header) -> BTreeMap<String, String> {
+    let all = header.meta.annotations.iter();
+    let theirs = all.filter(|(name, _)| !name.starts_with("zeron.dev/"));
+    theirs
+        .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
 }
 

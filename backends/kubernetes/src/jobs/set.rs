@@ -91,9 +91,11 @@ impl JobSet {
             self.failure = None;
             self.is_listed = false;
         }
-        // A mended template is tried at once.
-        self.retry_at = None;
-        self.back_off.reset();
+        if self.object.as_ref() != Some(&object) {
+            // A mended template is tried at once.
+            self.retry_at = None;
+            self.back_off.reset();
+        }
         self.object = Some(object);
     }
 

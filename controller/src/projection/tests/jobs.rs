@@ -123,6 +123,22 @@ fn beside_a_living_keda_only_labelled_ones_are_ours() {
 }
 
 #[test]
+fn one_that_is_taken_over_creates_nothing_while_keda_still_does() {
+    let mut world = World::new();
+    world.projection.set_keda(KedaLife::Alive);
+    let mut adopted = job("j");
+    adopted["metadata"]["annotations"] = json!({ "zeron.dev/adopted-from": "keda" });
+    world.put([adopted]);
+    let lent = declared(&world).unwrap();
+    assert_eq!(lent.function.scale.writer, Writer::External);
+    assert!(lent.job.unwrap().annotations.is_empty());
+    world.projection.set_keda(KedaLife::Gone);
+    world.take();
+    let ours = declared(&world).unwrap();
+    assert_eq!(ours.function.scale.writer, Writer::Zeron);
+}
+
+#[test]
 fn one_that_is_deleted_is_no_function_any_more() {
     let mut world = World::new();
     world.put([job("j")]);
