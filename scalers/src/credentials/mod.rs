@@ -12,6 +12,7 @@ mod vault;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ type Values = Arc<BTreeMap<String, Secret>>;
 pub(crate) struct Credentials {
     cache: Arc<Cache>,
     scalers: Mutex<HashMap<String, Weak<Renewing>>>,
+    next: AtomicU64,
 }
 
 impl Credentials {
@@ -47,6 +49,7 @@ impl Credentials {
         Self {
             cache: Arc::new(Cache::new(time, addresses, file_root)),
             scalers: Mutex::default(),
+            next: AtomicU64::default(),
         }
     }
 
@@ -67,7 +70,10 @@ impl Credentials {
         if let Some(scaler) = scalers.get(place).and_then(Weak::upgrade) {
             return scaler;
         }
-        let scaler = Renewing::new(place, Arc::clone(sources), Arc::clone(&self.cache));
+        // One that is made anew is another source: answers to the old one are not its own.
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{place}/{number}");
+        let scaler = Renewing::new(&name, Arc::clone(sources), Arc::clone(&self.cache));
         let scaler = Arc::new(scaler);
         scalers.insert(place.to_owned(), Arc::downgrade(&scaler));
         scaler
@@ -77,8 +83,8 @@ impl Credentials {
 /// Where a trigger's remote parameters are, without secrets: triggers of one place wait for it together.
 fn place(trigger: &TriggerSpec) -> String {
     let places = trigger.remote.iter().map(|remote| match remote {
-        RemoteParameters::Vault(vault) => vault.address.as_str(),
-        RemoteParameters::File { .. } => "files",
+        RemoteParameters::Vault(vault) => vault::server(vault),
+        RemoteParameters::File { .. } => "files".to_owned(),
     });
     format!("credentials/{}", places.collect::<Vec<_>>().join("+"))
 }

@@ -80,12 +80,14 @@ impl Renewing {
             let known = self.triggers.lock();
             handles.iter().map(|it| known.get(it).cloned()).collect()
         };
+        // A part of what a vault gives may hang: the triggers with fresh credentials are read in the other half.
+        let patience = timeout / 2;
         let renewed = handles
             .iter()
             .zip(&triggers)
             .map(|(handle, trigger)| async {
                 match trigger {
-                    Some(trigger) => self.renewed(*handle, trigger, timeout).await,
+                    Some(trigger) => self.renewed(*handle, trigger, patience).await,
                     None => Err(unknown(UnknownKind::NotRead, "the trigger was released")),
                 }
             });
@@ -101,7 +103,14 @@ impl Renewing {
         timeout: Duration,
     ) -> Result<BoundTrigger, Unknown> {
         let remote = trigger.declared.remote.iter();
-        let values = try_join_all(remote.map(|it| self.cache.get(it, timeout))).await?;
+        let read = try_join_all(remote.map(|it| self.cache.get(it, timeout)));
+        let values = match tokio::time::timeout(timeout, read).await {
+            Ok(values) => values?,
+            Err(_) => {
+                let message = format!("{} gave nothing within {timeout:?}", self.name);
+                return Err(unknown(UnknownKind::Timeout, message));
+            }
+        };
         let mut state = trigger.state.lock();
         if let Some((known, bound)) = &state.bound
             && *known == values

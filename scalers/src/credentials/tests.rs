@@ -120,12 +120,17 @@ async fn growing_vault() -> (String, Arc<AtomicU64>) {
     let reads = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&reads);
     tokio::spawn(async move {
+        let mut unanswered = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await.unwrap());
             }
             let head = String::from_utf8(head).unwrap().to_lowercase();
+            if head.contains("/hang ") {
+                unanswered.push(stream);
+                continue;
+            }
             let is_right = head.starts_with("get /v1/secret/data/orders ")
                 && head.contains("x-vault-token: hunter2\r\n")
                 && head.contains("x-vault-namespace: team\r\n");
@@ -232,4 +237,56 @@ fn nothing_printed_of_a_trigger_shows_a_token() {
     assert!(!format!("{declared:?}").contains("canary"));
     let shown = serde_json::to_string(&declared).unwrap();
     assert!(!shown.contains("canary"));
+}
+
+#[tokio::test]
+async fn a_vault_that_hangs_delays_no_other() {
+    let (address, _) = growing_vault().await;
+    let hanging = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hanging = (hanging.local_addr().unwrap().to_string(), hanging);
+    let (credentials, sources) = (credentials(FRESH_FOR), sources());
+    let bind =
+        |address: &str, token: &str| credentials.bind(&sources, &trigger(vault(address, token)));
+    for number in 0..50 {
+        let bound = bind(&hanging.0, &number.to_string());
+        tokio::spawn(async move { value(&bound).await });
+    }
+    tokio::task::yield_now().await;
+    let healthy = bind(&address, "hunter2");
+    let began = std::time::Instant::now();
+    assert_eq!(value(&healthy).await, Ok(1.0));
+    assert!(began.elapsed() < TIMEOUT / 4, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_path_that_hangs_leaves_triggers_with_fresh_credentials_their_values() {
+    let (address, _) = growing_vault().await;
+    let (credentials, sources) = (credentials(FRESH_FOR), sources());
+    let good = credentials.bind(&sources, &trigger(vault(&address, "hunter2")));
+    assert_eq!(value(&good).await, Ok(1.0));
+    let RemoteParameters::Vault(mut other) = vault(&address, "hunter2") else {
+        unreachable!();
+    };
+    other.secrets[0].path = "secret/data/hang".to_owned();
+    let bad = credentials.bind(&sources, &trigger(RemoteParameters::Vault(other)));
+    assert_eq!(good.source, bad.source);
+    let timeout = Duration::from_secs(1);
+    let both = [good.handle, bad.handle];
+    let answers = tokio::time::timeout(timeout, good.scaler.evaluate(&both, timeout));
+    let answers = answers.await.unwrap();
+    assert_eq!(answers[0].as_ref().map(|it| it[0].value), Ok(1.0));
+    assert_eq!(answers[1].as_ref().unwrap_err().kind, UnknownKind::Timeout);
+}
+
+#[tokio::test]
+async fn nothing_said_of_a_vault_shows_a_password_of_its_address() {
+    let credentials = credentials(FRESH_FOR);
+    let (address, _) = growing_vault().await;
+    for address in ["127.0.0.1:1", &address] {
+        let declared = trigger(vault(&format!("user:canary@{address}"), "wrong"));
+        let bound = credentials.bind(&sources(), &declared);
+        assert!(!bound.source.contains("canary"), "{}", bound.source);
+        let failure = value(&bound).await.unwrap_err();
+        assert!(!failure.message.contains("canary"), "{}", failure.message);
+    }
 }

@@ -13,7 +13,7 @@ use zeron_core::policy::{Secret, VaultEngine, VaultParameters, VaultSecret, Vaul
 
 use super::Values;
 use crate::address::AddressPolicy;
-use crate::http::{Header, HttpClient, Url, parse_url};
+use crate::http::{Header, HttpClient, Url, parse_url, shown};
 use crate::source::unknown;
 use crate::tls::TlsSettings;
 
@@ -24,20 +24,31 @@ const SIGNED_IN_FOR: Duration = Duration::from_secs(5 * 60);
 /// More sign-ins than this are made again sooner.
 const SIGN_INS: u64 = 1_000;
 
+/// Vaults whose connections are kept; of more, those that were not asked for longest are dialled again.
+const CLIENTS: u64 = 256;
+/// A vault that nobody asked for so long is left alone.
+const UNUSED_FOR: Duration = Duration::from_secs(10 * 60);
+
 /// Address, namespace, mount and role.
 type SignInKey = (String, Option<String>, String, String);
 
 /// All vaults.
 #[derive(Debug)]
 pub(super) struct Vaults {
-    client: HttpClient,
+    addresses: AddressPolicy,
+    /// By server: one that hangs keeps nobody's requests to others waiting.
+    clients: Moka<String, Arc<HttpClient>>,
     tokens: Moka<SignInKey, Secret>,
 }
 
 impl Vaults {
     pub(super) fn new(addresses: AddressPolicy) -> Self {
         Self {
-            client: HttpClient::new(addresses, &TlsSettings::default()),
+            addresses,
+            clients: Moka::builder()
+                .max_capacity(CLIENTS)
+                .time_to_idle(UNUSED_FOR)
+                .build(),
             tokens: Moka::builder()
                 .max_capacity(SIGN_INS)
                 .time_to_live(SIGNED_IN_FOR)
@@ -51,7 +62,11 @@ impl Vaults {
         vault: &VaultParameters,
         timeout: Duration,
     ) -> Result<Values, Unknown> {
-        let values = self.read_all(vault, timeout).await;
+        let read = tokio::time::timeout(timeout, self.read_all(vault, timeout)).await;
+        let values = read.unwrap_or_else(|_| {
+            let message = format!("{} did not answer within {timeout:?}", server(vault));
+            Err(unknown(UnknownKind::Timeout, message))
+        });
         if let (Err(failure), VaultSignIn::Kubernetes { mount, role }) = (&values, &vault.sign_in)
             && failure.kind == UnknownKind::Authentication
         {
@@ -67,12 +82,13 @@ impl Vaults {
         timeout: Duration,
     ) -> Result<Values, Unknown> {
         let headers = self.headers(vault, timeout).await?;
+        let client = self.client(vault).await;
         let mut answers: BTreeMap<&str, Value> = BTreeMap::new();
         let mut values = BTreeMap::new();
         for secret in &vault.secrets {
             if !answers.contains_key(secret.path.as_str()) {
                 let url = url(vault, &secret.path)?;
-                let answer = self.client.get(&url, &headers, None, timeout).await?;
+                let answer = client.get(&url, &headers, None, timeout).await?;
                 let body = answer.body_or_missing(&secret.path)?;
                 answers.insert(&secret.path, json(vault, &body)?);
             }
@@ -80,13 +96,20 @@ impl Vaults {
             let value = value.ok_or_else(|| {
                 let message = format!(
                     "{}: {} has no key {}",
-                    vault.address, secret.path, secret.key
+                    server(vault),
+                    secret.path,
+                    secret.key
                 );
                 unknown(UnknownKind::Missing, message)
             })?;
             values.insert(secret.parameter.clone(), value);
         }
         Ok(Arc::new(values))
+    }
+
+    async fn client(&self, vault: &VaultParameters) -> Arc<HttpClient> {
+        let make = async { Arc::new(HttpClient::new(self.addresses, &TlsSettings::default())) };
+        self.clients.get_with(server(vault), make).await
     }
 
     async fn headers(
@@ -123,8 +146,8 @@ impl Vaults {
             })?;
         let body = serde_json::json!({ "role": role, "jwt": jwt.trim() });
         let url = url(vault, &format!("auth/{mount}/login"))?;
-        let answer = self
-            .client
+        let client = self.client(vault).await;
+        let answer = client
             .post_json(
                 &url,
                 &namespace(vault),
@@ -135,10 +158,15 @@ impl Vaults {
         let answer = json(vault, &answer.body()?)?;
         let token = answer["auth"]["client_token"].as_str().map(Secret::new);
         token.ok_or_else(|| {
-            let message = format!("{}: the sign-in gave no token", vault.address);
+            let message = format!("{}: the sign-in gave no token", server(vault));
             unknown(UnknownKind::Authentication, message)
         })
     }
+}
+
+/// Scheme, host and port: an address may hold a password.
+pub(super) fn server(vault: &VaultParameters) -> String {
+    parse_url(&vault.address).map_or_else(|_| "vault".to_owned(), |url| shown(&url))
 }
 
 fn key(vault: &VaultParameters, mount: &str, role: &str) -> SignInKey {
@@ -162,7 +190,7 @@ fn url(vault: &VaultParameters, path: &str) -> Result<Url, Unknown> {
 
 fn json(vault: &VaultParameters, body: &[u8]) -> Result<Value, Unknown> {
     serde_json::from_slice(body).map_err(|_| {
-        let message = format!("{}: the answer is no JSON", vault.address);
+        let message = format!("{}: the answer is no JSON", server(vault));
         unknown(UnknownKind::Parse, message)
     })
 }
