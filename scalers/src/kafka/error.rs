@@ -65,6 +65,12 @@ pub(crate) enum ReadError {
         /// Which topic.
         topic: Arc<str>,
     },
+    /// The topics have none of the partitions that count.
+    #[error("topic {topic} has none of the partitions that partitionLimitation names")]
+    NoPartition {
+        /// Which topics.
+        topic: Arc<str>,
+    },
     /// Nobody leads this partition just now.
     #[error("partition {partition} of topic {topic} has no leader")]
     NoLeader {
@@ -206,7 +212,7 @@ impl ReadError {
             Self::Timeout { .. } => UnknownKind::Timeout,
             Self::Authentication { .. } => UnknownKind::Authentication,
             Self::Garbled { .. } => UnknownKind::Parse,
-            Self::NoTopic { .. } => UnknownKind::Missing,
+            Self::NoTopic { .. } | Self::NoPartition { .. } => UnknownKind::Missing,
             Self::NotSpoken { .. } | Self::Client { .. } => UnknownKind::Configuration,
         }
     }

@@ -108,15 +108,19 @@ pub(super) fn choose(
         if let Some(Err(error)) = committed.get(&want.group) {
             return Err(error.clone());
         }
-        // What was committed for a topic that is gone says nothing.
-        let names = with_commits(want, committed).into_iter();
-        for name in names.filter(|name| topics.contains(name)) {
+        // A broker that has just started knows no topics for a moment: one with commits that it does not know
+        // is no topic without lag. Where it was deleted, its commits go with it.
+        for name in with_commits(want, committed) {
             partitions.extend(topics.partitions(name, None)?);
         }
         return Ok(partitions);
     }
     for name in &want.topics {
         partitions.extend(topics.partitions(name, want.limit.as_ref())?);
+    }
+    if partitions.is_empty() {
+        let topic = want.topics.join(",").into();
+        return Err(ReadError::NoPartition { topic });
     }
     Ok(partitions)
 }

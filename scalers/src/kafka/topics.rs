@@ -95,6 +95,11 @@ impl Topics {
             Code::UNKNOWN_TOPIC_OR_PARTITION | Code::INVALID_TOPIC_EXCEPTION => return None,
             code => return Some(Err(ReadError::from_code(&self.servers, code))),
         }
+        // A topic that is just being created shows none yet, which is not to have no lag.
+        if topic.partitions.is_empty() {
+            let code = Code::LEADER_NOT_AVAILABLE;
+            return Some(Err(ReadError::from_code(&self.servers, code)));
+        }
         let partitions = topic.partitions.iter();
         let of_broker = |id: &i32| brokers.get(id).map(|endpoint| (*endpoint).clone());
         Some(Ok(partitions
@@ -107,11 +112,6 @@ impl Topics {
         for name in names {
             self.topics.remove(name);
         }
-    }
-
-    /// Whether the topic exists, as far as it was asked about.
-    pub(crate) fn contains(&self, name: &str) -> bool {
-        self.topics.contains_key(name)
     }
 
     /// The topic's name, shared with others.

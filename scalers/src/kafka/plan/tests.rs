@@ -65,17 +65,50 @@ fn no_topic_means_all_partitions_of_topics_with_a_commit_that_exist() {
     let want = want("billing", &[]);
     let read = committed(
         "billing",
-        &[
-            ("a", 0, None),
-            ("a", 1, Some(4)),
-            ("b", 0, None),
-            ("gone", 0, Some(1)),
-        ],
+        &[("a", 0, None), ("a", 1, Some(4)), ("b", 0, None)],
     );
     let names = names(std::slice::from_ref(&want), &read);
-    assert_eq!(names, ["a", "gone"].into());
+    assert_eq!(names, ["a"].into());
     let chosen = choose(&want, &topics, &read).unwrap();
     assert_eq!(chosen, [partition("a", 0), partition("a", 1)]);
+}
+
+#[test]
+fn no_topic_and_one_with_a_commit_that_no_broker_knows_is_unknown() {
+    let topics = Topics::of(&[("a", &[Some(1)])]);
+    let read = committed("billing", &[("a", 0, Some(4)), ("new to it", 0, Some(1))]);
+    let chosen = choose(&want("billing", &[]), &topics, &read);
+    assert!(matches!(chosen, Err(ReadError::NoTopic { .. })));
+}
+
+#[test]
+fn limitation_to_partitions_that_there_are_not_is_unknown() {
+    let topics = Topics::of(&[("a", &[Some(1)])]);
+    let mut limited = want("billing", &["a"]);
+    limited.limit = Some([7].into());
+    let chosen = choose(&limited, &topics, &ByGroup::new());
+    assert!(matches!(chosen, Err(ReadError::NoPartition { .. })));
+}
+
+#[test]
+fn topic_that_shows_no_partitions_yet_is_unknown_and_asked_for_again() {
+    use super::super::protocol::Code;
+    use super::super::protocol::metadata::{Metadata, TopicMetadata};
+    for code in [Code::NONE, Code::LEADER_NOT_AVAILABLE] {
+        let mut topics = Topics::new(&"broker:9092".into());
+        let partitions = Vec::new();
+        let metadata = Metadata {
+            brokers: Vec::new(),
+            topics: vec![TopicMetadata {
+                name: "a",
+                code,
+                partitions,
+            }],
+        };
+        topics.update(&["a"], &metadata);
+        assert!(topics.partitions("a", None).unwrap_err().is_passing());
+        assert_eq!(topics.missing(["a"].into_iter()), ["a"]);
+    }
 }
 
 #[test]
