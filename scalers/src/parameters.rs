@@ -197,6 +197,10 @@ impl<'a> Parameters<'a> {
                 return None;
             };
             numbers.extend(first..=last);
+            if numbers.len() > MAX_NUMBERS {
+                self.wrong(parameter, found);
+                return None;
+            }
         }
         Some(numbers)
     }
@@ -327,6 +331,8 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
 
 /// Longest range accepted, so that a typing error cannot fill memory.
 const MAX_RANGE: i32 = 100_000;
+/// So many numbers of all ranges together.
+const MAX_NUMBERS: usize = 100_000;
 
 fn range(part: &str) -> Option<(i32, i32)> {
     let (first, last) = match part.split_once('-') {

@@ -90,6 +90,15 @@ fn partition_limit_without_topic_is_ignored() {
 }
 
 #[test]
+fn partition_limits_of_more_numbers_than_memory_should_hold_are_refused() {
+    let ranges: Vec<_> = (0..40)
+        .map(|it| format!("{}-{}", it * 90_000, it * 90_000 + 89_999))
+        .collect();
+    let given = [("topic", "a"), ("partitionLimitation", &*ranges.join(","))];
+    assert!(first_problem("kafka", &given, &[]).contains("partitionLimitation"));
+}
+
+#[test]
 fn limit_to_lagging_partitions_has_conditions() {
     let limit = ("limitToPartitionsWithLag", "true");
     let even = ("ensureEvenDistributionOfPartitions", "true");
