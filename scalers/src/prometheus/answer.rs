@@ -12,6 +12,11 @@ const MAX_WORDS: usize = 200;
 #[derive(Deserialize)]
 struct Answer {
     data: Option<Data>,
+    #[serde(default)]
+    warnings: Option<Vec<String>>,
+    /// What VictoriaMetrics says where a node of its cluster did not answer.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +55,15 @@ impl Outcome {
 pub(super) fn read(body: &[u8]) -> Result<Outcome, Unknown> {
     let answer: Answer =
         serde_json::from_slice(body).map_err(|_| parse("no JSON of Prometheus"))?;
+    if answer.is_partial {
+        let message = "the server could not read everything";
+        return Err(unknown(UnknownKind::Transport, message));
+    }
+    if let Some(words) = answer.warnings.iter().flatten().find(|it| is_partial(it)) {
+        let words: String = words.chars().take(MAX_WORDS).collect();
+        let message = format!("the server could not read everything: {words}");
+        return Err(unknown(UnknownKind::Transport, message));
+    }
     let data = answer.data.ok_or_else(|| parse("no data"))?;
     let sample = match (data.result_type.as_str(), &data.result) {
         ("scalar", sample) => sample,
@@ -73,6 +87,12 @@ pub(super) fn read(body: &[u8]) -> Result<Outcome, Unknown> {
         number if number < 0.0 => Err(parse(&format!("{number}, which is negative"))),
         number => Ok(Outcome::Number(number)),
     }
+}
+
+/// Whether a warning says that a part of the series is missing, as of a store or a remote read that did not
+/// answer. Those that begin with `PromQL` are about the query itself.
+fn is_partial(warning: &str) -> bool {
+    !warning.starts_with("PromQL ")
 }
 
 /// What the server says is wrong with a query, where it says it.
@@ -120,6 +140,24 @@ mod tests {
             let error = value(body.as_bytes(), false).unwrap_err();
             assert_eq!(error.kind, UnknownKind::Parse);
         }
+    }
+
+    #[test]
+    fn what_was_read_in_part_is_unknown_and_a_hint_about_the_query_changes_nothing() {
+        let with = |warning: &str, elements: &str| {
+            let vector = vector(elements);
+            format!("{{\"warnings\":[\"{warning}\"],{}", &vector[1..])
+        };
+        for elements in [String::new(), element("1")] {
+            let body = with("No StoreAPIs matched for this query", &elements);
+            let error = value(body.as_bytes(), true).unwrap_err();
+            assert_eq!(error.kind, UnknownKind::Transport, "{body}");
+        }
+        let body = vector("").replacen('{', "{\"isPartial\":true,", 1);
+        let error = value(body.as_bytes(), true).unwrap_err();
+        assert_eq!(error.kind, UnknownKind::Transport);
+        let body = with("PromQL warning: quantile is out of range", &element("1"));
+        assert_eq!(value(body.as_bytes(), true), Ok(1.0));
     }
 
     #[test]
