@@ -91,16 +91,17 @@ impl Node {
         let connection = match &answers {
             // A server that restarts, or closes idle connections, is there again at once.
             Err(error) if is_old && error.is_lost() => {
-                self.drop_connection(&connection).await;
+                let dropping = self.drop_connection(&connection);
+                timeout_at(deadline, dropping).await.ok();
                 self.connection(deadline).await?.0
             }
             _ => {
-                self.note(&connection, &answers).await;
+                self.note(&connection, &answers, deadline).await;
                 return answers;
             }
         };
         let answers = connection.ask(commands, deadline).await;
-        self.note(&connection, &answers).await;
+        self.note(&connection, &answers, deadline).await;
         answers
     }
 
@@ -141,8 +142,17 @@ impl Node {
         Ok(connection)
     }
 
-    async fn note(&self, connection: &Connection, answers: &Result<Vec<Value>, ReadError>) {
-        let mut state = self.state.lock().await;
+    /// Whoever connects anew holds the state, perhaps longer than this reading may take: then it is his news
+    /// that counts.
+    async fn note(
+        &self,
+        connection: &Connection,
+        answers: &Result<Vec<Value>, ReadError>,
+        deadline: Instant,
+    ) {
+        let Ok(mut state) = timeout_at(deadline, self.state.lock()).await else {
+            return;
+        };
         match answers {
             Ok(_) => {
                 state.backoff.succeeded();
