@@ -134,10 +134,11 @@ impl RequestBook {
     pub(crate) fn wake(&self, wake: &Wake) {
         let mut pages = self.pages.lock();
         let counted = pages.counted.entry(wake.function.clone()).or_default();
+        // Those who come while others wait are not the first.
+        let is_first = counted.in_flight == 0 && counted.queued == 0 && wake.in_flight == 0;
         counted.in_flight = wake.in_flight;
         counted.queued = wake.queued;
         if let Some(sender) = pages.followed.get(&wake.function) {
-            let is_first = wake.in_flight == 0 && wake.queued > 0;
             sender.send_modify(|wakes| *wakes += u64::from(is_first));
         }
     }
@@ -269,12 +270,17 @@ mod tests {
         wake(&book, 0, 1);
         watch.changed().await;
         assert_eq!(watch.wakes(), 1);
+        wake(&book, 0, 2);
+        watch.changed().await;
+        assert_eq!(watch.wakes(), 1);
         // A backlog is no first waiter.
         wake(&book, 4, 9);
         watch.changed().await;
         assert_eq!(watch.wakes(), 1);
-        report(&book, 1.0, 0, 1);
+        report(&book, 1.0, 0, 0);
+        wake(&book, 0, 1);
         watch.changed().await;
+        assert_eq!(watch.wakes(), 2);
         drop(watch);
         report(&book, 1.0, 0, 1);
         assert!(book.pages.lock().followed.is_empty());
