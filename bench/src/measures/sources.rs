@@ -156,8 +156,9 @@ fn wait_until_decided(zeron: &Zeron, thing: &str) -> Result<f64> {
     loop {
         let decisions = zeron.decisions(thing)?;
         let woke = decisions.iter().find(|it| it["desired"].as_u64() > Some(0));
+        // Microseconds of Unix time.
         if let Some(at) = woke.and_then(|it| it["at"].as_f64()) {
-            return Ok(at);
+            return Ok(at / 1e3);
         }
         anyhow::ensure!(Instant::now() < deadline, "{thing} was not woken");
         rest(LOOK_EVERY);
