@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         | Role::Kafka
         | Role::KafkaGroups
         | Role::Sources
+        | Role::Triggers
         | Role::Overload
         | Role::Kubernetes(_)
         | Role::Knative(_)

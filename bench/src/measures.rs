@@ -12,6 +12,7 @@ mod memory;
 mod overload;
 mod rhythm;
 mod sources;
+mod triggers;
 mod warm_hop;
 mod zero_race;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::Kafka => kafka::run(bench),
         Role::KafkaGroups => kafka::run_groups(bench),
         Role::Sources => sources::run(bench),
+        Role::Triggers => triggers::run(bench),
         Role::Overload => overload::run(bench),
         Role::Kubernetes(options) => kubernetes::run(bench, &options),
         Role::Knative(options) => knative::run(bench, &options),
@@ -64,7 +66,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 type Measure = fn(&mut Bench) -> Result<()>;
 
 fn all(bench: &mut Bench) -> Result<()> {
-    let measures: [(&str, Measure); 10] = [
+    let measures: [(&str, Measure); 11] = [
         ("cold-start", cold_start::run),
         ("warm-hop", warm_hop::run),
         ("cold-rate", cold_rate::run),
@@ -74,6 +76,7 @@ fn all(bench: &mut Bench) -> Result<()> {
         ("kafka", kafka::run),
         ("kafka-groups", kafka::run_groups),
         ("sources", sources::run),
+        ("triggers", triggers::run),
         ("overload", overload::run),
     ];
     let mut failed = Vec::new();

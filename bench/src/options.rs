@@ -66,6 +66,8 @@ pub(crate) enum Role {
     KafkaGroups,
     /// From an event to the decision that wakes its function, per source: polled and pushed.
     Sources,
+    /// 10,000 triggers of mixed kind, of whose sources some die and some hang: are the others read on time?
+    Triggers,
     /// A function that gets far more than it can serve.
     Overload,
     /// Cold starts, many at once, Kafka, rest and start-up on a Kubernetes cluster.
