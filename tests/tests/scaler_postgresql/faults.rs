@@ -104,7 +104,7 @@ fn a_query_that_takes_a_second_is_read() {
     let slow = sources.bind(&by_fields(server.address(), "SELECT 4 FROM pg_sleep(1)"));
     let quick = sources.bind(&by_fields(server.address(), "SELECT 2"));
     for _ in 0..3 {
-        let answers = sources.evaluate(&[&slow, &quick], SHORT);
+        let answers = sources.evaluate(&[&slow, &quick], TIMEOUT);
         assert_eq!(answers[0].as_ref().unwrap().value, 4.0);
         assert_eq!(answers[1].as_ref().unwrap().value, 2.0);
     }

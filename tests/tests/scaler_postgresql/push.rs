@@ -95,8 +95,11 @@ fn a_notification_is_passed_on_to_the_triggers_of_its_channel_within_50_ms() {
         followed.first(server, name);
         followed.rest();
         notify(server, name);
+        let (first, _) = followed.said.recv_timeout(PATIENCE).unwrap();
         let mut heard = followed.rest();
+        heard.push(first);
         heard.sort();
+        heard.dedup();
         let mut expected = vec![bound.handle];
         expected.extend((name == &names[0]).then_some(twin.handle));
         expected.sort();
@@ -135,11 +138,16 @@ fn a_flood_of_notifications_is_few_wake_ups() {
     let trigger = followed.follow(&followed.spec(server, &channel));
     followed.first(server, &channel);
     followed.rest();
+    let began = Instant::now();
     server.ask(&format!(
         "SELECT count(pg_notify('{channel}', n::text)) FROM generate_series(1, 20000) AS n"
     ));
-    let heard = followed.rest();
-    assert!((1..=20).contains(&heard.len()), "{}", heard.len());
+    let (first, _) = followed.said.recv_timeout(PATIENCE).unwrap();
+    let mut heard = followed.rest();
+    heard.push(first);
+    // One in 50 ms at most.
+    let most = began.elapsed().as_millis() / 50 + 1;
+    assert!(heard.len() as u128 <= most, "{} of {most}", heard.len());
     assert!(heard.iter().all(|it| *it == trigger.handle));
 }
 
