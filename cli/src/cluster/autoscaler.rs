@@ -63,12 +63,8 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
 
     let ownership = Arc::new(Mutex::new(Ownership::new(args.shards)));
     let events = EventWriter::start(client.clone(), start::reporter("zeron-autoscaler", &name));
-    let telling = tokio::spawn(news::tell(
-        parts.backend.clone(),
-        parts.engine.clone(),
-        Arc::clone(&ownership),
-        events.clone(),
-    ));
+    let news = news::tell(parts.clone(), Arc::clone(&ownership), events.clone());
+    let telling = tokio::spawn(news);
     let status = StatusKeeper::start(client.clone(), &parts, Arc::clone(&ownership), events);
     let looking = status.clone();
     let reach = Reach::new(args.mesh.mode(), Arc::new(Unused), move |function| {

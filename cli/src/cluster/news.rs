@@ -13,17 +13,15 @@ use zeron_controller::events::{EventWriter, Notice, Reason, of_decision};
 use zeron_controller::projection::{ObjectKey, ObjectKind};
 use zeron_core::FunctionId;
 
+use super::autoscaler::Parts;
 use super::ownership::Ownership;
-use super::platform::Platform;
 use crate::explain::reason;
 
 /// Follows the back end's writes for as long as it lives.
-pub(super) async fn tell(
-    backend: Platform,
-    engine: EngineHandle,
-    ownership: Arc<Mutex<Ownership>>,
-    events: EventWriter,
-) {
+pub(super) async fn tell(parts: Parts, ownership: Arc<Mutex<Ownership>>, events: EventWriter) {
+    let Parts {
+        backend, engine, ..
+    } = parts;
     let (mut writes, jobs) = (backend.replicas.events(), backend.jobs.events());
     drop(backend);
     let of_jobs = tell_of_jobs(jobs, Arc::clone(&ownership), events.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use zeron_tests::wait::{throughout, until};
 
-use super::work::{JOB, Life, SCALED_JOB, Site, backlog, is_told, jobs, of, scaled_job, wait_jobs};
+use super::work::{Life, SCALED_JOB, Site, backlog, is_told, jobs, of, scaled_job, wait_jobs};
 
 #[test]
 fn every_piece_of_work_gets_one_job_and_no_more() {

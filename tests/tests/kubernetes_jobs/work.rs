@@ -74,7 +74,8 @@ pub(crate) enum Life {
 }
 
 /// A ScaledJob for the backlog of its name, one Job per pod, asked every second.
-pub(crate) fn scaled_job(namespace: &Namespace, name: &str, life: Life, spec: Value) -> Value {
+#[expect(clippy::needless_pass_by_value, reason = "callers write json!(..)")]
+pub(crate) fn scaled_job(namespace: &Namespace, name: &str, life: Life, spec: Value) {
     let image = namespace.cluster().image(Program::Function);
     let mut container = json!({ "name": "main", "image": image, "imagePullPolicy": "Never" });
     if let Life::Ending(code) = life {
@@ -105,7 +106,6 @@ pub(crate) fn scaled_job(namespace: &Namespace, name: &str, life: Life, spec: Va
         object["spec"][field] = value.clone();
     }
     namespace.apply(&object.to_string());
-    object
 }
 
 /// The Jobs of a ScaledJob.
