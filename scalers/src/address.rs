@@ -3,13 +3,15 @@
 //! A name is resolved once, every address is checked, and that address is dialled: a name that changes its
 //! mind between the check and the connection gains nothing. Redirects are not followed.
 
-use std::io;
+mod lookup;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use zeron_core::metric::{Unknown, UnknownKind};
 
 use crate::source::unknown;
+use lookup::LOOKUPS;
 
 /// Where clouds serve credentials of machines though the address is not link-local: Amazon's and Google's
 /// by IPv6, and Alibaba's.
@@ -65,20 +67,12 @@ impl AddressPolicy {
         timeout: Duration,
     ) -> Result<Vec<SocketAddr>, Unknown> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let lookup = tokio::time::timeout(timeout, tokio::net::lookup_host((bare, port)));
-        let found: io::Result<Vec<_>> = match lookup.await {
-            Ok(found) => found.map(Iterator::collect),
-            Err(_) => {
-                let message = format!("{host} was not resolved within {timeout:?}");
-                return Err(unknown(UnknownKind::Timeout, message));
-            }
+        let found = match bare.parse::<IpAddr>() {
+            Ok(address) => vec![address],
+            Err(_) => look_up(host, bare, timeout).await?,
         };
-        let addresses = found.map_err(|error| {
-            unknown(
-                UnknownKind::Transport,
-                format!("cannot resolve {host}: {error}"),
-            )
-        })?;
+        let addresses = found.into_iter().map(|it| SocketAddr::new(it, port));
+        let addresses: Vec<_> = addresses.collect();
         self.check(host, &addresses)?;
         Ok(addresses)
     }
@@ -99,6 +93,18 @@ impl AddressPolicy {
             None => Ok(()),
         }
     }
+}
+
+async fn look_up(host: &str, bare: &str, timeout: Duration) -> Result<Vec<IpAddr>, Unknown> {
+    let found = tokio::time::timeout(timeout, LOOKUPS.find(bare)).await;
+    let found = found.map_err(|_| {
+        let message = format!("{host} was not resolved within {timeout:?}");
+        unknown(UnknownKind::Timeout, message)
+    })?;
+    found.map_err(|error| {
+        let message = format!("cannot resolve {host}: {error}");
+        unknown(UnknownKind::Transport, message)
+    })
 }
 
 /// The IPv4 address within an IPv6 one: mapped, or of the well-known prefix of NAT64 (RFC 6052).
