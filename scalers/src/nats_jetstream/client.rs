@@ -54,7 +54,7 @@ impl JetStreamClient {
         triggers: &[Arc<JetStreamTrigger>],
         end: Instant,
     ) -> Result<Vec<Readings>, Unknown> {
-        let first = self.jsz(&self.account.endpoint, end).await?;
+        let first = self.jsz(&self.account.endpoint, triggers, end).await?;
         if !first.is_clustered() {
             let lag = |trigger: &Arc<JetStreamTrigger>| match self.consumer(&first, trigger) {
                 Some(consumer) => Ok(reading(trigger, consumer)),
@@ -94,7 +94,7 @@ impl JetStreamClient {
         let asked = nodes.iter().filter(is_asked).map(|node| async move {
             View {
                 node: node.name.clone(),
-                jsz: self.jsz(&node.url, end).await.ok(),
+                jsz: self.jsz(&node.url, triggers, end).await.ok(),
             }
         });
         let mut views = join_all(asked).await;
@@ -183,13 +183,20 @@ impl JetStreamClient {
         unknown(UnknownKind::Missing, message)
     }
 
-    async fn jsz(&self, server: &Url, end: Instant) -> Result<Jsz, Unknown> {
+    async fn jsz(
+        &self,
+        server: &Url,
+        triggers: &[Arc<JetStreamTrigger>],
+        end: Instant,
+    ) -> Result<Jsz, Unknown> {
         let mut url = server.clone();
         url.query_pairs_mut()
             .append_pair("acc", &self.account.id)
             .append_pair("consumers", "true")
             .append_pair("config", "true");
-        self.get(&url, "/jsz", end).await
+        let mut jsz: Jsz = self.get(&url, "/jsz", end).await?;
+        jsz.keep(&self.account, triggers);
+        Ok(jsz)
     }
 
     async fn get<T: DeserializeOwned>(

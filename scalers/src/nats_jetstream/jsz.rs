@@ -1,5 +1,8 @@
 //! `/jsz`: what one server says about the consumers of an account.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::trigger::{AccountKey, JetStreamTrigger};
@@ -24,9 +27,7 @@ struct MetaCluster {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Account {
-    #[serde(default)]
     id: String,
-    #[serde(default)]
     name: String,
     #[serde(default)]
     stream_detail: Option<Vec<Stream>>,
@@ -56,6 +57,32 @@ struct Cluster {
 }
 
 impl Jsz {
+    /// Drops what no trigger asks about, and what is said twice: a few bytes of an answer are many of memory,
+    /// and the answers of all servers are held together.
+    pub(super) fn keep(&mut self, account: &AccountKey, triggers: &[Arc<JetStreamTrigger>]) {
+        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for trigger in triggers {
+            let consumers = wanted.entry(&trigger.stream).or_default();
+            consumers.insert(&trigger.consumer);
+        }
+        let accounts = self.account_details.get_or_insert_default();
+        accounts.retain(|it| it.is(account));
+        // One by its id, one by its name.
+        accounts.truncate(2);
+        accounts.shrink_to_fit();
+        for streams in accounts
+            .iter_mut()
+            .filter_map(|it| it.stream_detail.as_mut())
+        {
+            let mut left = wanted.clone();
+            streams.retain_mut(|stream| {
+                let consumers = left.remove(stream.name.as_str());
+                consumers.map(|it| stream.keep(it)).is_some()
+            });
+            streams.shrink_to_fit();
+        }
+    }
+
     /// Whether consumers may have their leaders elsewhere.
     pub(super) fn is_clustered(&self) -> bool {
         self.meta_cluster
@@ -85,9 +112,25 @@ impl Jsz {
     fn stream(&self, account: &AccountKey, trigger: &JetStreamTrigger) -> Option<&Stream> {
         let accounts = self.account_details.iter().flatten();
         let mut streams = accounts
-            .filter(|it| it.id == account.id || account.name.as_ref() == Some(&it.name))
+            .filter(|it| it.is(account))
             .flat_map(|it| it.stream_detail.iter().flatten());
         streams.find(|it| it.name == trigger.stream)
+    }
+}
+
+impl Account {
+    fn is(&self, account: &AccountKey) -> bool {
+        self.id == account.id || account.name.as_ref() == Some(&self.name)
+    }
+}
+
+impl Stream {
+    /// Only these consumers, each once.
+    fn keep(&mut self, mut wanted: BTreeSet<&str>) {
+        if let Some(consumers) = &mut self.consumer_detail {
+            consumers.retain(|it| wanted.remove(it.name.as_str()));
+            consumers.shrink_to_fit();
+        }
     }
 }
 
@@ -156,6 +199,28 @@ mod tests {
             let lost = jsz.consumer(&account, &trigger("orders", "lost")).unwrap();
             assert_eq!(lost.leader(), None);
         }
+    }
+
+    #[test]
+    fn what_nobody_asks_about_and_what_is_said_twice_is_dropped() {
+        let shop = account(Some("shop"), "shop");
+        let wanted = Arc::new(trigger("orders", "mailer"));
+        let stream = r#"{"name": "orders", "consumer_detail": [
+            {"name": "mailer", "num_pending": 5, "num_ack_pending": 2},
+            {"name": "mailer", "num_pending": 6, "num_ack_pending": 2},
+            {"name": "other", "num_pending": 7, "num_ack_pending": 2}]}"#;
+        let text = format!(
+            r#"{{"account_details": [{{"name": "other", "id": "O", "stream_detail": [{stream}]}},
+                {{"name": "shop", "id": "S", "stream_detail": [{stream}, {stream}, {{"name": "x"}}]}}]}}"#
+        );
+        let mut jsz: Jsz = serde_json::from_str(&text).unwrap();
+        jsz.keep(&shop, &[Arc::clone(&wanted)]);
+        assert_eq!(jsz.consumer(&shop, &wanted).unwrap().lag(), 7);
+        let accounts = jsz.account_details.unwrap();
+        assert_eq!(accounts.len(), 1);
+        let streams = accounts[0].stream_detail.as_ref().unwrap();
+        assert_eq!(streams.len(), 1);
+        assert_eq!(streams[0].consumer_detail.as_ref().unwrap().len(), 1);
     }
 
     #[test]
