@@ -1,5 +1,6 @@
 //! OAuth 2.0 client credentials (RFC 6749, section 4.4): a token is fetched once and kept until it expires.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -20,12 +21,19 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(300);
 const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Where tokens come from, and what is shown for them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct OAuth {
     uri: Url,
     client: Secret,
     secret: Secret,
     form: Vec<(String, Secret)>,
+}
+
+/// Shows no credentials: the URL may hold some too.
+impl fmt::Debug for OAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OAuth({})", shown(&self.uri))
+    }
 }
 
 /// A token server's answer.

@@ -1,5 +1,6 @@
 //! A trigger of an HTTP API as its parameters declare it.
 
+use std::fmt;
 use std::time::Duration;
 
 use zeron_core::policy::TriggerSpec;
@@ -35,7 +36,7 @@ pub(super) enum Location {
 }
 
 /// A trigger of an HTTP API as its parameters declare it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct MetricsApiTrigger {
     /// What is fetched, with a key of the query.
     pub(super) url: Url,
@@ -49,6 +50,16 @@ pub(super) struct MetricsApiTrigger {
     pub(super) timeout: Option<Duration>,
     /// The metric's name.
     pub(super) metric: String,
+}
+
+/// Shows the server and the metric alone: the URL may hold a key, a user and a password.
+impl fmt::Debug for MetricsApiTrigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsApiTrigger")
+            .field("server", &shown(&self.url))
+            .field("metric", &self.metric)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MetricsApiTrigger {

@@ -1,8 +1,10 @@
 //! The servers of a cluster by their names, as `/varz` tells them.
 
+use std::fmt;
+
 use serde::Deserialize;
 
-use crate::http::Url;
+use crate::http::{Url, shown};
 
 /// Servers that are asked at most.
 pub(super) const MAX_NODES: usize = 32;
@@ -29,7 +31,7 @@ struct Cluster {
 }
 
 /// A server of a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Node {
     /// Its name.
     pub(super) name: String,
@@ -37,6 +39,13 @@ pub(super) struct Node {
     pub(super) id: String,
     /// Its monitoring endpoint.
     pub(super) url: Url,
+}
+
+/// Without what the URL may hold: a user and a password.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} at {})", self.name, shown(&self.url))
+    }
 }
 
 impl Varz {

@@ -1,14 +1,16 @@
 //! A JetStream trigger as its parameters declare it.
 
+use std::fmt;
+
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::TriggerProblem;
 
 use super::table;
-use crate::http::{Url, parse_url};
+use crate::http::{Url, parse_url, shown};
 use crate::parameters::Parameters;
 
 /// An account of a server: what is read at once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct AccountKey {
     /// Scheme, host and port of the monitoring endpoint.
     pub(super) endpoint: Url,
@@ -16,6 +18,13 @@ pub(super) struct AccountKey {
     pub(super) name: Option<String>,
     /// Its id, which may be its name.
     pub(super) id: String,
+}
+
+/// Shows the server alone: the endpoint may come from a Secret, with a user and a password.
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountKey({})", shown(&self.endpoint))
+    }
 }
 
 /// A JetStream trigger as its parameters declare it.

@@ -1,5 +1,6 @@
 //! A Prometheus trigger as its parameters declare it.
 
+use std::fmt;
 use std::time::Duration;
 
 use zeron_core::policy::{Secret, TriggerSpec};
@@ -37,12 +38,19 @@ pub(super) struct PrometheusTrigger {
 }
 
 /// A request. Equal ones of one evaluation are asked once.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Request {
     /// With query and all parameters.
     pub(super) url: Url,
     /// Further headers.
     pub(super) headers: Vec<Header>,
+}
+
+/// Shows the server alone: the query, its parameters and the user of the URL may be secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({})", shown(&self.url))
+    }
 }
 
 impl PrometheusTrigger {

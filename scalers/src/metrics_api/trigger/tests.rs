@@ -95,3 +95,16 @@ fn everything_wrong_is_said_at_once() {
         );
     }
 }
+
+#[test]
+fn nothing_printed_of_a_trigger_shows_what_its_url_holds() {
+    let url = ("url", "http://user:canary@api.shop:8080/stats");
+    let key = [
+        ("authMode", "apiKey"),
+        ("method", "query"),
+        ("apiKey", "canary"),
+    ];
+    let parsed = good(&[url], &key);
+    assert!(parsed.1.url.as_str().contains("api_key=canary"));
+    assert!(!format!("{parsed:?}").contains("canary"), "{parsed:?}");
+}

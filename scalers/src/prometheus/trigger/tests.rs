@@ -107,3 +107,11 @@ fn a_query_of_the_environment_is_not_repeated() {
     let (_, trigger) = PrometheusTrigger::parse(&spec).0.unwrap();
     assert!(!trigger.is_query_shown);
 }
+
+#[test]
+fn nothing_printed_of_a_trigger_shows_what_its_url_holds() {
+    let address = ("serverAddress", "http://user:canary@prometheus:9090");
+    let spec = spec(&[address, ("queryParameters", "key=canary")], &[]);
+    let parsed = PrometheusTrigger::parse(&spec).0.unwrap();
+    assert!(!format!("{parsed:?}").contains("canary"), "{parsed:?}");
+}
