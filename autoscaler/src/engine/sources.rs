@@ -20,6 +20,7 @@ use crate::state::TriggerKey;
 /// What one trigger's source answered.
 #[derive(Debug)]
 pub(super) struct Lesson {
+    source: Arc<str>,
     member: Member,
     asked: Instant,
     result: Result<Vec<MetricReading>, Unknown>,
@@ -143,6 +144,7 @@ impl Task {
         self.polls.answered(&answer);
         let (lessons, asked) = (answer.results.into_iter(), answer.asked);
         self.lessons.extend(lessons.map(|(member, result)| Lesson {
+            source: Arc::clone(&answer.poll.source),
             member,
             asked,
             result,
@@ -156,6 +158,7 @@ impl Task {
         let count = count.min(self.lessons.len());
         for lesson in self.lessons.drain(..count) {
             let Lesson {
+                source,
                 member,
                 asked,
                 result,
@@ -163,10 +166,11 @@ impl Task {
             let Some(entry) = self.entries.get_mut(&member.function) else {
                 continue;
             };
-            // The trigger may have been bound anew since this read began.
+            // The trigger may have been bound anew since this read began, to another source too, whose
+            // handles are its own.
+            let is_same = |it: &BoundTrigger| it.handle == member.handle && it.source == source;
             let is_current = entry.bindings.iter().any(|binding| {
-                let bound = binding.bound.as_ref();
-                binding.key == member.key && bound.is_ok_and(|it| it.handle == member.handle)
+                binding.key == member.key && binding.bound.as_ref().is_ok_and(is_same)
             });
             if is_current && let Some(at) = entry.measured_at(asked, now) {
                 entry.state.observe_metric(member.key, result, at);

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use zeron_core::function::Protocol;
-use zeron_core::metric::UnknownKind;
+use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::{KnativeScaling, MetricScaling, Scaling, Writer};
+use zeron_core::roles::TriggerHandle;
 use zeron_core::status::Phase;
 use zeron_wire::{Drained, ToActivator, ToAutoscaler};
 
 use super::*;
+use crate::engine::poll::{Answer, Member, PollKey};
 use crate::engine::timers::TimerKey;
+use crate::state::TriggerKey;
 use crate::testkit::{group, http, knative, metric};
 use fakes::{Rig, function, id, settle};
 
@@ -369,6 +372,49 @@ async fn a_removed_function_leaves_nothing() {
     task.open(rig.handle.inbox.take());
     assert_eq!((task.timers().len(), rig.handle.list().len()), (0, 0));
     assert_eq!(rig.registry.released(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_source_that_a_trigger_had_before_is_not_its_own() {
+    let rig = Rig::idle();
+    let mut task = rig.task;
+    let interval = metric(1).polling_interval;
+    let scaling = Scaling::Metric(metric(1));
+    rig.handle
+        .apply(Arc::new(function("consumer", vec![group(scaling, None)])));
+    task.open(rig.handle.inbox.take());
+    let mut learn = |source: &str| {
+        // Every source counts its triggers from zero.
+        let (key, handle) = (
+            TriggerKey {
+                group: 0,
+                trigger: 0,
+            },
+            TriggerHandle(0),
+        );
+        let member = Member {
+            function: id("consumer"),
+            key,
+            handle,
+        };
+        let gone = Unknown {
+            kind: UnknownKind::Missing,
+            message: format!("{source} is gone"),
+        };
+        task.take_answer(Answer {
+            poll: PollKey {
+                source: source.into(),
+                interval,
+            },
+            asked: Instant::now(),
+            is_batch: false,
+            results: vec![(member, Err(gone))],
+        });
+        task.learn(1);
+        rig.handle.status(&id("consumer")).unwrap().message
+    };
+    assert_ne!(learn("before").as_deref(), Some("before is gone"));
+    assert_eq!(learn("t0").as_deref(), Some("t0 is gone"));
 }
 
 #[tokio::test(start_paused = true)]
