@@ -172,13 +172,16 @@ fn every_crate_has_its_place() {
     assert_eq!(members, places, "a crate is missing here, or gone");
 }
 
+/// The bench runs the tests' servers: one harness for each.
+const SERVERS: (&str, &str) = ("zeron-bench", "zeron-tests");
+
 #[test]
 fn nobody_depends_on_the_top() {
     let workspace = Workspace::read();
     for name in workspace.members.keys() {
         for arrow in workspace.arrows(name) {
             assert!(
-                !TOPS.contains(&arrow.as_str()),
+                !TOPS.contains(&arrow.as_str()) || (name.as_str(), arrow.as_str()) == SERVERS,
                 "{name} -> {arrow}: nothing stands above it"
             );
         }
