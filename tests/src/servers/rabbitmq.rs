@@ -235,6 +235,7 @@ fn environment(folder: &Path) -> Vec<String> {
     let (distribution, epmd) = (free_address().port(), free_address().port());
     [
         ("HOME", within("")),
+        ("ERL_CRASH_DUMP", within("erl_crash.dump")),
         // The script becomes the server then, with its process id.
         ("RUNNING_UNDER_SYSTEMD", "true".to_owned()),
         (
