@@ -100,7 +100,8 @@ impl TriggerAuthentication {
             &header.object.namespace
         };
         let vault = spec.optional_fields("hashiCorpVault");
-        let mut remote: Vec<_> = vault.and_then(|it| vault::read(&it)).into_iter().collect();
+        let vault = vault.and_then(|it| vault::read(&it, is_cluster));
+        let mut remote: Vec<_> = vault.into_iter().collect();
         remote.extend(file(&spec, is_cluster));
         let (mut parameters, mut faults) = (BTreeMap::new(), Vec::new());
         for node in spec.items("secretTargetRef") {

@@ -8,11 +8,19 @@ use zeron_manifest::{Fields, Node};
 /// Where KEDA expects the method `kubernetes` unless it is told otherwise.
 const MOUNT: &str = "kubernetes";
 
-/// Reads it; `None`, with problems, where something is wrong.
-pub(crate) fn read(vault: &Fields<'_>) -> Option<RemoteParameters> {
+/// Reads it; `None`, with problems, where something is wrong. The sign-in `kubernetes` shows our own token to
+/// whatever address is named, and reads what we may read: that is the administrator's to allow.
+pub(crate) fn read(vault: &Fields<'_>, is_cluster: bool) -> Option<RemoteParameters> {
     let address = vault.required_string("address");
     let namespace = vault.string("namespace").filter(|name| !name.is_empty());
     let sign_in = sign_in(vault);
+    let is_refused = !is_cluster && matches!(sign_in, Some(VaultSignIn::Kubernetes { .. }));
+    if is_refused {
+        vault.error(
+            "authentication",
+            "kubernetes: only a ClusterTriggerAuthentication may sign in as Zeron itself",
+        );
+    }
     let items = vault.items("secrets");
     if items.is_empty() {
         vault.error("secrets", "at least one is needed");
@@ -24,7 +32,7 @@ pub(crate) fn read(vault: &Fields<'_>) -> Option<RemoteParameters> {
         sign_in: sign_in?,
         secrets: secrets.into_iter().collect::<Option<_>>()?,
     }))
-    .filter(|_| !items.is_empty())
+    .filter(|_| !items.is_empty() && !is_refused)
 }
 
 fn sign_in(vault: &Fields<'_>) -> Option<VaultSignIn> {

@@ -781,6 +781,32 @@ fn what_a_vault_needs_is_said_all_at_once() {
 }
 
 #[test]
+fn only_cluster_authentications_sign_in_to_a_vault_as_ourselves() {
+    let ours = VAULT.replace(
+        "authentication: token",
+        "authentication: kubernetes\n    role: scaler",
+    );
+    let (refused, problems) = remote(&ours);
+    assert!(refused.is_empty());
+    assert!(
+        problems
+            .iter()
+            .any(|it| it.contains("only a ClusterTriggerAuthentication"))
+    );
+    let cluster = ours.replace("kind: TriggerAuth", "kind: ClusterTriggerAuth");
+    let triggers = VAULT_TRIGGERS.replace(
+        "{name: ta}",
+        "{name: ta, kind: ClusterTriggerAuthentication}",
+    );
+    let set = read(&format!("{}{DEPLOYMENT}{cluster}", scaled(&triggers)));
+    let group = set.group.unwrap();
+    let TriggerSource::Scaler(spec) = &metric(&group).triggers[0].source else {
+        panic!("not a scaler")
+    };
+    assert_eq!(spec.remote.len(), 1, "{:?}", set.problems);
+}
+
+#[test]
 fn only_cluster_authentications_read_files_and_only_below_the_folder() {
     let kinds = VAULT.split("  hashiCorpVault").next().unwrap();
     let (remote_files, problems) = remote(&format!("{kinds}  filePath: creds.json\n"));
