@@ -287,13 +287,13 @@ fn manifest(it: &Watched, co: &CoTrigger, is_right: bool) -> String {
         )
         .unwrap();
         for (parameter, value) in &credentials {
-            write!(text, "  {parameter}: {}\n", Value::from(value.as_str())).unwrap();
+            writeln!(text, "  {parameter}: {}", Value::from(value.as_str())).unwrap();
         }
         write!(text, "---\napiVersion: keda.sh/v1alpha1\nkind: TriggerAuthentication\nmetadata: {{name: {name}}}\nspec:\n  secretTargetRef:\n").unwrap();
         for (parameter, _) in &credentials {
-            write!(
+            writeln!(
                 text,
-                "    - {{parameter: {parameter}, name: {name}, key: {parameter}}}\n"
+                "    - {{parameter: {parameter}, name: {name}, key: {parameter}}}"
             )
             .unwrap();
         }

@@ -19,7 +19,10 @@ pub(super) fn start() -> Started {
     let shown = Texts::clone(&texts);
     let server = Api::start(move |head, _| {
         let expected = format!("Bearer {TOKEN}");
-        let token = head.headers.get("authorization").and_then(|it| it.to_str().ok());
+        let token = head
+            .headers
+            .get("authorization")
+            .and_then(|it| it.to_str().ok());
         if token != Some(expected.as_str()) {
             return Reply::status(401, "who are you?");
         }

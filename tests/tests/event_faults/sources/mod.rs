@@ -1,5 +1,6 @@
 //! The sources of the matrix, each with a real server.
 
+mod external;
 mod metrics_api;
 mod nats;
 mod prometheus;
@@ -14,6 +15,9 @@ use zeron_tests::broker::{Unavailable, skip};
 
 use crate::source::Source;
 
+/// How a source is started.
+type Start = fn() -> Started;
+
 type Started = Result<Box<dyn Source>, Unavailable>;
 
 /// Values as their texts, by thing: for servers that publish what we make up.
@@ -21,8 +25,9 @@ type Texts = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// All whose server can run here; the others are skipped, by name.
 pub(crate) fn all(test: &str) -> Vec<Box<dyn Source>> {
-    let starts: [(&str, fn() -> Started); 8] = [
-        ("redis", redis::start),
+    let starts: [(&str, Start); 10] = [
+        ("redis", redis::start_lists),
+        ("redis-streams", redis::start_streams),
         ("rabbitmq by AMQP", rabbitmq::start_amqp),
         ("rabbitmq by HTTP", rabbitmq::start_http),
         ("nats-jetstream", nats::start),
@@ -30,6 +35,7 @@ pub(crate) fn all(test: &str) -> Vec<Box<dyn Source>> {
         ("mysql", sql::start_mysql),
         ("prometheus", prometheus::start),
         ("metrics-api", metrics_api::start),
+        ("external", external::start),
     ];
     let mut all = Vec::new();
     for (kind, start) in starts {

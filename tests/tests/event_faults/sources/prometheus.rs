@@ -19,7 +19,9 @@ pub(super) fn start() -> Started {
     let shown = Texts::clone(&texts);
     let target = Api::start(move |_, _| {
         let texts = shown.lock().unwrap();
-        let lines = texts.iter().map(|(thing, text)| format!("work{{thing=\"{thing}\"}} {text}\n"));
+        let lines = texts
+            .iter()
+            .map(|(thing, text)| format!("work{{thing=\"{thing}\"}} {text}\n"));
         Reply::ok(lines.collect::<String>())
     });
     Ok(Box::new(Gauges {

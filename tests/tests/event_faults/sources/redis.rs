@@ -1,4 +1,4 @@
-//! Lists of a Redis server with a password, kept in its append-only file.
+//! Lists and streams of a Redis server with a password, kept in its append-only file.
 
 use std::net::SocketAddr;
 
@@ -9,30 +9,47 @@ use crate::source::Source;
 
 const PASSWORD: &str = "canary-redis";
 
-struct Lists {
+/// The group whose pending entries count.
+const GROUP: &str = "workers";
+
+struct Keys {
     server: Redis,
+    is_stream: bool,
 }
 
-pub(super) fn start() -> Started {
+pub(super) fn start_lists() -> Started {
+    start(false)
+}
+
+pub(super) fn start_streams() -> Started {
+    start(true)
+}
+
+fn start(is_stream: bool) -> Started {
     let options = Options::with(&[("appendonly", "yes"), ("appendfsync", "always")]);
     let server = Redis::start_with(&options)?;
-    let lists = Lists { server };
-    lists.make_user();
-    Ok(Box::new(lists))
+    let keys = Keys { server, is_stream };
+    keys.make_user();
+    Ok(Box::new(keys))
 }
 
-impl Lists {
+impl Keys {
     /// The tests' own commands come as `default`, triggers as a user with a password.
     fn make_user(&self) {
         let rule = format!(">{PASSWORD}");
         let rights = ["resetpass", &rule, "~*", "&*", "+@all", "on"];
-        self.server.cli(&[&["ACL", "SETUSER", "zeron"], &rights[..]].concat());
+        self.server
+            .cli(&[&["ACL", "SETUSER", "zeron"], &rights[..]].concat());
     }
 }
 
-impl Source for Lists {
+impl Source for Keys {
     fn kind(&self) -> &'static str {
-        "redis"
+        if self.is_stream {
+            "redis-streams"
+        } else {
+            "redis"
+        }
     }
 
     fn server(&self) -> SocketAddr {
@@ -40,7 +57,12 @@ impl Source for Lists {
     }
 
     fn metadata(&self, thing: &str, address: SocketAddr) -> String {
-        format!("{{address: \"{address}\", username: zeron, listName: {thing}, listLength: \"1\"}}")
+        let what = if self.is_stream {
+            format!("stream: {thing}, consumerGroup: {GROUP}, pendingEntriesCount: \"1\"")
+        } else {
+            format!("listName: {thing}, listLength: \"1\"")
+        };
+        format!("{{address: \"{address}\", username: zeron, {what}}}")
     }
 
     fn credentials(&self, is_right: bool) -> Vec<(&'static str, String)> {
@@ -50,7 +72,16 @@ impl Source for Lists {
 
     fn set(&mut self, thing: &str, work: u32) {
         self.server.cli(&["DEL", thing]);
-        if work > 0 {
+        if self.is_stream {
+            let group = ["XGROUP", "CREATE", thing, GROUP, "0", "MKSTREAM"];
+            self.server.cli(&group);
+            for _ in 0..work {
+                self.server.cli(&["XADD", thing, "*", "work", "x"]);
+            }
+            // Somebody takes them, and does not say that they are done.
+            let take = ["XREADGROUP", "GROUP", GROUP, "one", "STREAMS", thing, ">"];
+            self.server.cli(&take);
+        } else if work > 0 {
             let items = vec!["x"; usize::try_from(work).unwrap()];
             self.server.cli(&[&["RPUSH", thing], &items[..]].concat());
         }
@@ -60,6 +91,14 @@ impl Source for Lists {
         // A text has no length that counts.
         self.server.cli(&["SET", thing, "not a list"]);
         true
+    }
+
+    fn remove(&mut self, thing: &str) -> bool {
+        // A list that is gone is empty; a stream that is gone has no group: unknown.
+        if self.is_stream {
+            self.server.cli(&["DEL", thing]);
+        }
+        self.is_stream
     }
 
     fn kill(&mut self) -> bool {

@@ -8,7 +8,8 @@ use zeron_tests::servers::postgresql::{self, Postgres};
 use super::Started;
 use crate::source::Source;
 
-const TABLE: &str = "CREATE TABLE work (thing varchar(20) PRIMARY KEY, value double precision NOT NULL);";
+const TABLE: &str =
+    "CREATE TABLE work (thing varchar(20) PRIMARY KEY, value double precision NOT NULL);";
 
 struct PostgresRows {
     server: Postgres,
@@ -37,7 +38,9 @@ fn query(thing: &str) -> String {
 
 /// Both databases take this.
 fn write(thing: &str, value: &str) -> String {
-    format!("DELETE FROM work WHERE thing = '{thing}'; INSERT INTO work VALUES ('{thing}', {value});")
+    format!(
+        "DELETE FROM work WHERE thing = '{thing}'; INSERT INTO work VALUES ('{thing}', {value});"
+    )
 }
 
 fn password(is_right: bool, right: &str) -> Vec<(&'static str, String)> {
@@ -79,7 +82,8 @@ impl Source for PostgresRows {
     }
 
     fn remove(&mut self, thing: &str) -> bool {
-        self.server.ask(&format!("DELETE FROM work WHERE thing = '{thing}';"));
+        self.server
+            .ask(&format!("DELETE FROM work WHERE thing = '{thing}';"));
         true
     }
 
@@ -127,7 +131,8 @@ impl Source for MysqlRows {
     }
 
     fn remove(&mut self, thing: &str) -> bool {
-        self.server.ask(&format!("DELETE FROM work WHERE thing = '{thing}';"));
+        self.server
+            .ask(&format!("DELETE FROM work WHERE thing = '{thing}';"));
         true
     }
 
