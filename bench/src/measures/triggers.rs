@@ -106,7 +106,7 @@ fn wait_until_all_known(looks: &mut Looks<'_>, zeron: &Zeron) -> Result<()> {
             missing.len(),
             missing[0]
         );
-        rest(Duration::from_millis(500));
+        rest(Duration::from_secs(1));
     }
 }
 
