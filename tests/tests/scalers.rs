@@ -42,7 +42,7 @@ fn a_type_that_is_not_there_is_an_error_of_usage() {
         ("arangodb", "an external scaler may serve it"),
     ] {
         let output = command(&["scalers", name], |_| ());
-        assert_eq!(output.code, Some(2), "{name}");
+        assert_eq!(output.code, Some(64), "{name}");
         assert!(output.stderr.contains(said), "{}", output.stderr);
     }
 }

@@ -20,6 +20,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect(),
         from_environment: BTreeSet::new(),
+        remote: Vec::new(),
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
