@@ -56,14 +56,14 @@ fn labelled_objects_are_ours_and_the_rest_is_kedas_and_no_target_has_two_writers
         );
     }
     // Only `web` is to be ours: what has a trigger that is not built in stays with KEDA.
-    let cron = json!([
+    let graphite = json!([
         { "type": "cpu", "metricType": "Utilization", "metadata": { "value": "90" } },
-        { "type": "cron", "metadata": {
-            "timezone": "Etc/UTC", "start": "0 0 * * *", "end": "59 23 * * *",
-            "desiredReplicas": "3",
+        { "type": "graphite", "metadata": {
+            "serverAddress": "http://127.0.0.1:9", "query": "stats.orders",
+            "queryTime": "-10Minutes", "threshold": "100",
         } },
     ]);
-    namespace.patch(SCALED, "theirs", json!({ "spec": { "triggers": cron } }));
+    namespace.patch(SCALED, "theirs", json!({ "spec": { "triggers": graphite } }));
     let said = Import::start(&scene, &["import", "keda", "--beside", "--apply"]).output();
     assert!(said.contains("left to KEDA"), "{said}");
 
