@@ -63,7 +63,11 @@ fn labelled_objects_are_ours_and_the_rest_is_kedas_and_no_target_has_two_writers
             "queryTime": "-10Minutes", "threshold": "100",
         } },
     ]);
-    namespace.patch(SCALED, "theirs", json!({ "spec": { "triggers": graphite } }));
+    namespace.patch(
+        SCALED,
+        "theirs",
+        json!({ "spec": { "triggers": graphite } }),
+    );
     let said = Import::start(&scene, &["import", "keda", "--beside", "--apply"]).output();
     assert!(said.contains("left to KEDA"), "{said}");
 
