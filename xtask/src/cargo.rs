@@ -1,6 +1,6 @@
 //! Runs cargo in this workspace, showing the command first.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,6 +22,11 @@ pub(crate) fn target() -> PathBuf {
     }
 }
 
+/// The cargo that runs this.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// Runs `cargo ARGUMENTS`; an error when it fails.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     run_with(arguments, &[])
@@ -30,8 +35,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
 /// The same with additional environment variables.
 pub(crate) fn run_with(arguments: &[&str], env: &[(&str, &OsStr)]) -> anyhow::Result<()> {
     println!("== cargo {}", arguments.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = Command::new(program());
     command
         .args(arguments)
         .envs(env.iter().copied())

@@ -11,6 +11,7 @@ mod servers;
 mod skipped;
 mod soak;
 mod steps;
+mod targets;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -64,7 +65,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
-        Task::Test { arguments } => test::run(&arguments),
+        Task::Test { arguments } => test::run(&arguments, cluster::Preparation::begin()),
         Task::Ci => ci(),
         Task::Soak { time, tests } => soak::run(time, &tests),
         Task::Broker { address } => broker::run(address),
@@ -85,6 +86,8 @@ const DOC_FLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 
 fn ci() -> anyhow::Result<()> {
     cargo::run(&["fmt", "--all", "--check"])?;
+    // Go builds what the cluster needs beside all that follows.
+    let go = cluster::Preparation::begin();
     cargo::run(&[
         "clippy",
         "--workspace",
@@ -98,5 +101,5 @@ fn ci() -> anyhow::Result<()> {
         &["doc", "--workspace", "--no-deps", "--locked"],
         &[("RUSTDOCFLAGS", DOC_FLAGS.as_ref())],
     )?;
-    test::run(&[])
+    test::run(&[], go)
 }

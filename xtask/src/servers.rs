@@ -1,11 +1,11 @@
-//! The servers of event sources that tests run: installed through apt where that is possible.
+//! The servers and tools that tests run beside ours: installed through apt where that is possible.
 
 use std::path::Path;
 
 use crate::apt;
 
 /// What tests run, where it may be beside the `PATH`, and its package.
-const NEEDED: [(&str, &str, &str); 7] = [
+const NEEDED: [(&str, &str, &str); 9] = [
     ("redis-server", "/usr/bin", "redis-server"),
     ("redis-sentinel", "/usr/bin", "redis-sentinel"),
     ("rabbitmq-server", "/usr/sbin", "rabbitmq-server"),
@@ -13,6 +13,8 @@ const NEEDED: [(&str, &str, &str); 7] = [
     ("initdb", "/usr/lib/postgresql", "postgresql"),
     ("mariadbd", "/usr/sbin", "mariadb-server"),
     ("prometheus", "/usr/bin", "prometheus"),
+    ("nginx", "/usr/sbin", "nginx"),
+    ("faketime", "/usr/bin", "faketime"),
 ];
 
 /// Installs what is missing where it can. What still is missing then only skips the tests that
@@ -23,7 +25,7 @@ pub(crate) fn prepare() -> bool {
         .filter(|(program, folder, _)| !is_there(program, Path::new(folder)))
         .map(|needed| needed.2)
         .collect();
-    packages.is_empty() || apt::install(&packages, "the tests' event sources")
+    packages.is_empty() || apt::install(&packages, "the tests' servers")
 }
 
 /// On the `PATH`, in `folder`, or in a version's `bin` below it.

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-use crate::{cargo, test};
+use crate::{cargo, cluster, targets, test};
 
 /// Tells tests that take minutes to run.
 const LONG: &str = "ZERON_TEST_SOAK";
@@ -21,17 +21,15 @@ const FAULTS: [&str; 9] = [
     "kafka_scaler",
 ];
 
-/// How the names of test files begin that need a cluster.
-const CLUSTER: [&str; 3] = ["cluster", "knative_", "kubernetes"];
-
 /// Runs `tests`, or [`FAULTS`], by turns until `time` has passed or one fails.
 pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
     let tests: Vec<&str> = match tests {
         [] => FAULTS.to_vec(),
         named => named.iter().map(String::as_str).collect(),
     };
-    let is_in_cluster = |file: &&str| CLUSTER.iter().any(|prefix| file.starts_with(prefix));
-    test::prepared(tests.iter().any(is_in_cluster), |variables| {
+    let needs_cluster = tests.iter().any(|file| targets::is_late(file));
+    let go = needs_cluster.then(cluster::Preparation::begin);
+    test::prepared(go, &[], |variables| {
         let long = [(LONG, OsStr::new("1"))];
         repeat(time, &tests, &[variables, &long].concat())
     })

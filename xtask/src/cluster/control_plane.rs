@@ -214,6 +214,8 @@ pub(crate) fn start_controllers(
         format!("--cluster-cidr={POD_RANGE}"),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
+        // A kubelet that a busy machine keeps from its heartbeat for a minute is not gone: no taint, no eviction.
+        "--node-monitor-grace-period=5m".to_owned(),
     ];
     if !has_default_rates {
         // Its own limit of 20 requests a second would be measured instead of a cold start.

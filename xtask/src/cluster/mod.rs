@@ -2,6 +2,7 @@
 //!
 //! Everything listens on loopback or on addresses of this machine alone, and no packet of it leaves by a default route.
 
+mod background;
 mod control_plane;
 mod daemon;
 mod dns;
@@ -28,7 +29,7 @@ use crate::steps::Steps;
 use crate::{apt, cargo};
 use kubectl::Kubectl;
 use programs::Programs;
-pub(crate) use session::{Preparation, Session};
+pub(crate) use session::{Preparation, Session, is_too_early};
 use state::State;
 
 /// The node's name.
@@ -44,6 +45,9 @@ const POD_RANGE: &str = "10.244.0.0/16";
 
 /// Names the kubeconfig of a cluster that is there already.
 pub(crate) const KUBECONFIG: &str = "ZERON_TEST_KUBECONFIG";
+
+/// Names an external scaler of somebody else's to tests.
+pub(crate) const SCALER: &str = "ZERON_TEST_EXTERNAL_SCALER";
 
 /// How much of a cluster there is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,6 +104,8 @@ pub(crate) enum Action {
         #[arg(long)]
         adapter: bool,
     },
+    /// Builds KEDA's HTTP add-on, for tests that take over from it, and prints where it is.
+    HttpAddOn,
     /// Builds an external scaler as others write one, for tests that call it, and prints where it is.
     Scaler,
     /// Knative Serving itself, for tests and measurements inside it.
@@ -191,9 +197,10 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             Ok(())
         }
         Action::Keda { adapter } => keda::run(adapter),
+        Action::HttpAddOn => keda::run_http_add_on(),
         Action::Scaler => {
             let program = go::SCALER.build()?.join("scaler");
-            println!("ZERON_TEST_EXTERNAL_SCALER={}", program.display());
+            println!("{SCALER}={}", program.display());
             Ok(())
         }
         Action::Knative { action } => knative::run(&action),

@@ -2,11 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
+use super::background::{Building, Queue};
 use super::programs::{self, Programs};
 use super::state::{self, State};
-use super::{KUBECONFIG, Mode, keda, knative, node};
+use super::{KUBECONFIG, Mode, SCALER, go, keda, knative, node};
 use crate::skipped::Report;
 use crate::{apt, cargo, image};
 
@@ -15,12 +15,29 @@ const MISSING: &str = "ZERON_TEST_NO_CLUSTER";
 /// The tag of the function's image in tests: `dev.local/zeron-example-function:test`.
 const IMAGE_TAG: &str = "test";
 
-/// What Go builds in the background, while cargo builds ours.
+/// What tests say that ask for the cluster before it is up.
+const NOT_YET: &str = "the cluster is not up yet";
+
+/// What Go builds in the background, while cargo builds ours and tests run that need none of it.
 #[derive(Debug)]
 pub(crate) struct Preparation {
+    scaler: Option<Building<PathBuf>>,
     cluster: Source,
-    keda: Option<JoinHandle<anyhow::Result<PathBuf>>>,
-    knative: Option<JoinHandle<anyhow::Result<PathBuf>>>,
+    others: Vec<Other>,
+    variables: Variables,
+}
+
+/// Variables by which tests find things.
+type Variables = Vec<(&'static str, OsString)>;
+
+/// A system beside or below which tests run ours.
+#[derive(Debug)]
+struct Other {
+    /// Its name in the report of skips.
+    name: &'static str,
+    /// Names its program, or the folder of its programs, to tests.
+    variable: &'static str,
+    build: Building<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -28,38 +45,76 @@ enum Source {
     /// A cluster is there already.
     Found(PathBuf),
     /// Go builds in the background.
-    Building(Mode, JoinHandle<anyhow::Result<Programs>>),
+    Building(Mode, Building<Programs>),
 }
 
 impl Preparation {
-    /// Looks for a cluster, and begins to build one when there is none; KEDA and Knative after it.
+    /// Looks for a cluster, and begins to build one when there is none; the others after it.
     pub(crate) fn begin() -> Self {
-        let cluster = Source::find();
-        // Their tests need a node. The lock of the cache lets one build work at a time.
-        let has_node = !matches!(cluster, Source::Building(Mode::ApiOnly, _));
+        let mut builds = Queue::default();
+        // The smallest first: tests that need no cluster call it.
+        let scaler = Some(builds.add(|| Ok(go::SCALER.build()?.join("scaler"))));
+        let cluster = Source::find(&mut builds);
+        let others = match cluster {
+            // Their tests need a node.
+            Source::Building(Mode::ApiOnly, _) => Vec::new(),
+            _ => others(&mut builds),
+        };
+        builds.begin();
         Self {
+            scaler,
             cluster,
-            keda: has_node.then(|| std::thread::spawn(keda::operator)),
-            knative: has_node.then(|| std::thread::spawn(knative::build)),
+            others,
+            variables: Vec::new(),
         }
+    }
+
+    /// What tests find while there is no cluster yet.
+    pub(crate) fn early(&mut self) -> Variables {
+        // Without it tests of it skip themselves, by name.
+        let scaler = self.scaler.take().and_then(|build| build.wait().ok());
+        self.variables
+            .extend(scaler.map(|program| (SCALER, program.into())));
+        let mut variables = self.variables.clone();
+        variables.push((MISSING, NOT_YET.into()));
+        variables
     }
 
     /// Brings the cluster up. What cannot be had here is entered into the report of skips.
     pub(crate) fn up(self, report: &Report) -> anyhow::Result<Session> {
         let mut session = self.cluster.up(report)?;
+        session.variables.extend(self.variables);
         give_test_image()?;
-        match self.keda.map(joined) {
-            Some(Ok(operator)) => session.variables.push((keda::OPERATOR, operator.into())),
-            Some(Err(error)) => report.add("KEDA's operator", &in_short(&error))?,
-            None => {}
+        for other in self.others {
+            match other.build.wait() {
+                Ok(built) => session.variables.push((other.variable, built.into())),
+                Err(error) => report.add(other.name, &in_short(&error))?,
+            }
         }
-        match self.knative.map(joined) {
-            Some(Ok(programs)) => session.variables.push((knative::PROGRAMS, programs.into())),
-            Some(Err(error)) => report.add("Knative Serving", &in_short(&error))?,
-            None => {}
+        match keda::originals() {
+            Ok(originals) => session.variables.extend(originals),
+            Err(error) => report.add("what KEDA says of itself", &in_short(&error))?,
         }
         Ok(session)
     }
+}
+
+/// Whether a test asked for the cluster before it was up.
+pub(crate) fn is_too_early(report: &Report) -> std::io::Result<bool> {
+    Ok(report.summary()?.contains(NOT_YET))
+}
+
+fn others(builds: &mut Queue) -> Vec<Other> {
+    let mut other = |name, variable, build: fn() -> anyhow::Result<PathBuf>| Other {
+        name,
+        variable,
+        build: builds.add(build),
+    };
+    vec![
+        other("KEDA's operator", keda::OPERATOR, keda::operator),
+        other("KEDA's HTTP add-on", keda::HTTP_ADD_ON, keda::http_add_on),
+        other("Knative Serving", knative::PROGRAMS, knative::build),
+    ]
 }
 
 /// Gives the node of this machine the image that tests of crates start pods of: the function of the examples
@@ -78,7 +133,7 @@ fn give_test_image() -> anyhow::Result<()> {
 }
 
 impl Source {
-    fn find() -> Self {
+    fn find(builds: &mut Queue) -> Self {
         if let Some(given) = std::env::var_os(KUBECONFIG) {
             println!("== the cluster of {} is used", Path::new(&given).display());
             return Self::Found(given.into());
@@ -96,7 +151,7 @@ impl Source {
             Mode::ApiOnly
         };
         programs::install(mode);
-        Self::Building(mode, std::thread::spawn(move || Programs::build(mode)))
+        Self::Building(mode, builds.add(move || Programs::build(mode)))
     }
 
     fn up(self, report: &Report) -> anyhow::Result<Session> {
@@ -107,7 +162,7 @@ impl Source {
         if mode == Mode::ApiOnly {
             report.add("the node of the test cluster", "not root")?;
         }
-        if let Err(error) = joined(building) {
+        if let Err(error) = building.wait() {
             return Session::missing(report, &error);
         }
         let state = State::open(&super::default_folder())?;
@@ -131,7 +186,7 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct Session {
     own: Option<State>,
-    variables: Vec<(&'static str, OsString)>,
+    variables: Variables,
 }
 
 impl Session {
@@ -171,13 +226,6 @@ impl Session {
             None => Ok(()),
         }
     }
-}
-
-/// What a build came to.
-fn joined<T>(build: JoinHandle<anyhow::Result<T>>) -> anyhow::Result<T> {
-    build
-        .join()
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("a build panicked")))
 }
 
 /// What failed and, where the end of a log follows, the last that was said there.

@@ -30,18 +30,12 @@ pub(crate) enum Program {
 }
 
 impl Program {
+    /// The program, and the package that has it.
     fn binary(self) -> &'static str {
         match self {
             Self::Zeron => "zeron",
             Self::Function => "zeron-example-function",
             Self::Consumer => "zeron-example-consumer",
-        }
-    }
-
-    fn package(self) -> &'static str {
-        match self {
-            Self::Zeron => "zeron",
-            Self::Function | Self::Consumer => "zeron-example-function",
         }
     }
 
@@ -113,12 +107,8 @@ pub(crate) fn run(order: &Order) -> anyhow::Result<PathBuf> {
 }
 
 fn built(program: Program) -> anyhow::Result<PathBuf> {
-    let (package, binary) = (program.package(), program.binary());
-    let mut arguments = vec!["build", "--release", "--package", package, "--bin", binary];
-    if program == Program::Consumer {
-        arguments.extend(["--features", "consumer"]);
-    }
-    cargo::run(&arguments)?;
+    let binary = program.binary();
+    cargo::run(&["build", "--release", "--package", binary, "--bin", binary])?;
     Ok(cargo::target().join("release").join(binary))
 }
 
