@@ -11,6 +11,7 @@ mod deploy;
 mod image;
 mod kubectl;
 mod namespace;
+mod node;
 mod objects;
 mod role;
 

@@ -268,6 +268,7 @@ impl Drop for Namespace {
                     .try_kubectl(&["--namespace", &self.name, "get", what]);
                 eprintln!("--- {what} of {}\n{}", self.name, shown.unwrap_or_default());
             }
+            eprintln!("--- {}", self.cluster.nodes_in_short());
         }
         self.cluster.delete_in(None, NAMESPACE, &self.name);
         // Who would do it has ended.
