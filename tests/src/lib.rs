@@ -5,6 +5,7 @@
 
 mod binary;
 pub mod broker;
+pub mod clock;
 pub mod cluster;
 pub mod external;
 pub mod frames;

@@ -1,5 +1,6 @@
 //! Roles of `zeron` as processes of this machine, with the cluster's kubeconfig.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
@@ -23,10 +24,14 @@ pub struct Roles<'n> {
     kubeconfig: PathBuf,
     counts: [usize; 3],
     arguments: [Vec<String>; 3],
+    environments: HashMap<String, Variables>,
     address: IpAddr,
     activator_port: u16,
     peer_port: Option<u16>,
 }
+
+/// Environment variables by name.
+type Variables = Vec<(String, String)>;
 
 /// One of the three commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,7 @@ impl<'n> Roles<'n> {
             kubeconfig: namespace.cluster().kubeconfig().to_owned(),
             counts: [1; 3],
             arguments: Default::default(),
+            environments: HashMap::new(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             activator_port: 0,
             peer_port: None,
@@ -109,6 +115,13 @@ impl<'n> Roles<'n> {
 
     fn args(mut self, kind: Kind, args: &[&str]) -> Self {
         self.arguments[kind as usize].extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// Environment variables of one process, such as `autoscaler-0`.
+    #[must_use]
+    pub fn environment(mut self, role: &str, variables: Vec<(String, String)>) -> Self {
+        self.environments.insert(role.to_owned(), variables);
         self
     }
 
@@ -188,7 +201,11 @@ impl<'n> Roles<'n> {
 
     fn role(&self, kind: Kind, number: usize, installation: &Installation) -> Role {
         let name = format!("{}-{number}", kind.command());
-        let health = free_address_of(Ipv4Addr::LOCALHOST.into());
+        // The API server asks activators on behalf of commands.
+        let health = free_address_of(match kind {
+            Kind::Activator => self.address,
+            Kind::Autoscaler | Kind::Controller => Ipv4Addr::LOCALHOST.into(),
+        });
         let listen = match kind {
             Kind::Activator if self.activator_port > 0 => {
                 SocketAddr::new(self.address, self.activator_port)
@@ -233,7 +250,17 @@ impl<'n> Roles<'n> {
             Kind::Controller => {}
         }
         arguments.extend(self.arguments[kind as usize].iter().cloned());
-        Role::start(&name, arguments, installation.folder.path(), health, listen)
+        let environment = self.environments.get(&name).cloned().unwrap_or_default();
+        let log = installation.folder.path().join(format!("{name}.log"));
+        Role {
+            child: spawn(&arguments, &environment, &log),
+            name,
+            arguments,
+            environment,
+            log,
+            health,
+            listen,
+        }
     }
 }
 
@@ -275,30 +302,13 @@ pub struct Role {
     child: Child,
     name: String,
     arguments: Vec<String>,
+    environment: Variables,
     log: PathBuf,
     health: SocketAddr,
     listen: SocketAddr,
 }
 
 impl Role {
-    fn start(
-        name: &str,
-        arguments: Vec<String>,
-        folder: &Path,
-        health: SocketAddr,
-        listen: SocketAddr,
-    ) -> Self {
-        let log = folder.join(format!("{name}.log"));
-        Self {
-            child: spawn(&arguments, &log),
-            name: name.to_owned(),
-            arguments,
-            log,
-            health,
-            listen,
-        }
-    }
-
     /// Waits until it says that it is ready.
     ///
     /// # Panics
@@ -328,6 +338,11 @@ impl Role {
     /// Where an activator takes requests, or an autoscaler reports.
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// Where it answers probes and shows its metrics.
+    pub fn health(&self) -> SocketAddr {
+        self.health
     }
 
     /// Its process id.
@@ -391,12 +406,21 @@ impl Role {
         })
     }
 
+    /// From its next start on it speaks as the build after this one may, or as this one again.
+    pub fn set_next_build(&mut self, is_next: bool) {
+        const NEXT: &str = "ZERON_TEST_NEXT_BUILD";
+        self.environment.retain(|(name, _)| name != NEXT);
+        if is_next {
+            self.environment.push((NEXT.to_owned(), "1".to_owned()));
+        }
+    }
+
     /// Starts it again, after it ended, with the same arguments and addresses, and waits until it is ready.
     ///
     /// # Panics
     /// When it does not get ready.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.arguments, &self.log);
+        self.child = spawn(&self.arguments, &self.environment, &self.log);
         self.wait_ready();
     }
 }
@@ -419,7 +443,7 @@ impl Drop for Role {
     }
 }
 
-fn spawn(arguments: &[String], log: &Path) -> Child {
+fn spawn(arguments: &[String], environment: &Variables, log: &Path) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
@@ -427,6 +451,7 @@ fn spawn(arguments: &[String], log: &Path) -> Child {
         .expect("the folder is ours");
     Command::new(binary::zeron())
         .args(arguments)
+        .envs(environment.iter().cloned())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file can be shared"))
         .stderr(log)

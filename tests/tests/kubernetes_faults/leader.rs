@@ -1,21 +1,47 @@
-//! The autoscaler that leads is killed: another one takes its functions over.
+//! The autoscaler that leads is killed: another one takes its functions over. Wrong clocks make no difference.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use zeron_tests::Raw;
-use zeron_tests::cluster::{Cluster, Namespace, Roles};
-use zeron_tests::until;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde_json::Value;
+use zeron_tests::cluster::{Cluster, Installation, Namespace, Roles};
 use zeron_tests::wait::throughout;
+use zeron_tests::{Raw, broker, clock, until};
 
 use super::declare::{DEPLOYMENT, Function, eager, until_served};
 
 const LEASE: &str = "coordination.k8s.io/v1/Lease";
 
-/// Who holds the one shard.
+/// Seconds by which the clock of each process is wrong.
+const WRONG: [(&str, i64); 5] = [
+    ("autoscaler-0", 540),
+    ("autoscaler-1", -420),
+    ("activator-0", -240),
+    ("activator-1", 180),
+    ("controller-0", -660),
+];
+
+/// The lease of the one shard.
+fn lease(namespace: &Namespace) -> Option<Value> {
+    namespace.get(LEASE, "zeron-autoscaler-00-of-1")
+}
+
+/// Who holds it.
 fn leader(namespace: &Namespace) -> Option<usize> {
-    let lease = namespace.get(LEASE, "zeron-autoscaler-00-of-1")?;
+    let lease = lease(namespace)?;
     let holder = lease["spec"]["holderIdentity"].as_str()?;
     holder.strip_prefix("autoscaler-")?.parse().ok()
+}
+
+/// A namespace with two functions, each of which needs a replica for four requests.
+fn declared(cluster: &'static Cluster, prefix: &str) -> Namespace {
+    cluster.install_crds();
+    let namespace = cluster.namespace(prefix);
+    for name in ["steady", "growing"] {
+        Function::new(name, 1).apply(&namespace);
+        eager(&namespace, name, 1, 4);
+    }
+    namespace
 }
 
 #[test]
@@ -23,30 +49,78 @@ fn a_killed_leader_is_followed_by_one_that_decides_right() {
     let Some(cluster) = Cluster::get("kubernetes_faults::a_killed_leader_is_followed") else {
         return;
     };
-    cluster.install_crds();
-    let namespace = cluster.namespace("faults-leader");
-    for name in ["steady", "growing"] {
-        Function::new(name, 1).apply(&namespace);
-        eager(&namespace, name, 1, 4);
-    }
-    let mut roles = Roles::of(&namespace)
+    let namespace = declared(cluster, "faults-leader");
+    let roles = Roles::of(&namespace)
         .autoscalers(2)
         .autoscaler_args(&["--shards", "1"])
         .start();
-    let activator = roles.activators[0].listen();
+    is_followed(&namespace, roles);
+}
+
+#[test]
+fn clocks_that_differ_by_minutes_change_nothing() {
+    const TEST: &str = "kubernetes_faults::clocks_that_differ_by_minutes_change_nothing";
+    let Some(cluster) = Cluster::get(TEST) else {
+        return;
+    };
+    let namespace = declared(cluster, "faults-clocks");
+    let mut roles = Roles::of(&namespace)
+        .autoscalers(2)
+        .activators(2)
+        .autoscaler_args(&["--shards", "1"]);
+    for (role, seconds) in WRONG {
+        match clock::wrong_by(seconds) {
+            Ok(variables) => roles = roles.environment(role, variables),
+            Err(reason) => return broker::skip(TEST, &reason.to_string()),
+        }
+    }
+    let roles = roles.start();
+    let first = until("somebody to lead", || leader(&namespace));
+    let wrong = renewed(&namespace) - now();
+    let (_, expected) = WRONG[first];
+    assert!(
+        (wrong - expected).abs() < 60,
+        "autoscaler-{first}'s clock is wrong by {wrong} s instead of {expected} s"
+    );
+    let transitions = |it: Option<Value>| it.map(|it| it["spec"]["leaseTransitions"].clone());
+    let before = transitions(lease(&namespace));
+    // Longer than a lease lasts.
+    throughout(Duration::from_secs(20), "who leads goes on to lead", || {
+        leader(&namespace) == Some(first) && transitions(lease(&namespace)) == before
+    });
+    is_followed(&namespace, roles);
+}
+
+/// When the lease was renewed, by its holder's clock.
+fn renewed(namespace: &Namespace) -> i64 {
+    let lease = lease(namespace).unwrap();
+    let renewed = lease["spec"]["renewTime"].clone();
+    let renewed: MicroTime = serde_json::from_value(renewed).unwrap();
+    renewed.0.as_second()
+}
+
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
+}
+
+/// The leader is killed while one function is busy and another gets busy: counts are right before and after.
+fn is_followed(namespace: &Namespace, mut roles: Installation) {
+    let activators: Vec<_> = roles.activators.iter().map(|role| role.listen()).collect();
+    let connect = |number: usize| Raw::connect(activators[number % activators.len()]);
     for host in ["steady.example", "growing.example"] {
         until_served(&roles, host);
     }
-    let mut steady: Vec<_> = (0..8).map(|_| Raw::connect(activator)).collect();
+    let mut steady: Vec<_> = (0..8).map(connect).collect();
     for client in &mut steady {
         client.get("steady.example", "/work?ms=25000");
     }
     namespace.wait_replicas(DEPLOYMENT, "steady", 2);
-    let audit = cluster.audit();
-    let old = until("somebody to lead", || leader(&namespace));
+    let audit = namespace.cluster().audit();
+    let old = until("somebody to lead", || leader(namespace));
     let killed = Instant::now();
     roles.autoscalers[old].kill();
-    let mut growing: Vec<_> = (0..12).map(|_| Raw::connect(activator)).collect();
+    let mut growing: Vec<_> = (0..12).map(connect).collect();
     for client in &mut growing {
         client.get("growing.example", "/work?ms=15000");
     }
@@ -55,7 +129,7 @@ fn a_killed_leader_is_followed_by_one_that_decides_right() {
         "leader killed: first right decision of the successor after {:?}",
         killed.elapsed()
     );
-    assert_eq!(leader(&namespace), Some(1 - old));
+    assert_eq!(leader(namespace), Some(1 - old));
     throughout(Duration::from_secs(5), "what is needed stays", || {
         namespace.replicas(DEPLOYMENT, "steady") == 2
             && namespace.replicas(DEPLOYMENT, "growing") == 3
