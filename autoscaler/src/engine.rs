@@ -15,6 +15,7 @@ mod outbox;
 mod owned;
 mod path;
 mod poll;
+mod pushed;
 mod replicas;
 mod reporters;
 mod requests;

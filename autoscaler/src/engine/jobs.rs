@@ -9,12 +9,10 @@ use tokio::time::Instant;
 use zeron_core::decision::Cause;
 use zeron_core::{FunctionId, JobCounts};
 
-use super::entry::Circumstances;
+use super::entry::{Binding, Circumstances};
 use super::poll::{Member, PollKey};
 use super::sources::trigger_at;
 use super::task::Task;
-use super::timers::TimerKey;
-use crate::group::earliest;
 
 impl Task {
     /// The platform says how many Jobs there are, those included that it is creating for us.
@@ -61,35 +59,29 @@ impl Task {
         self.record(function, decision);
     }
 
-    /// Reads every trigger of a function with Jobs now, since one of them has work: only together
-    /// they say how many Jobs to create. What was read a moment ago is read again as soon as it
-    /// may be.
-    pub(super) fn read_for_jobs(&mut self, function: &FunctionId) {
-        let now = self.clock.now();
+    /// Every trigger of a function with Jobs is to be read, since one of them has work: only together
+    /// they say how many Jobs to create.
+    pub(super) fn push_for_jobs(&mut self, function: &FunctionId) {
         let Some(entry) = self.entries.get(function) else {
             return;
         };
-        let read = |key, handle, source: &Arc<str>| {
-            let (_, interval) = trigger_at(&entry.function, key)?;
+        for Binding { key, bound } in &entry.bindings {
+            let Ok(bound) = bound else {
+                continue;
+            };
+            let Some((_, interval)) = trigger_at(&entry.function, *key) else {
+                continue;
+            };
             let poll = PollKey {
-                source: Arc::clone(source),
+                source: Arc::clone(&bound.source),
                 interval,
             };
             let member = Member {
                 function: function.clone(),
-                key,
-                handle,
+                key: *key,
+                handle: bound.handle,
             };
-            Some((poll, member))
-        };
-        let bound = entry.bindings.iter().filter_map(|binding| {
-            let bound = binding.bound.as_ref().ok()?;
-            read(binding.key, bound.handle, &bound.source)
-        });
-        let mut again = None;
-        for (poll, member) in bound.collect::<Vec<_>>() {
-            again = earliest(again, self.polls.read_pushed(&poll, member, now));
+            self.polls.push(&poll, member);
         }
-        self.timers.set(TimerKey::Reread(function.clone()), again);
     }
 }

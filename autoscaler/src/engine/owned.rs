@@ -220,12 +220,7 @@ impl Task {
         for step in entry.replicas.cancel_all() {
             self.take_step(function, step);
         }
-        for key in [
-            TimerKey::Decide,
-            TimerKey::Rebind,
-            TimerKey::Reread,
-            TimerKey::Drift,
-        ] {
+        for key in [TimerKey::Decide, TimerKey::Rebind, TimerKey::Drift] {
             self.timers.set(key(function.clone()), None);
         }
         self.loaded.remove(function);

@@ -11,13 +11,12 @@ use zeron_core::metric::{MetricReading, Unknown, UnknownKind};
 use zeron_core::roles::{BoundTrigger, Scaler, TriggerHandle};
 use zeron_core::{FunctionId, Timestamp};
 
+use super::pushed::Pushed;
 use crate::metric::read_timeout;
 use crate::state::TriggerKey;
 
 /// Added to the time that a scaler is given, before it is not waited for any longer.
 const TIMEOUT_SLACK: Duration = Duration::from_millis(50);
-/// Reads caused by pushes of one source are at least this far apart.
-const PUSH_SPACING: Duration = Duration::from_secs(1);
 
 /// Triggers of one source that are read together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,13 +33,24 @@ pub(crate) struct Member {
     pub(crate) handle: TriggerHandle,
 }
 
+/// Why triggers are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// They were not read yet.
+    Fresh,
+    /// It is the turn of all of a source.
+    Turn,
+    /// Pushes ask for it.
+    Pushed,
+}
+
 /// What a source answered.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) poll: PollKey,
     /// When the source was asked.
     pub(crate) asked: Instant,
-    pub(crate) is_batch: bool,
+    pub(crate) reading: Reading,
     pub(crate) results: Vec<(Member, Result<Vec<MetricReading>, Unknown>)>,
 }
 
@@ -53,7 +63,7 @@ struct Source {
     next: Timestamp,
     /// The read of the last turn, until it answers.
     running_since: Option<Timestamp>,
-    pushed_at: Option<Timestamp>,
+    pushed: Pushed,
 }
 
 /// All sources with their triggers.
@@ -62,6 +72,8 @@ pub(crate) struct Polls {
     sources: HashMap<PollKey, Source>,
     /// Sources with triggers that were not read yet.
     fresh: BTreeSet<PollKey>,
+    /// Sources with triggers that pushes ask for, not looked at yet.
+    pushed: BTreeSet<PollKey>,
     answers: mpsc::Sender<Answer>,
     runtime: Option<tokio::runtime::Handle>,
 }
@@ -74,6 +86,7 @@ impl Polls {
         Self {
             sources: HashMap::new(),
             fresh: BTreeSet::new(),
+            pushed: BTreeSet::new(),
             answers,
             runtime,
         }
@@ -103,7 +116,7 @@ impl Polls {
             fresh: Vec::new(),
             next: now + first_turn(&key),
             running_since: None,
-            pushed_at: None,
+            pushed: Pushed::default(),
         });
         source.members.push(member.clone());
         source.fresh.push(member);
@@ -127,6 +140,7 @@ impl Polls {
         let is_other = |member: &Member| member.key != key || member.function != *function;
         source.members.retain(is_other);
         source.fresh.retain(is_other);
+        source.pushed.remove(function, key);
         if source.members.is_empty() {
             self.sources.remove(&poll);
             return Some(poll);
@@ -143,7 +157,8 @@ impl Polls {
             let members = std::mem::take(&mut source.fresh);
             if !members.is_empty() {
                 let runtime = self.runtime.as_ref();
-                spawn(&self.answers, runtime, &key, source, members, false);
+                let reading = Reading::Fresh;
+                spawn(&self.answers, runtime, &key, source, members, reading);
             }
         }
     }
@@ -164,50 +179,59 @@ impl Polls {
         if !is_busy {
             source.running_since = Some(now);
             source.fresh.clear();
-            let members = source.members.clone();
-            spawn(
-                &self.answers,
-                self.runtime.as_ref(),
-                key,
-                source,
-                members,
-                true,
-            );
+            source.pushed.clear();
+            let (members, runtime) = (source.members.clone(), self.runtime.as_ref());
+            spawn(&self.answers, runtime, key, source, members, Reading::Turn);
         }
         Some(source.next)
     }
 
-    /// A source pushed: read the pushed trigger now, unless that was just done; then answers when
-    /// it may be read again.
-    pub(crate) fn read_pushed(
-        &mut self,
-        key: &PollKey,
-        member: Member,
-        now: Timestamp,
-    ) -> Option<Timestamp> {
-        let source = self.sources.get_mut(key)?;
-        let next = source.pushed_at.map(|at| at + PUSH_SPACING);
-        if next.is_some_and(|next| now < next) {
-            return next;
+    /// A source pushed: what waits is read by the next [`Self::read_pushed`].
+    pub(crate) fn push(&mut self, key: &PollKey, member: Member) {
+        if let Some(source) = self.sources.get_mut(key) {
+            source.pushed.add(member);
+            self.pushed.insert(key.clone());
         }
-        source.pushed_at = Some(now);
+    }
+
+    /// Sources at which to call [`Self::read_pushed`] now.
+    pub(crate) fn take_pushed(&mut self) -> BTreeSet<PollKey> {
+        std::mem::take(&mut self.pushed)
+    }
+
+    /// Reads all triggers of a source that pushes ask for together, unless that was just done or is
+    /// under way; then answers when they may be read.
+    pub(crate) fn read_pushed(&mut self, key: &PollKey, now: Timestamp) -> Option<Timestamp> {
+        let source = self.sources.get_mut(key)?;
+        let given = read_timeout(key.interval) + TIMEOUT_SLACK * 2;
+        let due = source.pushed.due(given)?;
+        if now < due {
+            return Some(due);
+        }
+        let (members, runtime) = (source.pushed.begin(now), self.runtime.as_ref());
         spawn(
             &self.answers,
-            self.runtime.as_ref(),
+            runtime,
             key,
             source,
-            vec![member],
-            false,
+            members,
+            Reading::Pushed,
         );
         None
     }
 
     /// An answer came.
     pub(crate) fn answered(&mut self, answer: &Answer) {
-        if let Some(source) = self.sources.get_mut(&answer.poll)
-            && answer.is_batch
-        {
-            source.running_since = None;
+        let Some(source) = self.sources.get_mut(&answer.poll) else {
+            return;
+        };
+        match answer.reading {
+            Reading::Fresh => {}
+            Reading::Turn => source.running_since = None,
+            Reading::Pushed => {
+                source.pushed.end();
+                self.pushed.insert(answer.poll.clone());
+            }
         }
     }
 }
@@ -227,7 +251,7 @@ fn spawn(
     key: &PollKey,
     source: &Source,
     members: Vec<Member>,
-    is_batch: bool,
+    reading: Reading,
 ) {
     let (scaler, poll, answers) = (Arc::clone(&source.scaler), key.clone(), answers.clone());
     let asked = Instant::now();
@@ -238,7 +262,7 @@ fn spawn(
         let values = tokio::time::timeout(timeout + TIMEOUT_SLACK, evaluation).await;
         let answer = Answer {
             asked,
-            is_batch,
+            reading,
             results: pair(members, values.ok(), &poll.source, timeout),
             poll,
         };

@@ -27,15 +27,15 @@ pub(super) struct Lesson {
 }
 
 impl Task {
-    /// A source says that a trigger has work: it counts at once, and is read.
+    /// A source says that a trigger has work: it counts at once, and is read with all others that were
+    /// pushed meanwhile, by [`Self::read_pushed`].
     pub(super) fn push(&mut self, function: &FunctionId, key: TriggerKey) {
-        let now = self.clock.now();
         let Some(entry) = self.entries.get_mut(function) else {
             return;
         };
         entry.state.observe_push(key);
         if entry.has_jobs() {
-            return self.read_for_jobs(function);
+            return self.push_for_jobs(function);
         }
         let binding = entry.bindings.iter().find(|binding| binding.key == key);
         if let Some(bound) = binding.and_then(|binding| binding.bound.as_ref().ok())
@@ -50,9 +50,18 @@ impl Task {
                 key,
                 handle: bound.handle,
             };
-            self.polls.read_pushed(&poll, member, now);
+            self.polls.push(&poll, member);
         }
         self.decide(function, Cause::Push);
+    }
+
+    /// Reads what pushes ask for, or sets the time at which each of their sources may be read again.
+    pub(super) fn read_pushed(&mut self) {
+        let now = self.clock.now();
+        for poll in self.polls.take_pushed() {
+            let next = self.polls.read_pushed(&poll, now);
+            self.timers.set(TimerKey::Pushed(poll), next);
+        }
     }
 
     /// Binds every trigger of a scaler; what cannot be bound is unknown and tried again.
@@ -104,6 +113,7 @@ impl Task {
             if let Some((_, interval)) = trigger_at(&entry.function, binding.key)
                 && let Some(empty) = self.polls.remove(interval, &bound, id, binding.key)
             {
+                self.timers.set(TimerKey::Pushed(empty.clone()), None);
                 self.timers.set(TimerKey::Poll(empty), None);
             }
             bound.scaler.release(bound.handle);
@@ -142,6 +152,7 @@ impl Task {
     /// Takes a source's answer; its triggers are looked at in turns.
     pub(super) fn take_answer(&mut self, answer: Answer) {
         self.polls.answered(&answer);
+        self.read_pushed();
         let (lessons, asked) = (answer.results.into_iter(), answer.asked);
         self.lessons.extend(lessons.map(|(member, result)| Lesson {
             source: Arc::clone(&answer.poll.source),

@@ -156,10 +156,13 @@ impl Task {
                 TimerKey::Decide(function) => self.decide(&function, Cause::Timer),
                 TimerKey::Drift(function) => self.look_at_drift(&function),
                 TimerKey::Rebind(function) => self.rebind(&function),
-                TimerKey::Reread(function) => self.read_for_jobs(&function),
                 TimerKey::Poll(poll) => {
                     let next = self.polls.turn(&poll, now);
                     self.timers.set(TimerKey::Poll(poll), next);
+                }
+                TimerKey::Pushed(poll) => {
+                    let next = self.polls.read_pushed(&poll, now);
+                    self.timers.set(TimerKey::Pushed(poll), next);
                 }
                 TimerKey::Flush => self.outbox.flush(),
             }
@@ -339,6 +342,7 @@ impl Task {
         for (function, key) in mail.pushes {
             self.push(&function, key);
         }
+        self.read_pushed();
     }
 
     // === decisions ===

@@ -4,6 +4,7 @@
 mod cluster;
 mod fakes;
 mod jobs;
+mod pushes;
 mod switched;
 mod withdrawal;
 
@@ -18,7 +19,7 @@ use zeron_core::status::Phase;
 use zeron_wire::{Drained, ToActivator, ToAutoscaler};
 
 use super::*;
-use crate::engine::poll::{Answer, Member, PollKey};
+use crate::engine::poll::{Answer, Member, PollKey, Reading};
 use crate::engine::timers::TimerKey;
 use crate::state::TriggerKey;
 use crate::testkit::{group, http, knative, metric};
@@ -407,7 +408,7 @@ async fn an_answer_of_the_source_that_a_trigger_had_before_is_not_its_own() {
                 interval,
             },
             asked: Instant::now(),
-            is_batch: false,
+            reading: Reading::Fresh,
             results: vec![(member, Err(gone))],
         });
         task.learn(1);

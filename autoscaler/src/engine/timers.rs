@@ -15,10 +15,10 @@ pub(crate) enum TimerKey {
     Drift(FunctionId),
     /// Try again to bind a function's triggers.
     Rebind(FunctionId),
-    /// Read the sources of a function whose push came too soon after another.
-    Reread(FunctionId),
     /// Read a source.
     Poll(PollKey),
+    /// Read what pushes of a source ask for, which came too soon after others.
+    Pushed(PollKey),
     /// Try again to reach the activator.
     Flush,
 }
