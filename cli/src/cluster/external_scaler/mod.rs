@@ -10,18 +10,19 @@ mod incoming;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod told;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
 use zeron_autoscaler::EngineHandle;
 use zeron_core::FunctionId;
 use zeron_external_scaler_proto::FILE_DESCRIPTOR_SET;
@@ -41,18 +42,23 @@ const LARGEST_REQUEST: usize = 256 << 10;
 /// A peer that vanished is noticed.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PONG_WITHIN: Duration = Duration::from_secs(20);
-/// Longest TLS handshake.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// How long streams may take to end after they were told to.
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// How often health follows readiness.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A listener that does not answer yet.
-#[derive(Debug)]
 pub(super) struct Listener {
     listener: TcpListener,
-    tls: Option<ServerTlsConfig>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("listener", &self.listener)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is declared, once all of it was seen.
@@ -74,33 +80,11 @@ pub(super) async fn listen(args: &ExternalScalerArgs) -> anyhow::Result<Option<L
     let Some(address) = args.external_scaler_listen else {
         return Ok(None);
     };
-    let tls = tls(args).await?;
-    builder(tls.clone())?;
+    let tls = tls::acceptor(args).await?;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: --external-scaler-listen chooses another")
     })?;
     Ok(Some(Listener { listener, tls }))
-}
-
-async fn tls(args: &ExternalScalerArgs) -> anyhow::Result<Option<ServerTlsConfig>> {
-    let (Some(certificate), Some(key)) = (&args.external_scaler_cert, &args.external_scaler_key)
-    else {
-        return Ok(None);
-    };
-    let identity = Identity::from_pem(pem(certificate).await?, pem(key).await?);
-    let config = ServerTlsConfig::new()
-        .identity(identity)
-        .timeout(HANDSHAKE_WITHIN);
-    let Some(authorities) = &args.external_scaler_client_ca else {
-        return Ok(Some(config));
-    };
-    let authorities = Certificate::from_pem(pem(authorities).await?);
-    Ok(Some(config.client_ca_root(authorities)))
-}
-
-async fn pem(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let text = tokio::fs::read(file).await;
-    text.with_context(|| format!("cannot read {}", file.display()))
 }
 
 impl Listener {
@@ -132,10 +116,9 @@ impl Listener {
         let address = self.listener.local_addr().ok();
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let follow_health = follow_health(reporter, health);
-        let mut server = builder(self.tls)?;
         let scaler = ExternalScalerServer::new(service).max_decoding_message_size(LARGEST_REQUEST);
-        let incoming = incoming::incoming(self.listener);
-        let serving = server
+        let incoming = incoming::incoming(self.listener, self.tls);
+        let serving = builder()
             .add_service(health_service)
             .add_service(reflection()?)
             .add_service(scaler)
@@ -154,17 +137,11 @@ impl Listener {
     }
 }
 
-fn builder(tls: Option<ServerTlsConfig>) -> anyhow::Result<Server> {
-    let server = Server::builder()
+fn builder() -> Server {
+    Server::builder()
         .max_concurrent_streams(MOST_ON_A_CONNECTION)
         .http2_keepalive_interval(Some(PING_EVERY))
-        .http2_keepalive_timeout(Some(PONG_WITHIN));
-    match tls {
-        Some(tls) => server
-            .tls_config(tls)
-            .context("the certificate of the external scaler cannot be used"),
-        None => Ok(server),
-    }
+        .http2_keepalive_timeout(Some(PONG_WITHIN))
 }
 
 fn said(address: Option<SocketAddr>) {
