@@ -13,6 +13,9 @@ pub(super) enum Wrong {
     /// The server counts in intervals: a new queue, or one whose node is down, has no figures.
     #[error("has no figures of queue {0:?} yet")]
     NoFigures(String),
+    /// Fewer queues than it says that there are: their sum would be too small.
+    #[error("answered with {listed} queues instead of {total}")]
+    Short { listed: usize, total: u64 },
     /// A negative count, or none at all.
     #[error("answered with a wrong number for {0}")]
     Number(&'static str),
@@ -27,6 +30,23 @@ pub(super) struct Page {
     pub(super) pages: u64,
     /// Queues that there are on all pages.
     pub(super) total: u64,
+}
+
+impl Page {
+    /// The queues of an only page.
+    ///
+    /// # Errors
+    /// Where they are not all that there are.
+    pub(super) fn whole(&self) -> Result<&[Value], Wrong> {
+        let listed = self.queues.len();
+        match u64::try_from(listed) == Ok(self.total) {
+            true => Ok(&self.queues),
+            false => Err(Wrong::Short {
+                listed,
+                total: self.total,
+            }),
+        }
+    }
 }
 
 /// Reads the record of one queue.
@@ -191,9 +211,23 @@ mod tests {
         let body = format!(r#"{{"items":[{BUSY},{BUSY}],"page_count":1,"filtered_count":2}}"#);
         let page = page(body.as_bytes()).unwrap();
         assert_eq!((page.pages, page.total), (1, 2));
-        let sum = combined(&page.queues, Operation::Sum, false).unwrap();
+        let sum = combined(page.whole().unwrap(), Operation::Sum, false).unwrap();
         assert_eq!((sum.messages, sum.publish_rate), (14.0, 3.0));
         let none = combined(&[], Operation::Average, false).unwrap();
         assert_eq!(none, Figures::default());
+    }
+
+    #[test]
+    fn page_that_lists_too_few_or_too_many_is_no_sum() {
+        for (items, total) in [
+            (BUSY.to_owned(), 2),
+            (String::new(), 1),
+            (format!("{BUSY},{BUSY}"), 1),
+        ] {
+            let body = format!(r#"{{"items":[{items}],"page_count":1,"filtered_count":{total}}}"#);
+            let page = page(body.as_bytes()).unwrap();
+            let wrong = page.whole().unwrap_err();
+            assert!(matches!(wrong, Wrong::Short { .. }), "{wrong}");
+        }
     }
 }

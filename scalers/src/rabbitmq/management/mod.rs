@@ -158,7 +158,8 @@ impl Management {
             );
             return Err(unknown(UnknownKind::Configuration, message));
         }
-        answer::combined(&page.queues, operation, question.is_ready_only)
+        page.whole()
+            .and_then(|queues| answer::combined(queues, operation, question.is_ready_only))
             .map_err(|wrong| self.wrong(&wrong))
     }
 
@@ -266,7 +267,7 @@ impl Management {
     fn wrong(&self, wrong: &Wrong) -> Unknown {
         let kind = match wrong {
             Wrong::NoFigures(_) => UnknownKind::Missing,
-            Wrong::Shape(_) | Wrong::Number(_) => UnknownKind::Parse,
+            Wrong::Shape(_) | Wrong::Short { .. } | Wrong::Number(_) => UnknownKind::Parse,
         };
         unknown(kind, format!("{} {wrong}", self.shown))
     }
