@@ -31,8 +31,18 @@ pub(super) struct Question<'a> {
     pub(super) queries: &'a [Arc<str>],
     /// How long each may run at most.
     pub(super) limit: Duration,
+    /// When the reading began that it belongs to, and may have waited since.
+    pub(super) began: Instant,
     /// When the answer is due.
     pub(super) deadline: Instant,
+}
+
+impl Question<'_> {
+    /// Whether at least half of a reading's time is left.
+    fn has_fair_time(&self) -> bool {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        left * 2 >= self.deadline.saturating_duration_since(self.began)
+    }
 }
 
 impl<D: Database> Lane<D> {
@@ -80,7 +90,7 @@ impl<D: Database> Lane<D> {
             // Taken out while it is in use: whatever ends this early closes it.
             let mut session = match kept {
                 Some((session, _)) => session,
-                None => connect(database, back_off, question.deadline).await?,
+                None => connect(database, back_off, question).await?,
             };
             let before = answers.len();
             let rest = &question.queries[before..];
@@ -123,20 +133,29 @@ impl<D: Database> Lane<D> {
 async fn connect<D: Database>(
     database: &D,
     back_off: &BackOff,
-    deadline: Instant,
+    question: Question<'_>,
 ) -> Result<D::Session, Unknown> {
     if let Some(reason) = back_off.refused() {
         return Err(reason);
     }
-    let connected = timeout_at(deadline, database.connect()).await;
-    let connected = connected.unwrap_or_else(|_| Err(late("cannot connect in time")));
-    match &connected {
-        Ok(_) => back_off.succeeded(),
-        Err(reason) => {
-            back_off.failed(reason);
+    let has_fair_time = question.has_fair_time();
+    match timeout_at(question.deadline, database.connect()).await {
+        Ok(Ok(session)) => {
+            back_off.succeeded();
+            Ok(session)
         }
+        Ok(Err(reason)) => {
+            back_off.failed(&reason);
+            Err(reason)
+        }
+        Err(_) if has_fair_time => {
+            let reason = late("cannot connect in time");
+            back_off.failed(&reason);
+            Err(reason)
+        }
+        // That says nothing about the database.
+        Err(_) => Err(late("other queries left too little time to connect")),
     }
-    connected
 }
 
 fn late(message: &str) -> Unknown {

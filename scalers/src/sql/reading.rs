@@ -63,7 +63,8 @@ impl<D: Database> SqlClient<D> {
     }
 
     async fn read_all(&self, triggers: &[Arc<QueryTrigger>], timeout: Duration) -> Vec<Readings> {
-        let deadline = Instant::now() + timeout;
+        let began = Instant::now();
+        let deadline = began + timeout;
         self.slow.close_idle();
         let patience = PATIENCE.min(timeout / 4);
         let (slow, quick) = self.queries(triggers);
@@ -71,6 +72,7 @@ impl<D: Database> SqlClient<D> {
             let question = Question {
                 queries: &quick,
                 limit: patience,
+                began,
                 deadline,
             };
             let answers = self.ask(&self.quick, question).await;
@@ -78,9 +80,10 @@ impl<D: Database> SqlClient<D> {
             let (again, done): (Vec<_>, Vec<_>) =
                 asked.partition(|(_, answer)| *answer == Answer::Slow);
             let again: Vec<_> = again.into_iter().map(|(query, _)| query).collect();
-            (done, self.ask_slow(&again, deadline).await)
+            (done, self.ask_slow(&again, began, deadline).await)
         };
-        let ((done, found_slow), known_slow) = tokio::join!(first, self.ask_slow(&slow, deadline));
+        let ((done, found_slow), known_slow) =
+            tokio::join!(first, self.ask_slow(&slow, began, deadline));
         let mut answers: HashMap<Arc<str>, (Answer, bool)> = HashMap::new();
         for (query, answer) in done {
             // What broke the connection is kept away from the others.
@@ -128,17 +131,19 @@ impl<D: Database> SqlClient<D> {
     async fn ask_slow(
         &self,
         queries: &[Arc<str>],
+        began: Instant,
         deadline: Instant,
     ) -> Vec<(Arc<str>, Answer, Duration)> {
         let each = queries.iter().map(|query| async move {
-            let began = Instant::now();
+            let asked = Instant::now();
             let question = Question {
                 queries: std::slice::from_ref(query),
-                limit: deadline.saturating_duration_since(began),
+                limit: deadline.saturating_duration_since(asked),
+                began,
                 deadline,
             };
             let answer = self.ask(&self.slow, question).await.remove(0);
-            (Arc::clone(query), answer, began.elapsed())
+            (Arc::clone(query), answer, asked.elapsed())
         });
         join_all(each).await
     }

@@ -12,6 +12,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 struct Fake {
     connections: AtomicUsize,
     is_down: std::sync::atomic::AtomicBool,
+    /// Milliseconds that connecting takes.
+    connecting: std::sync::atomic::AtomicU64,
     /// Connections up to this number are dead.
     dead: AtomicUsize,
     asked: Mutex<Vec<String>>,
@@ -23,6 +25,8 @@ impl Database for Fake {
     fn connect(&self) -> BoxFuture<'_, Result<usize, Unknown>> {
         Box::pin(async {
             let number = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+            let takes = Duration::from_millis(self.connecting.load(Ordering::Relaxed));
+            tokio::time::sleep(takes).await;
             if self.is_down.load(Ordering::Relaxed) {
                 return Err(unknown(UnknownKind::Transport, "refused"));
             }
@@ -252,4 +256,28 @@ async fn a_server_that_hangs_is_late_in_time_and_its_connection_given_up() {
     );
     client.read(&triggers(&["5"]), TIMEOUT).await;
     assert_eq!(fake.connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_queries_took_is_not_the_database_failing() {
+    let (fake, client) = client();
+    fake.connecting.store(700, Ordering::Relaxed);
+    let names: Vec<_> = (1..6)
+        .map(|number| format!("deadly after {number}"))
+        .collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    read(&client, &triggers(&names)).await;
+    assert!(fake.connections.load(Ordering::Relaxed) > 4);
+    assert_eq!(read(&client, &triggers(&["5"])).await, [Ok(5.0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_let_anybody_in_is_dialled_less_often() {
+    let (fake, client) = client();
+    fake.connecting.store(60_000, Ordering::Relaxed);
+    let all = triggers(&["1"]);
+    for _ in 0..2 {
+        assert_eq!(read(&client, &all).await, [Err(UnknownKind::Timeout)]);
+        assert_eq!(fake.connections.load(Ordering::Relaxed), 1);
+    }
 }
