@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::link::{ActivatorLink, link};
 use crate::message::Wake;
+use crate::version::Versions;
 use dispatch::Dispatch;
 
 /// How an activator reaches its autoscalers.
@@ -34,6 +35,8 @@ pub struct ClientConfig {
     pub on_unanswered: Arc<dyn Fn(Wake) + Send + Sync>,
     /// TLS to the autoscalers; `None`: plain TCP.
     pub tls: Option<ClientTls>,
+    /// What is spoken: [`Versions::OURS`].
+    pub versions: Versions,
 }
 
 impl ClientConfig {
@@ -45,6 +48,7 @@ impl ClientConfig {
             token: Arc::new(|| None),
             on_unanswered: Arc::new(|_| {}),
             tls: None,
+            versions: Versions::OURS,
         }
     }
 }

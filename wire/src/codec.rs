@@ -9,10 +9,9 @@ use prost::Message;
 use zeron_core::Stat;
 
 use crate::message::{Drained, ToActivator, Wake};
+use crate::version::Versions;
 use frame::{Down, Up, down, up};
 
-/// The version that both ends say first. Versions that do not understand each other part at once.
-pub(crate) const VERSION: u32 = 1;
 /// The largest frame; longer reports are split.
 pub(crate) const MAX_FRAME: usize = 1 << 20;
 /// Frames of one report.
@@ -27,8 +26,6 @@ const MAX_BUSY: usize = 50_000;
 pub(crate) enum DecodeError {
     #[error("not a frame of this protocol")]
     Malformed(#[source] prost::DecodeError),
-    #[error("a frame without a message, or one of a later version")]
-    Unknown,
     #[error("{0} is missing or out of range")]
     Field(&'static str),
 }
@@ -36,32 +33,42 @@ pub(crate) enum DecodeError {
 /// From an activator, as it arrives.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FromActivator {
-    Hello { version: u32, name: String },
-    Report { stats: Vec<Stat>, is_last: bool },
+    Hello {
+        versions: Versions,
+        name: String,
+    },
+    Report {
+        stats: Vec<Stat>,
+        is_last: bool,
+    },
     Wake(Wake),
     Drained(Drained),
     Goodbye,
+    /// A kind of message that this build does not know.
+    Unknown,
 }
 
 /// From an autoscaler, as it arrives.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FromAutoscaler {
-    Welcome { version: u32 },
+    Welcome {
+        version: u32,
+    },
     Order(ToActivator),
+    /// A kind of message that this build does not know.
+    Unknown,
 }
 
-pub(crate) fn hello(name: &str) -> Bytes {
+pub(crate) fn hello(versions: Versions, name: &str) -> Bytes {
     encode(up::Body::Hello(frame::Hello {
-        version: VERSION,
+        oldest_version: versions.oldest,
         name: name.to_owned(),
+        newest_version: versions.newest,
     }))
 }
 
-pub(crate) fn welcome() -> Bytes {
-    let body = down::Body::Welcome(frame::Hello {
-        version: VERSION,
-        name: String::new(),
-    });
+pub(crate) fn welcome(version: u32) -> Bytes {
+    let body = down::Body::Welcome(frame::Welcome { version });
     Down { body: Some(body) }.encode_to_vec().into()
 }
 
@@ -118,11 +125,11 @@ fn encode(body: up::Body) -> Bytes {
 
 pub(crate) fn from_activator(bytes: &[u8]) -> Result<FromActivator, DecodeError> {
     let frame = Up::decode(bytes).map_err(DecodeError::Malformed)?;
-    Ok(match frame.body.ok_or(DecodeError::Unknown)? {
-        up::Body::Hello(hello) => FromActivator::Hello {
-            version: hello.version,
-            name: hello.name,
-        },
+    let Some(body) = frame.body else {
+        return Ok(FromActivator::Unknown);
+    };
+    Ok(match body {
+        up::Body::Hello(hello) => hello.try_into()?,
         up::Body::Report(report) => {
             let stats = report.stats.into_iter().map(Stat::try_from);
             FromActivator::Report {
@@ -139,11 +146,12 @@ pub(crate) fn from_activator(bytes: &[u8]) -> Result<FromActivator, DecodeError>
 pub(crate) fn from_autoscaler(bytes: &[u8]) -> Result<FromAutoscaler, DecodeError> {
     use crate::message::DrainId;
     let frame = Down::decode(bytes).map_err(DecodeError::Malformed)?;
-    let order = match frame.body.ok_or(DecodeError::Unknown)? {
-        down::Body::Welcome(hello) => {
-            return Ok(FromAutoscaler::Welcome {
-                version: hello.version,
-            });
+    let Some(body) = frame.body else {
+        return Ok(FromAutoscaler::Unknown);
+    };
+    let order = match body {
+        down::Body::Welcome(frame::Welcome { version }) => {
+            return Ok(FromAutoscaler::Welcome { version });
         }
         down::Body::Drain(drain) => ToActivator::Drain(drain.try_into()?),
         down::Body::Cancel(id) => ToActivator::Cancel(DrainId(id)),

@@ -5,6 +5,8 @@
 //! ([`server::Server`]) and makes one link of many activators ([`hub::Hub`]). Beside Knative's own
 //! replicas its protocol is spoken instead ([`knative`]).
 
+#[cfg(debug_assertions)]
+mod ahead;
 pub mod client;
 mod codec;
 pub mod hub;
@@ -13,9 +15,11 @@ pub mod link;
 pub mod message;
 pub mod server;
 mod socket;
+mod version;
 
 pub use client::{ClientConfig, connect};
 pub use hub::{Hub, HubConfig};
 pub use link::{ActivatorLink, AutoscalerLink, link};
 pub use message::{Coverage, Drain, DrainId, Drained, ToActivator, ToAutoscaler, Wake};
 pub use server::{Authenticate, Identity, Refused, Server, ServerConfig};
+pub use version::Versions;

@@ -2,6 +2,7 @@
 
 mod connection;
 pub(crate) mod handshake;
+mod refusals;
 
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,8 @@ use tokio::task::JoinSet;
 use zeron_core::roles::BoxFuture;
 
 use crate::hub::Hub;
+use crate::version::Versions;
+use refusals::Refusals;
 
 /// Decides who may come in.
 pub trait Authenticate: Send + Sync {
@@ -58,6 +61,8 @@ pub struct ServerConfig {
     pub handshake_within: Duration,
     /// TLS; `None`: plain TCP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What is spoken: [`Versions::OURS`].
+    pub versions: Versions,
 }
 
 impl ServerConfig {
@@ -68,6 +73,7 @@ impl ServerConfig {
             max_connections: 1_024,
             handshake_within: Duration::from_secs(5),
             tls: None,
+            versions: Versions::OURS,
         }
     }
 }
@@ -87,6 +93,7 @@ struct Shared {
     config: ServerConfig,
     authenticate: Arc<dyn Authenticate>,
     hub: Hub,
+    refusals: Refusals,
 }
 
 /// A bound listener for activators.
@@ -118,6 +125,7 @@ impl Server {
             config,
             authenticate,
             hub,
+            refusals: Refusals::default(),
         });
         Ok(Self { listener, shared })
     }

@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Error as SocketError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use crate::codec::{DecodeError, MAX_FRAME};
+use crate::version::Versions;
 
-/// Where autoscalers listen for activators, and which protocol is spoken there.
+/// Where autoscalers listen for activators. The same for all versions: they are agreed upon by
+/// hello and welcome.
 pub(crate) const PATH: &str = "/zeron.v1";
 /// How often an activator asks whether an autoscaler is there.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +44,31 @@ pub(crate) fn hurry(stream: &TcpStream) {
     }
 }
 
+/// Writes a message, in time.
+pub(crate) async fn send<S>(sink: &mut S, message: Message) -> Result<(), Ended>
+where
+    S: Sink<Message, Error = SocketError> + Unpin,
+{
+    let sent = timeout(SILENCE, sink.send(message)).await;
+    Ok(sent.map_err(|_| Ended::Late)??)
+}
+
+/// Writes a frame as `versions` say it.
+pub(crate) async fn say<S>(sink: &mut S, versions: Versions, frame: Bytes) -> Result<(), Ended>
+where
+    S: Sink<Message, Error = SocketError> + Unpin,
+{
+    #[cfg(debug_assertions)]
+    let (frame, more) = crate::ahead::said(versions, frame);
+    #[cfg(not(debug_assertions))]
+    let (more, _) = (None, versions);
+    send(sink, Message::Binary(frame)).await?;
+    match more {
+        Some(more) => send(sink, Message::Binary(more)).await,
+        None => Ok(()),
+    }
+}
+
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
@@ -56,8 +86,10 @@ pub(crate) enum Ended {
     Frame(#[from] DecodeError),
     #[error("a frame out of order: {0}")]
     Order(&'static str),
-    #[error("the peer speaks version {0}")]
-    Version(u32),
+    #[error("no version of the protocol in common: {ours} here, {theirs} there")]
+    Versions { ours: Versions, theirs: Versions },
+    #[error("the autoscaler chose version {0}, which was not offered")]
+    Chosen(u32),
     #[error("the token is not fit for a header")]
     Token,
     #[error("this end is done")]

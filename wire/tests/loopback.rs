@@ -8,61 +8,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
-use zeron_core::{Endpoint, EndpointId, EndpointSink, EndpointSnapshot};
+use zeron_core::EndpointId;
 use zeron_wire::client::ClientTls;
-use zeron_wire::{Coverage, Drain, DrainId, Drained, ServerConfig, ToActivator, ToAutoscaler};
+use zeron_wire::{Coverage, DrainId, ServerConfig, ToActivator, ToAutoscaler};
 
-use support::{Activator, Autoscaler, TOKEN, client, id, soon, stat, wake};
-
-fn publish(autoscaler: &Autoscaler, names: &[u64]) {
-    let endpoints = names.iter().map(|name| Endpoint {
-        id: EndpointId(*name),
-        address: None,
-        is_ready: true,
-        is_draining: false,
-        probe: None,
-        is_probe_needed: false,
-        replicas: 1,
-        shared_by: 1,
-    });
-    let snapshot = EndpointSnapshot {
-        endpoints: endpoints.collect(),
-        ..EndpointSnapshot::default()
-    };
-    autoscaler.hub.publish(&id("f"), Some(snapshot.into()));
-}
-
-fn drain(name: u64, count: u32) -> ToActivator {
-    ToActivator::Drain(Drain {
-        id: DrainId(name),
-        function: id("f"),
-        count,
-        victims: None,
-    })
-}
-
-async fn told(activator: &mut Activator) -> Drain {
-    match activator.order().await {
-        ToActivator::Drain(drain) => drain,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn acknowledge(activator: &Activator, drain: &Drain) {
-    let answer = Drained {
-        id: drain.id,
-        function: drain.function.clone(),
-        endpoints: drain.victims.clone().unwrap_or_default(),
-    };
-    activator.send(ToAutoscaler::Drained(answer)).await;
-}
-
-fn is_drained(message: ToAutoscaler) -> Option<Drained> {
-    match message {
-        ToAutoscaler::Drained(answer) => Some(answer),
-        _ => None,
-    }
-}
+use support::{
+    Activator, Autoscaler, TOKEN, acknowledge, client, drain, id, is_drained, publish, soon, stat,
+    told, wake,
+};
 
 #[tokio::test]
 async fn the_load_of_two_activators_is_summed() {
@@ -345,12 +298,12 @@ async fn an_oversized_frame_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn another_version_is_told_which_one_is_spoken() {
+async fn who_speaks_no_common_version_is_told_which_are_spoken() {
     let autoscaler = Autoscaler::start().await;
     let mut stream = TcpStream::connect(autoscaler.address).await.unwrap();
     let head = upgrade(&format!("Bearer {TOKEN}"));
     stream.write_all(head.as_bytes()).await.unwrap();
-    // A masked binary frame (the mask is zero): hello of "a", who speaks version 2.
+    // A masked binary frame (the mask is zero): hello of "a", who speaks version 2 alone.
     let hello = [0x0a, 5, 0x08, 2, 0x12, 1, b'a'];
     let mut frame = vec![0x82, 0x80 | 7, 0, 0, 0, 0];
     frame.extend(hello);
@@ -358,7 +311,41 @@ async fn another_version_is_told_which_one_is_spoken() {
     let mut rest = Vec::new();
     drop(soon(stream.read_to_end(&mut rest)).await);
     let rest = String::from_utf8_lossy(&rest);
-    assert!(rest.contains("version 1 is spoken here, not 2"), "{rest}");
+    let reason = "no version of the protocol in common: version 1 here, version 2 there";
+    assert!(rest.contains(reason), "{rest}");
+}
+
+/// Either end is upgraded first: what the new one says beyond the version that both speak is passed
+/// over, in both directions.
+#[cfg(debug_assertions)]
+#[tokio::test]
+async fn an_activator_and_an_autoscaler_of_the_next_build_are_understood() {
+    use zeron_wire::{ClientConfig, Versions};
+    let (ours, next) = (Versions::OURS, Versions::of_next_build());
+    for (above, below) in [(ours, next), (next, ours), (next, next)] {
+        let config = ServerConfig {
+            versions: above,
+            ..ServerConfig::new("127.0.0.1:0".parse().unwrap())
+        };
+        let mut autoscaler = Autoscaler::start_with(config).await;
+        let (config, rest) = client("a", &[autoscaler.address]);
+        let config = ClientConfig {
+            versions: below,
+            ..config
+        };
+        let mut a = Activator::with(config, rest);
+        let _reports = a.keep_reporting(vec![stat("f", 1.0, 1)]);
+        autoscaler.covered(true).await;
+        publish(&autoscaler, &[7, 8]);
+        autoscaler.engine.sender.send(drain(1, 1)).await.unwrap();
+        let order = told(&mut a).await;
+        acknowledge(&a, &order).await;
+        let drained = autoscaler.hear(is_drained).await;
+        assert_eq!(drained.id, DrainId(1), "{above}, {below}");
+        a.send(ToAutoscaler::Wake(wake("f"))).await;
+        let is_wake = |message| matches!(message, ToAutoscaler::Wake(_)).then_some(());
+        autoscaler.hear(is_wake).await;
+    }
 }
 
 #[tokio::test]

@@ -20,9 +20,12 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use super::ClientConfig;
 use super::drains::ConnectionId;
 use super::outgoing::{Next, Outgoing};
-use crate::codec::{self, FromAutoscaler, VERSION};
+use crate::codec::{self, FromAutoscaler};
 use crate::message::ToActivator;
-use crate::socket::{Ended, PATH, PING_EVERY, SILENCE, Socket, Stream, chain, hurry, limits};
+use crate::socket::{
+    Ended, PATH, PING_EVERY, SILENCE, Socket, Stream, chain, hurry, limits, say, send,
+};
+use crate::version::Versions;
 
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
@@ -51,11 +54,11 @@ pub(super) async fn keep(
     let mut last_error = String::new();
     while addresses.borrow_and_update().contains(&address) {
         let ended = match dial(&config, address).await {
-            Ok(socket) => {
+            Ok((socket, version)) => {
                 pause = SHORTEST_PAUSE;
                 last_error.clear();
-                tracing::info!(%address, "connected to an autoscaler");
-                converse(socket, &events).await
+                tracing::info!(%address, version, "connected to an autoscaler");
+                converse(&config, socket, &events).await
             }
             Err(error) => error,
         };
@@ -89,7 +92,8 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(1.0 - chance as f64 / 2_000.0)
 }
 
-async fn dial(config: &ClientConfig, address: SocketAddr) -> Result<Socket, Ended> {
+/// A connection with the version that is spoken on it.
+async fn dial(config: &ClientConfig, address: SocketAddr) -> Result<(Socket, u32), Ended> {
     let stream = timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
     let stream = stream.map_err(|_| Ended::Late)?.map_err(Ended::Connect)?;
     hurry(&stream);
@@ -101,7 +105,7 @@ async fn introduce(
     config: &ClientConfig,
     address: SocketAddr,
     stream: TcpStream,
-) -> Result<Socket, Ended> {
+) -> Result<(Socket, u32), Ended> {
     let stream: Stream = match &config.tls {
         None => Box::new(stream),
         Some(tls) => {
@@ -120,12 +124,16 @@ async fn introduce(
             .insert(http::header::AUTHORIZATION, bearer);
     }
     let (mut socket, _) = client_async_with_config(request, stream, Some(limits())).await?;
-    let hello = codec::hello(&config.name);
-    socket.send(Message::Binary(hello)).await?;
+    let hello = codec::hello(config.versions, &config.name);
+    say(&mut socket, config.versions, hello).await?;
     match receive(socket.next().await)? {
-        Some(FromAutoscaler::Welcome { version: VERSION }) => Ok(socket),
-        Some(FromAutoscaler::Welcome { version }) => Err(Ended::Version(version)),
-        Some(FromAutoscaler::Order(_)) | None => Err(Ended::Order("no welcome")),
+        Some(FromAutoscaler::Welcome { version }) if config.versions.contains(version) => {
+            Ok((socket, version))
+        }
+        Some(FromAutoscaler::Welcome { version }) => Err(Ended::Chosen(version)),
+        Some(FromAutoscaler::Order(_) | FromAutoscaler::Unknown) | None => {
+            Err(Ended::Order("no welcome"))
+        }
     }
 }
 
@@ -144,7 +152,7 @@ fn receive(received: Received) -> Result<Option<FromAutoscaler>, Ended> {
     }
 }
 
-async fn converse(socket: Socket, events: &mpsc::Sender<Event>) -> Ended {
+async fn converse(config: &ClientConfig, socket: Socket, events: &mpsc::Sender<Event>) -> Ended {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let outgoing = Arc::new(Outgoing::default());
@@ -158,7 +166,7 @@ async fn converse(socket: Socket, events: &mpsc::Sender<Event>) -> Ended {
     let (sink, stream) = socket.split();
     let ended = tokio::select! {
         ended = read(id, stream, events) => ended,
-        ended = write(sink, &outgoing) => ended,
+        ended = write(sink, &outgoing, config.versions) => ended,
         () = events.closed() => Ended::Done,
     };
     // Nobody listens: nobody misses it.
@@ -178,7 +186,7 @@ async fn read(
         let order = match receive(received) {
             Ok(Some(FromAutoscaler::Order(order))) => order,
             Ok(Some(FromAutoscaler::Welcome { .. })) => return Ended::Order("a second welcome"),
-            Ok(None) => continue,
+            Ok(Some(FromAutoscaler::Unknown) | None) => continue,
             Err(ended) => return ended,
         };
         if events.send(Event::Order(id, order)).await.is_err() {
@@ -187,29 +195,32 @@ async fn read(
     }
 }
 
-async fn write(mut sink: SplitSink<Socket, Message>, outgoing: &Outgoing) -> Ended {
+async fn write(
+    mut sink: SplitSink<Socket, Message>,
+    outgoing: &Outgoing,
+    versions: Versions,
+) -> Ended {
     let mut ping = interval(PING_EVERY);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let mut is_last = false;
-        let message = tokio::select! {
+        let sent = tokio::select! {
             // Also between the frames of much: silence would end the connection.
             biased;
-            _ = ping.tick() => Message::Ping(bytes::Bytes::new()),
+            _ = ping.tick() => send(&mut sink, Message::Ping(bytes::Bytes::new())).await,
             next = outgoing.take() => match next {
-                Next::Frame(frame) => Message::Binary(frame),
+                Next::Frame(frame) => say(&mut sink, versions, frame).await,
                 Next::Goodbye(frame) => {
                     is_last = true;
-                    Message::Binary(frame)
+                    say(&mut sink, versions, frame).await
                 }
                 Next::Behind => return Ended::Late,
             },
         };
-        match timeout(SILENCE, sink.send(message)).await {
-            Ok(Ok(())) if is_last => break,
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return Ended::Late,
+        match sent {
+            Ok(()) if is_last => break,
+            Ok(()) => {}
+            Err(ended) => return ended,
         }
     }
     // The goodbye is written; a close that gets lost changes nothing.

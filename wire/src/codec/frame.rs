@@ -1,10 +1,12 @@
-//! The protobuf messages, field by field. Numbers are for ever: new fields get new numbers.
+//! The protobuf messages, field by field. Numbers are for ever: new fields get new numbers, and a
+//! reader of an older version passes over what it does not know.
 
 use prost::{Message, Oneof};
 use zeron_core::{EndpointId, FunctionId, Timestamp};
 
 use super::DecodeError;
 use crate::message::{self, DrainId};
+use crate::version::Versions;
 
 /// From an activator.
 #[derive(Clone, PartialEq, Message)]
@@ -39,12 +41,12 @@ pub(crate) struct Down {
 }
 
 pub(crate) mod down {
-    use super::{Drain, Hello, Id, Oneof};
+    use super::{Drain, Id, Oneof, Welcome};
 
     #[derive(Clone, PartialEq, Oneof)]
     pub(crate) enum Body {
         #[prost(message, tag = "1")]
-        Welcome(Hello),
+        Welcome(Welcome),
         #[prost(message, tag = "2")]
         Drain(Drain),
         #[prost(fixed64, tag = "3")]
@@ -62,9 +64,18 @@ pub(crate) struct Empty {}
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Hello {
     #[prost(uint32, tag = "1")]
-    pub(crate) version: u32,
+    pub(crate) oldest_version: u32,
     #[prost(string, tag = "2")]
     pub(crate) name: String,
+    /// 0 is the oldest.
+    #[prost(uint32, tag = "3")]
+    pub(crate) newest_version: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Welcome {
+    #[prost(uint32, tag = "1")]
+    pub(crate) version: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -202,6 +213,23 @@ impl From<&message::Drain> for Drain {
 }
 
 // === and back ===
+
+impl TryFrom<Hello> for super::FromActivator {
+    type Error = DecodeError;
+
+    fn try_from(hello: Hello) -> Result<Self, DecodeError> {
+        let oldest = hello.oldest_version;
+        let newest = match hello.newest_version {
+            0 => oldest,
+            newest => newest,
+        };
+        let versions = Versions::new(oldest, newest).ok_or(DecodeError::Field("version"))?;
+        Ok(Self::Hello {
+            versions,
+            name: hello.name,
+        })
+    }
+}
 
 impl TryFrom<Id> for FunctionId {
     type Error = DecodeError;

@@ -16,10 +16,11 @@ use zeron_core::Stat;
 
 use super::handshake::upgrade;
 use super::{Identity, Shared};
-use crate::codec::{self, FromActivator, MAX_PARTS, VERSION};
+use crate::codec::{self, FromActivator, MAX_PARTS};
 use crate::hub::{Said, Seat, Voice};
 use crate::message::ToActivator;
-use crate::socket::{Ended, SILENCE, Socket, Stream, chain, hurry};
+use crate::socket::{Ended, SILENCE, Socket, Stream, chain, hurry, say};
+use crate::version::Versions;
 
 /// The longest name: a pod's.
 const MAX_NAME: usize = 253;
@@ -31,19 +32,26 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr) 
     let ended = match timeout(within, come_in(shared, stream, peer)).await {
         Err(_) => Ended::Late,
         Ok(Err(ended)) => ended,
-        Ok(Ok((socket, name, identity))) => attend(shared, socket, name, identity).await,
+        Ok(Ok(guest)) => attend(shared, guest).await,
     };
     match ended {
         Ended::Done => tracing::debug!(%peer, "an activator's connection is over"),
+        // Said where the activator's name is known.
+        Ended::Versions { .. } => {}
         ended => tracing::warn!(%peer, error = chain(&ended), "an activator's connection ended"),
     }
 }
 
-async fn come_in(
-    shared: &Shared,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Result<(Socket, String, Identity), Ended> {
+/// Who came in.
+struct Guest {
+    socket: Socket,
+    name: String,
+    identity: Identity,
+    /// Which version is spoken.
+    version: u32,
+}
+
+async fn come_in(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Result<Guest, Ended> {
     let stream: Stream = match &shared.config.tls {
         None => Box::new(stream),
         Some(config) => {
@@ -52,18 +60,40 @@ async fn come_in(
         }
     };
     let (mut socket, identity) = upgrade(stream, peer, &*shared.authenticate).await?;
-    let Some(FromActivator::Hello { version, name }) = receive(socket.next().await)? else {
+    let Some(FromActivator::Hello { versions, name }) = receive(socket.next().await)? else {
         return Err(Ended::Order("no hello"));
     };
     if name.len() > MAX_NAME {
         return Err(Ended::Order("a name that is too long"));
     }
-    if version != VERSION {
-        let reason = format!("version {VERSION} is spoken here, not {version}");
-        close(&mut socket, reason).await;
-        return Err(Ended::Version(version));
+    let Some(version) = agree(shared, &name, versions) else {
+        let (ours, theirs) = (shared.config.versions, versions);
+        let ended = Ended::Versions { ours, theirs };
+        close(&mut socket, ended.to_string()).await;
+        return Err(ended);
+    };
+    Ok(Guest {
+        socket,
+        name,
+        identity,
+        version,
+    })
+}
+
+/// The newest version that both speak. That there is none is said once of each activator, which
+/// dials again and again.
+fn agree(shared: &Shared, name: &str, theirs: Versions) -> Option<u32> {
+    let ours = shared.config.versions;
+    let common = ours.common(theirs);
+    if common.is_some() {
+        shared.refusals.remove(name);
+    } else if shared.refusals.add(name, theirs) {
+        tracing::warn!(
+            activator = name, %ours, %theirs,
+            "an activator speaks no version of the protocol that is spoken here"
+        );
     }
-    Ok((socket, name, identity))
+    common
 }
 
 type Received = Option<Result<Message, tokio_tungstenite::tungstenite::Error>>;
@@ -87,7 +117,13 @@ async fn close(socket: &mut Socket, reason: String) {
     drop(timeout(SILENCE, socket.close(Some(frame))).await);
 }
 
-async fn attend(shared: &Shared, mut socket: Socket, name: String, identity: Identity) -> Ended {
+async fn attend(shared: &Shared, guest: Guest) -> Ended {
+    let Guest {
+        mut socket,
+        name,
+        identity,
+        version,
+    } = guest;
     let mut seat = match shared.hub.join(name.clone(), identity).await {
         Ok(seat) => seat,
         Err(refused) => {
@@ -95,23 +131,22 @@ async fn attend(shared: &Shared, mut socket: Socket, name: String, identity: Ide
             return Ended::Closed(format!("{name}: {refused}"));
         }
     };
-    tracing::info!(activator = name, "an activator is connected");
-    let ended = converse(socket, &mut seat).await;
+    tracing::info!(activator = name, version, "an activator is connected");
+    let versions = shared.config.versions;
+    let ended = match say(&mut socket, versions, codec::welcome(version)).await {
+        Ok(()) => converse(socket, &mut seat, versions).await,
+        Err(ended) => ended,
+    };
     seat.leave().await;
     ended
 }
 
-async fn converse(mut socket: Socket, seat: &mut Seat) -> Ended {
-    match timeout(SILENCE, socket.send(Message::Binary(codec::welcome()))).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return error.into(),
-        Err(_) => return Ended::Late,
-    }
+async fn converse(socket: Socket, seat: &mut Seat, versions: Versions) -> Ended {
     let (sink, stream) = socket.split();
     let voice = seat.voice();
     tokio::select! {
         ended = read(stream, &voice) => ended,
-        ended = write(sink, &mut seat.orders) => ended,
+        ended = write(sink, &mut seat.orders, versions) => ended,
     }
 }
 
@@ -141,6 +176,8 @@ async fn read(mut stream: SplitStream<Socket>, voice: &Voice) -> Ended {
                 has_parted = true;
                 Said::Goodbye
             }
+            // A later version says more: nothing that this one needs.
+            FromActivator::Unknown => continue,
         };
         if !voice.say(said).await {
             return Ended::Done;
@@ -169,13 +206,11 @@ impl Report {
 async fn write(
     mut sink: SplitSink<Socket, Message>,
     orders: &mut mpsc::Receiver<ToActivator>,
+    versions: Versions,
 ) -> Ended {
     while let Some(order) = orders.recv().await {
-        let frame = Message::Binary(codec::order(&order));
-        match timeout(SILENCE, sink.send(frame)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return Ended::Late,
+        if let Err(ended) = say(&mut sink, versions, codec::order(&order)).await {
+            return ended;
         }
     }
     // The hub gave this seat to another connection, or gave it up.

@@ -8,10 +8,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use zeron_core::roles::BoxFuture;
-use zeron_core::{EndpointId, FunctionId, Stat, Timestamp};
+use zeron_core::{
+    Endpoint, EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Stat, Timestamp,
+};
 use zeron_wire::{
-    ActivatorLink, Authenticate, AutoscalerLink, ClientConfig, Coverage, Hub, HubConfig, Identity,
-    Refused, Server, ServerConfig, ToActivator, ToAutoscaler, Wake, connect,
+    ActivatorLink, Authenticate, AutoscalerLink, ClientConfig, Coverage, Drain, DrainId, Drained,
+    Hub, HubConfig, Identity, Refused, Server, ServerConfig, ToActivator, ToAutoscaler, Wake,
+    connect,
 };
 
 pub(crate) const TOKEN: &str = "secret";
@@ -189,5 +192,55 @@ pub(crate) struct Reporting(tokio::task::JoinHandle<()>);
 impl Drop for Reporting {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+pub(crate) fn publish(autoscaler: &Autoscaler, names: &[u64]) {
+    let endpoints = names.iter().map(|name| Endpoint {
+        id: EndpointId(*name),
+        address: None,
+        is_ready: true,
+        is_draining: false,
+        probe: None,
+        is_probe_needed: false,
+        replicas: 1,
+        shared_by: 1,
+    });
+    let snapshot = EndpointSnapshot {
+        endpoints: endpoints.collect(),
+        ..EndpointSnapshot::default()
+    };
+    autoscaler.hub.publish(&id("f"), Some(snapshot.into()));
+}
+
+pub(crate) fn drain(name: u64, count: u32) -> ToActivator {
+    ToActivator::Drain(Drain {
+        id: DrainId(name),
+        function: id("f"),
+        count,
+        victims: None,
+    })
+}
+
+pub(crate) async fn told(activator: &mut Activator) -> Drain {
+    match activator.order().await {
+        ToActivator::Drain(drain) => drain,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn acknowledge(activator: &Activator, drain: &Drain) {
+    let answer = Drained {
+        id: drain.id,
+        function: drain.function.clone(),
+        endpoints: drain.victims.clone().unwrap_or_default(),
+    };
+    activator.send(ToAutoscaler::Drained(answer)).await;
+}
+
+pub(crate) fn is_drained(message: ToAutoscaler) -> Option<Drained> {
+    match message {
+        ToAutoscaler::Drained(answer) => Some(answer),
+        _ => None,
     }
 }
