@@ -12,7 +12,7 @@ use super::state::State;
 use super::{Effects, FunctionState};
 use crate::replica::Replica;
 
-/// How long a replica that was named before it was known is remembered.
+/// How long a replica that was named before it was known, or left its address, is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 /// How long replicas may take to go once they were told to stop. One that is there after that was
 /// spared, and serves again: its count was raised meanwhile, or could not be written.
@@ -28,8 +28,9 @@ const SPARED_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Order {
     id: DrainId,
     replicas: Vec<Arc<Replica>>,
-    /// Named, and not known here: already gone, or not yet here.
+    /// Named, and not known here: already gone, not yet here, or between two addresses.
     unknown: Vec<EndpointId>,
+    /// Since when.
     since: Instant,
     is_reported: bool,
     /// Its replicas were told to stop; those that are there by then were spared.
@@ -98,12 +99,35 @@ impl State {
         (places, unknown.collect())
     }
 
-    /// A replica may have been named before it was seen here.
-    pub(super) fn drain_newcomers(&mut self, count: usize) {
+    /// Replicas that were taken out of rotation and are not on their way out, by their seats.
+    pub(super) fn taken_out(&self) -> Vec<(u64, EndpointId, DrainId)> {
+        let seats = self.seats.iter().filter(|seat| !seat.is_draining);
+        let taken = seats.filter_map(|it| Some((it.replica.key, it.replica.id, it.drain?)));
+        taken.collect()
+    }
+
+    /// Those of them that left their address may come back at another one.
+    pub(super) fn expect_back(&mut self, taken: &[(u64, EndpointId, DrainId)], now: Instant) {
+        for (key, id, drain) in taken {
+            if self.seats.iter().any(|seat| seat.replica.key == *key) {
+                continue;
+            }
+            let mut orders = self.drains.iter_mut();
+            if let Some(order) = orders.find(|order| order.id == *drain) {
+                order.unknown.push(*id);
+                order.since = now;
+            }
+        }
+    }
+
+    /// A replica may have been named before it was seen here, or at its former address.
+    pub(super) fn drain_newcomers(&mut self, count: usize, now: Instant) {
         let first = self.seats.len() - count;
-        for order in &mut self.drains {
+        let is_spared = |order: &&mut Order| order.spared_at.is_some_and(|at| at <= now);
+        for order in self.drains.iter_mut().filter(|order| !is_spared(order)) {
             for seat in &mut self.seats[first..] {
-                if order.unknown.contains(&seat.replica.id) {
+                if let Some(place) = order.unknown.iter().position(|id| *id == seat.replica.id) {
+                    order.unknown.swap_remove(place);
                     seat.drain = Some(order.id);
                     order.replicas.push(Arc::clone(&seat.replica));
                 }
@@ -204,9 +228,14 @@ impl State {
                 is_withheld = true;
                 continue;
             }
-            let mut endpoints: Vec<_> = order.replicas.iter().map(|replica| replica.id).collect();
-            let known = endpoints.clone();
-            endpoints.extend(order.unknown.iter().filter(|id| !known.contains(id)));
+            let replicas = order.replicas.iter().map(|replica| replica.id);
+            let mut endpoints = Vec::new();
+            // One that has moved is there twice.
+            for id in replicas.chain(order.unknown.iter().copied()) {
+                if !endpoints.contains(&id) {
+                    endpoints.push(id);
+                }
+            }
             effects.drained.push(Drained {
                 id: order.id,
                 function: function.id.clone(),

@@ -286,14 +286,15 @@ impl State {
         effects: &mut Effects,
     ) {
         let had_usable = self.has_usable();
-        let staying = self.staying();
+        let (staying, taken) = (self.staying(), self.taken_out());
         let seats = std::mem::take(&mut self.seats);
         let Seated { seats, new, gone } =
             replica::seats(snapshot, seats, std::mem::take(&mut self.gone));
         (self.seats, self.gone) = (seats, gone);
         (self.pending, self.share) = (snapshot.pending, snapshot.share);
         self.settle(function, new, now, effects);
-        self.drain_newcomers(new);
+        self.expect_back(&taken, now);
+        self.drain_newcomers(new, now);
         self.notice_exchange(&staying, now);
         self.refresh_usable();
         self.send_back(function, now, effects);

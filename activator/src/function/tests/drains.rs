@@ -135,3 +135,51 @@ async fn a_replica_that_goes_as_told_gets_nothing_until_it_is_gone() {
     scene.replicas(&[2]);
     assert!(!scene.function.check_drain(DrainId(1), later));
 }
+
+/// A pod's sandbox was made anew: the same pod, at another address.
+fn moved(id: u64) -> Endpoint {
+    Endpoint {
+        address: Some(([127, 0, 0, 2], 80).into()),
+        ..endpoint(id)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_moves_while_it_is_drained_stays_out_of_rotation() {
+    let mut scene = Scene::new(1);
+    scene.replicas(&[1, 2]);
+    let permits = (scene.granted(), scene.granted());
+    scene.drain(7, Some(&[1]));
+    scene.observe(vec![moved(1), endpoint(2)], None);
+    let ticket = scene.waits();
+    assert!(scene.drained().is_empty(), "its request is not over");
+    let (one, two) = match permits.0.replica.id.0 {
+        1 => permits,
+        _ => (permits.1, permits.0),
+    };
+    drop(one);
+    assert_eq!(scene.drained(), [(7, vec![1])], "named once");
+    drop(two);
+    let permit = now(ticket).await.unwrap().unwrap();
+    assert_eq!(permit.replica.id, EndpointId(2));
+    // What was reported stays out too, also when it had no address for a moment.
+    scene.function.report(Instant::now());
+    scene.function.check_drain(DrainId(7), Instant::now());
+    scene.replicas(&[2]);
+    scene.replicas(&[1, 2]);
+    let ticket = scene.waits();
+    scene.function.cancel_drain(DrainId(7), Instant::now());
+    let permit = now(ticket).await.unwrap().unwrap();
+    assert_eq!(permit.replica.id, EndpointId(1), "never mind");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_moves_after_it_was_spared_serves() {
+    let scene = Scene::new(1);
+    scene.replicas(&[1]);
+    scene.drain(1, Some(&[1]));
+    scene.function.settle_drain(DrainId(1), Instant::now());
+    tokio::time::advance(Duration::from_secs(30)).await;
+    scene.observe(vec![moved(1)], None);
+    drop(scene.granted());
+}
