@@ -222,6 +222,9 @@ struct Status {
     details: Details,
 }
 
+/// Whoever asks for more patience is asked again nevertheless.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Details {
@@ -252,6 +255,6 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CallError {
             false => said.reason,
         },
         message: said.message,
-        retry_after: seconds.map(Duration::from_secs),
+        retry_after: seconds.map(|it| Duration::from_secs(it).min(LONGEST_RETRY_AFTER)),
     }
 }

@@ -19,6 +19,8 @@ use zeron_core::{StartFailure, Timestamp};
 use super::raw::{RawContainerStatus, RawPod, RawTerminated};
 use crate::target::parse_time;
 
+/// The longest pause between two starts of a container that a kubelet makes.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
 /// Bytes of a message that are kept.
 const MESSAGE_LIMIT: usize = 1024;
 
@@ -51,7 +53,14 @@ pub(crate) struct Trouble {
     pub(crate) message: Box<str>,
     pub(crate) kind: Kind,
     /// When the platform tries again, where it says so.
-    pub(crate) retry_at: Option<Timestamp>,
+    pub(crate) retry: Option<Retry>,
+}
+
+/// The platform tries again so long after a moment of its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    since: Timestamp,
+    after: Duration,
 }
 
 /// Decides when a trouble is final.
@@ -82,17 +91,21 @@ pub(crate) struct Case {
     pub(crate) since: Timestamp,
     /// Failed pulls seen.
     pulls: u8,
+    /// When the platform tries again, by our clock.
+    retry_at: Option<Timestamp>,
 }
 
 impl Case {
     /// Continues `previous`, or opens a new case.
     pub(crate) fn follow(previous: Option<&Self>, trouble: Trouble, now: Timestamp) -> Self {
         let is_pull = trouble.kind == Kind::Pull;
+        let retry_at = retry_at(previous, &trouble, now);
         let Some(old) = previous else {
             return Self {
                 pulls: u8::from(is_pull),
                 trouble,
                 since: now,
+                retry_at,
             };
         };
         let is_new_pull = is_pull && old.trouble.kind != Kind::Pull;
@@ -108,6 +121,7 @@ impl Case {
             pulls: old.pulls.saturating_add(u8::from(is_new_pull)),
             since: if is_same { old.since } else { now },
             trouble,
+            retry_at,
         }
     }
 
@@ -137,9 +151,19 @@ impl Case {
             reason: self.trouble.reason.to_string(),
             message: self.trouble.message.to_string(),
             at: final_at.filter(|_| is_final).unwrap_or(self.since) + nudge,
-            retry_at: self.trouble.retry_at,
+            retry_at: self.retry_at,
             is_final,
         }
+    }
+}
+
+/// When the platform tries again, by our clock. A pause that is seen for the first time ends, at the
+/// latest, its whole length from now: the node's clock may be far ahead.
+fn retry_at(previous: Option<&Case>, trouble: &Trouble, now: Timestamp) -> Option<Timestamp> {
+    let retry = trouble.retry?;
+    match previous.filter(|old| old.trouble.retry == Some(retry)) {
+        Some(old) => old.retry_at,
+        None => Some((retry.since + retry.after).min(now + retry.after)),
     }
 }
 
@@ -171,7 +195,7 @@ fn over(pod: &RawPod) -> Trouble {
         reason: status.reason.as_deref().unwrap_or("PodFailed").into(),
         message: clip(&message.unwrap_or_default()),
         kind: Kind::Over,
-        retry_at: None,
+        retry: None,
     }
 }
 
@@ -207,7 +231,7 @@ fn waiting(container: &RawContainerStatus) -> Option<Trouble> {
         reason: reason.into(),
         message: clip(&message),
         kind,
-        retry_at: last.and_then(|end| retry_at(end, said)),
+        retry: last.and_then(|end| retry(end, said)),
     })
 }
 
@@ -237,7 +261,7 @@ fn ended(container: &RawContainerStatus) -> Option<Trouble> {
         },
         message: clip(&describe(&container.name, end)),
         kind: Kind::Ended,
-        retry_at: None,
+        retry: None,
     })
 }
 
@@ -252,10 +276,12 @@ fn describe(container: &str, end: &RawTerminated) -> String {
 }
 
 /// `back-off 40s restarting failed container`, counted from the end of the container.
-fn retry_at(end: &RawTerminated, message: &str) -> Option<Timestamp> {
+fn retry(end: &RawTerminated, message: &str) -> Option<Retry> {
     let span = message.split("back-off ").nth(1)?.split(' ').next()?;
-    let ended = parse_time(end.finished_at.as_deref()?)?;
-    Some(ended + go_duration(span)?)
+    Some(Retry {
+        since: parse_time(end.finished_at.as_deref()?)?,
+        after: go_duration(span)?.min(LONGEST_RETRY),
+    })
 }
 
 /// Go's notation of a duration in minutes and seconds, such as `2m40s`.
@@ -285,7 +311,7 @@ fn unschedulable(pod: &RawPod) -> Option<Trouble> {
             true => Kind::Nominated,
             false => Kind::Unschedulable,
         },
-        retry_at: None,
+        retry: None,
     })
 }
 
@@ -300,7 +326,7 @@ fn not_ready(pod: &RawPod) -> Option<Trouble> {
         reason: said.into(),
         message: clip(ready.message.as_deref().unwrap_or_default()),
         kind: Kind::NotReady,
-        retry_at: None,
+        retry: None,
     })
 }
 

@@ -113,9 +113,47 @@ fn a_crash_loop_says_how_the_container_ended_and_when_it_is_tried_again() {
         "{}",
         trouble.message
     );
-    assert_eq!(trouble.retry_at, Some(at(1_767_323_045 + 40)));
+    let seen = Case::follow(None, trouble, at(1_767_323_050));
+    let failure = seen.failure(None, at(1_767_323_050));
+    assert_eq!(failure.retry_at, Some(at(1_767_323_045 + 40)));
     assert_eq!(go_duration("2m40s"), Some(Duration::from_secs(160)));
     assert_eq!(go_duration("5m0s"), Some(Duration::from_secs(300)));
+}
+
+fn crash_loop(pause: &str, finished: &str) -> Trouble {
+    let message = format!("back-off {pause} restarting failed container=app pod=a_b(c)");
+    let status = json!({"phase": "Running", "containerStatuses": [{
+        "name": "app", "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": message}},
+        "lastState": {"terminated": {"exitCode": 3, "finishedAt": finished}},
+    }]});
+    trouble(status).unwrap()
+}
+
+#[test]
+fn a_node_whose_clock_is_ahead_does_not_prolong_the_pause() {
+    let now = at(1_767_323_050);
+    let retry = |case: &Case, now| case.failure(None, now).retry_at;
+    let ahead = || crash_loop("40s", "2027-01-02T03:04:05Z");
+    let case = Case::follow(None, ahead(), now);
+    assert_eq!(retry(&case, now), Some(at(1_767_323_050 + 40)));
+    // Told again of the same pause, its end stays.
+    let later = at(1_767_323_060);
+    let case = Case::follow(Some(&case), ahead(), later);
+    assert_eq!(retry(&case, later), Some(at(1_767_323_050 + 40)));
+    // The next pause is another one.
+    let next = crash_loop("1m20s", "2027-01-02T03:05:05Z");
+    let case = Case::follow(Some(&case), next, at(1_767_323_100));
+    let end = Some(at(1_767_323_100 + 80));
+    assert_eq!(retry(&case, at(1_767_323_100)), end);
+}
+
+#[test]
+fn no_pause_is_longer_than_a_kubelet_makes_one() {
+    let now = at(1_767_323_045);
+    let case = Case::follow(None, crash_loop("600000m0s", "2026-01-02T03:04:05Z"), now);
+    let end = Some(at(1_767_323_045 + 300));
+    assert_eq!(case.failure(None, now).retry_at, end);
 }
 
 #[test]
