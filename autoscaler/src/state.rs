@@ -38,6 +38,20 @@ impl Start {
             Self::Found { replicas, .. } => replicas,
         }
     }
+
+    /// What was written down as activity in the future is of now: its writer's clock was ahead.
+    fn until(self, now: Timestamp) -> Self {
+        match self {
+            Self::Created => self,
+            Self::Found {
+                replicas,
+                last_active,
+            } => Self::Found {
+                replicas,
+                last_active: last_active.map(|at| at.min(now)),
+            },
+        }
+    }
 }
 
 /// Names one trigger of a policy.
@@ -94,6 +108,7 @@ impl GroupState {
 impl DecisionState {
     /// Begins to own a function.
     pub fn new(policy: &ScalePolicy, start: Start, now: Timestamp) -> Self {
+        let start = start.until(now);
         let last_active = match start {
             Start::Created => None,
             Start::Found { last_active, .. } => last_active,
@@ -282,4 +297,23 @@ fn triggers_of_jobs(policy: &ScalePolicy) -> &[Trigger] {
 
 fn has_same_triggers(old: &ScalePolicy, new: &ScalePolicy) -> bool {
     triggers_of_jobs(old) == triggers_of_jobs(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activity_that_a_clock_ahead_wrote_down_is_of_now() {
+        let now = Timestamp::from_secs(1_000);
+        let found = |last_active| Start::Found {
+            replicas: 2,
+            last_active,
+        };
+        let (ahead, before) = (Timestamp::from_secs(9_000), Timestamp::from_secs(900));
+        assert_eq!(found(Some(ahead)).until(now), found(Some(now)));
+        assert_eq!(found(Some(before)).until(now), found(Some(before)));
+        assert_eq!(found(None).until(now), found(None));
+        assert_eq!(Start::Created.until(now), Start::Created);
+    }
 }
