@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::lease::{KedaLeases, Record};
 use super::resource::{Resource, resources};
+use super::stale::StaleKinds;
 use super::{DeclaredSink, FollowOptions, custom, lease, references, watch};
 use crate::projection::{Changes, ObjectKey, ObjectKind, Projection};
 
@@ -30,7 +31,7 @@ pub(super) struct Context {
     pub(super) options: Arc<FollowOptions>,
     pub(super) events: mpsc::Sender<Message>,
     pub(super) stop: CancellationToken,
-    pub(super) synced: signal::Receiver<bool>,
+    pub(super) stale: StaleKinds,
 }
 
 impl fmt::Debug for Context {
@@ -38,13 +39,6 @@ impl fmt::Debug for Context {
         f.debug_struct("Context")
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-impl Context {
-    /// Whether all kinds were listed once.
-    pub(super) fn is_listed(&self) -> bool {
-        *self.synced.borrow()
     }
 }
 

@@ -6,6 +6,7 @@ mod lease;
 pub(crate) mod raw;
 mod references;
 mod resource;
+mod stale;
 #[cfg(test)]
 mod tests;
 pub(crate) mod watch;
@@ -16,10 +17,13 @@ use std::time::Duration;
 
 use kube::Client;
 use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch as signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use zeron_core::FunctionId;
+
+use stale::StaleKinds;
 
 use crate::projection::{Changes, Declared, ObjectKey, Projection, ProjectionOptions};
 
@@ -66,6 +70,7 @@ impl FollowOptions {
 pub struct Follower {
     projection: Arc<Mutex<Projection>>,
     synced: signal::Receiver<bool>,
+    stale: StaleKinds,
     _stop: DropGuard,
 }
 
@@ -78,21 +83,28 @@ impl Follower {
         let projection = Arc::new(Mutex::new(Projection::new(options.projection.clone())));
         let (events, inbox) = mpsc::channel(QUEUE);
         let (synced, is_synced) = signal::channel(false);
+        let stale = StaleKinds::default();
         let stop = CancellationToken::new();
         let context = driver::Context {
             client: client.clone(),
             options: Arc::new(options),
             events,
             stop: stop.clone(),
-            synced: is_synced.clone(),
+            stale: stale.clone(),
         };
         let driver = driver::Driver::new(context, Arc::clone(&projection), sink, synced);
         tokio::spawn(driver.run(inbox));
         Self {
             projection,
             synced: is_synced,
+            stale,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// Adds what is known of kinds that cannot be read any more to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.stale.register(registry);
     }
 
     /// Waits until all kinds were listed and the sink has everything.

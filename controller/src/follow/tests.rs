@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::custom::paths_of;
 use super::lease::{KedaLeases, Record};
 use super::raw::Raw;
-use super::watch::{Absences, Failure};
+use super::watch::{Access, Loss};
 use crate::projection::KedaLife;
 
 fn lease(holder: &str, renewed: &str) -> Option<Record> {
@@ -93,15 +93,18 @@ fn leases_of_several_namespaces_are_told_apart_and_any_that_lives_counts() {
 }
 
 #[test]
-fn a_kind_that_is_missing_once_or_may_not_be_read_keeps_its_objects() {
-    let mut absences = Absences::default();
-    assert!(absences.is_empty(Failure::Missing, false), "at the start");
-    assert!(Absences::default().is_empty(Failure::Forbidden, false));
-    let mut later = Absences::default();
-    assert!(!later.is_empty(Failure::Forbidden, true));
-    assert!(!later.is_empty(Failure::Missing, true));
-    assert!(!later.is_empty(Failure::Forbidden, true));
-    assert!(later.is_empty(Failure::Missing, true), "twice");
+fn a_kind_that_was_read_keeps_its_objects_however_often_it_is_missing() {
+    let mut access = Access::default();
+    for _ in 0..3 {
+        assert_eq!(access.lose(), Loss::Nothing, "it was never read");
+    }
+    assert!(!access.restore(), "it came for the first time");
+    assert_eq!(access.lose(), Loss::Stale);
+    assert_eq!(access.lose(), Loss::StillStale);
+    assert_eq!(access.lose(), Loss::StillStale);
+    assert!(access.restore());
+    assert!(!access.restore(), "listed again after it expired");
+    assert_eq!(access.lose(), Loss::Stale);
 }
 
 #[test]

@@ -1,14 +1,13 @@
 //! One list and watch: of a kind, in one namespace or in all.
 
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::Resource as _;
 use kube::runtime::watcher::{self, Event};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::driver::{Context, Message};
 use super::raw::Raw;
@@ -45,12 +44,12 @@ pub(super) async fn run(context: Context, resource: Resource, namespace: Option<
 async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<str>>) {
     let api = resource.of(&context.client, namespace.as_deref());
     let config = watcher::Config::default().page_size(PAGE);
-    let mut stream = pin!(watcher::watcher(api, config));
+    let mut stream = watcher::watcher(api.clone(), config.clone()).boxed();
     let mut listing = Listing {
         resource,
         namespace,
         seen: HashSet::new(),
-        absences: Absences::default(),
+        access: Access::default(),
     };
     let mut backoff = FIRST_BACKOFF;
     while let Some(event) = stream.next().await {
@@ -59,9 +58,8 @@ async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<st
                 // That a list begins says nothing yet.
                 if !matches!(event, Event::Init) {
                     backoff = FIRST_BACKOFF;
-                    listing.absences = Absences::default();
                 }
-                if let Some(message) = listing.message(event)
+                if let Some(message) = listing.message(context, event)
                     && context.events.send(message).await.is_err()
                 {
                     return;
@@ -70,6 +68,10 @@ async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<st
             Err(error) => {
                 let wait = listing.failed(context, &error, &mut backoff).await;
                 tokio::time::sleep(wait).await;
+                if listing.access.is_lost() {
+                    // A kind that comes back is listed: a watch that goes on would not say so.
+                    stream = watcher::watcher(api.clone(), config.clone()).boxed();
+                }
             }
         }
     }
@@ -80,26 +82,51 @@ struct Listing<'r> {
     resource: &'r Resource,
     namespace: Option<Arc<str>>,
     seen: HashSet<ObjectKey>,
-    absences: Absences,
+    access: Access,
 }
 
-/// How often in a row there was no such kind.
+/// Whether a kind can be read.
 #[derive(Debug, Default)]
-pub(super) struct Absences(u32);
+pub(super) struct Access {
+    has_been_read: bool,
+    is_lost: bool,
+}
 
-impl Absences {
-    /// Whether a list that failed so means that there are no objects. At the start nobody waits for a
-    /// kind that is not there. Later one that may not be read says nothing of objects that were read
-    /// before, and an API server that is coming up may once say that there is no such kind.
-    pub(super) fn is_empty(&mut self, failure: Failure, is_listed: bool) -> bool {
-        let is_missing = failure == Failure::Missing;
-        self.0 = self.0.saturating_add(u32::from(is_missing));
-        !is_listed || is_missing && self.0 >= 2
+/// What follows from a list that failed because the kind is missing or forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It was never read: nobody waits for a kind that is not there, or not for us.
+    Nothing,
+    /// It was read, and no more: what is known of its objects stays. Those of a kind that is removed
+    /// in earnest were deleted before it was, one by one.
+    Stale,
+    /// The same, as was said before.
+    StillStale,
+}
+
+impl Access {
+    pub(super) fn lose(&mut self) -> Loss {
+        let was_lost = std::mem::replace(&mut self.is_lost, true);
+        match (self.has_been_read, was_lost) {
+            (false, _) => Loss::Nothing,
+            (true, false) => Loss::Stale,
+            (true, true) => Loss::StillStale,
+        }
+    }
+
+    /// All of it was read; whether that could not be done before.
+    pub(super) fn restore(&mut self) -> bool {
+        let was_read = std::mem::replace(&mut self.has_been_read, true);
+        std::mem::take(&mut self.is_lost) && was_read
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost
     }
 }
 
 impl Listing<'_> {
-    fn message(&mut self, event: Event<Raw>) -> Option<Message> {
+    fn message(&mut self, context: &Context, event: Event<Raw>) -> Option<Message> {
         let kind = &self.resource.kind;
         match event {
             Event::Init => {
@@ -110,13 +137,25 @@ impl Listing<'_> {
                 self.seen.insert(self.key(&object)?);
                 Some(Message::Upsert(kind.clone(), object.value))
             }
-            Event::InitDone => Some(Message::Listed {
-                kind: kind.clone(),
-                namespace: self.namespace.clone(),
-                seen: std::mem::take(&mut self.seen),
-            }),
+            Event::InitDone => {
+                if self.access.restore() {
+                    let kind = kind.api().1;
+                    info!(kind, "this kind can be read again");
+                    context.stale.of(kind).dec();
+                }
+                Some(self.listed())
+            }
             Event::Apply(object) => Some(Message::Upsert(kind.clone(), object.value)),
             Event::Delete(object) => Some(Message::Delete(self.key(&object)?)),
+        }
+    }
+
+    /// These are all.
+    fn listed(&mut self) -> Message {
+        Message::Listed {
+            kind: self.resource.kind.clone(),
+            namespace: self.namespace.clone(),
+            seen: std::mem::take(&mut self.seen),
         }
     }
 
@@ -144,18 +183,7 @@ impl Listing<'_> {
                 Duration::ZERO
             }
             failure @ (Failure::Missing | Failure::Forbidden) => {
-                if failure == Failure::Forbidden {
-                    warn!(kind, error = %error, "this kind may not be read");
-                }
-                let message = Message::Listed {
-                    kind: self.resource.kind.clone(),
-                    namespace: self.namespace.clone(),
-                    seen: HashSet::new(),
-                };
-                let is_told = self.absences.is_empty(failure, context.is_listed());
-                if is_told && context.events.send(message).await.is_err() {
-                    debug!(kind, "nobody follows any more");
-                }
+                self.lost(context, failure, error).await;
                 context.options.retry_missing
             }
             Failure::Other => {
@@ -164,6 +192,28 @@ impl Listing<'_> {
                 *backoff = (*backoff * 2).min(LONGEST_BACKOFF);
                 wait
             }
+        }
+    }
+
+    /// The kind is missing or forbidden.
+    async fn lost(&mut self, context: &Context, failure: Failure, error: &watcher::Error) {
+        let kind = self.resource.kind.api().1;
+        match self.access.lose() {
+            Loss::Nothing => {
+                if failure == Failure::Forbidden {
+                    warn!(kind, error = %error, "this kind may not be read");
+                }
+                self.seen.clear();
+                let message = self.listed();
+                if context.events.send(message).await.is_err() {
+                    debug!(kind, "nobody follows any more");
+                }
+            }
+            Loss::Stale => {
+                context.stale.of(kind).inc();
+                warn!(kind, error = %error, "this kind cannot be read any more: its objects stay as they were");
+            }
+            Loss::StillStale => debug!(kind, error = %error, "this kind still cannot be read"),
         }
     }
 }
