@@ -8,16 +8,9 @@ use std::process::ExitCode;
 pub(crate) const KEEPER: &str = "zeron-keeper";
 /// Name, or hidden first argument, under which the example function runs.
 pub(crate) const EXAMPLE_FUNCTION: &str = "zeron-example-function";
-/// Name, or hidden first argument, under which the example consumer runs.
-#[cfg(feature = "kafka")]
-pub(crate) const EXAMPLE_CONSUMER: &str = "zeron-example-consumer";
 
 /// Names of the example programs, each of which this binary is under that name.
-pub(crate) const NAMES: &[&str] = &[
-    EXAMPLE_FUNCTION,
-    #[cfg(feature = "kafka")]
-    EXAMPLE_CONSUMER,
-];
+pub(crate) const NAMES: &[&str] = &[EXAMPLE_FUNCTION];
 
 /// Runs the applet that the program's name or its first argument means, if either means one.
 ///
@@ -39,8 +32,6 @@ fn find(name: &OsStr) -> Option<Applet> {
     match name.to_str()? {
         KEEPER => Some(|_| zeron_backend_process::keeper_main()),
         EXAMPLE_FUNCTION => Some(zeron_example_function::function_main),
-        #[cfg(feature = "kafka")]
-        EXAMPLE_CONSUMER => Some(zeron_example_function::consumer_main),
         _ => None,
     }
 }

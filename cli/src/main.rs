@@ -13,6 +13,7 @@ mod control;
 mod explain;
 mod node;
 mod output;
+mod programs;
 mod requires;
 mod resolve;
 mod signals;

@@ -1,8 +1,8 @@
 //! Objects that need a program which this machine may lack: `zeron.dev/requires: PROGRAM`.
 
-use std::path::Path;
-
 use zeron_manifest::{Document, Problem, Severity};
+
+use crate::programs;
 
 /// The annotation that names the program.
 const ANNOTATION: &str = "zeron.dev/requires";
@@ -12,7 +12,7 @@ pub(crate) fn without_missing(documents: Vec<Document>) -> (Vec<Document>, Vec<P
     let mut notices = Vec::new();
     let (kept, skipped): (Vec<_>, Vec<_>) = documents
         .into_iter()
-        .partition(|document| required(document).is_none_or(is_on_path));
+        .partition(|document| required(document).is_none_or(programs::is_found));
     notices.extend(skipped.iter().filter_map(notice));
     (kept, notices)
 }
@@ -24,12 +24,6 @@ fn required(document: &Document) -> Option<&str> {
         .get("annotations")?
         .get(ANNOTATION)?
         .as_str()
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    Path::new(program).is_absolute() && Path::new(program).exists()
-        || std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 fn notice(document: &Document) -> Option<Problem> {

@@ -14,34 +14,39 @@ pub(crate) fn zeron() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| match std::env::var_os(GIVEN) {
         Some(path) => path.into(),
-        None => built("zeron", "zeron", None),
+        None => built("zeron", "zeron"),
     })
 }
 
-/// A program of `examples/function`, with the feature that it needs.
-pub(crate) fn example(name: &'static str, feature: Option<&str>) -> &'static Path {
-    other("zeron-example-function", name, feature)
+/// The example function.
+pub(crate) fn function() -> &'static Path {
+    other("zeron-example-function", "zeron-example-function")
+}
+
+/// The example consumer.
+pub(crate) fn consumer() -> &'static Path {
+    other("zeron-example-consumer", "zeron-example-consumer")
 }
 
 /// The function that speaks HTTP/2.
 pub(crate) fn origin() -> &'static Path {
-    other("zeron-tests", "h2c-origin", None)
+    other("zeron-tests", "h2c-origin")
 }
 
 /// The repository's tasks.
 pub(crate) fn xtask() -> &'static Path {
-    other("xtask", "xtask", None)
+    other("xtask", "xtask")
 }
 
-fn other(package: &str, name: &'static str, feature: Option<&str>) -> &'static Path {
+fn other(package: &str, name: &'static str) -> &'static Path {
     static FOUND: Mutex<BTreeMap<&str, &Path>> = Mutex::new(BTreeMap::new());
     let mut found = FOUND.lock().expect("no test panics in here");
     // Kept for the life of the process, as the other is: one path per program.
-    let build = || &*Box::leak(built(package, name, feature).into_boxed_path());
+    let build = || &*Box::leak(built(package, name).into_boxed_path());
     found.entry(name).or_insert_with(build)
 }
 
-fn built(package: &str, name: &str, feature: Option<&str>) -> PathBuf {
+fn built(package: &str, name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/TEST
     let folder = test
@@ -50,7 +55,7 @@ fn built(package: &str, name: &str, feature: Option<&str>) -> PathBuf {
         .expect("tests lie in target/PROFILE/deps");
     let binary = folder.join(name);
     if is_stale(&binary) {
-        build(folder, package, name, feature);
+        build(folder, package, name);
     }
     binary
 }
@@ -68,19 +73,13 @@ fn is_stale(binary: &Path) -> bool {
     sources.split_whitespace().skip(1).any(is_newer)
 }
 
-fn build(folder: &Path, package: &str, name: &str, feature: Option<&str>) {
+fn build(folder: &Path, package: &str, name: &str) {
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--package", package, "--bin", name])
-        .args(
-            feature
-                .map(|feature| ["--features", feature])
-                .into_iter()
-                .flatten(),
-        )
         .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()

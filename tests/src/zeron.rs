@@ -113,7 +113,15 @@ impl Setup {
             .append(true)
             .open(folder.path().join("log"))
             .expect("the folder is ours");
-        let child = Command::new(binary::zeron())
+        let mut command = Command::new(binary::zeron());
+        if self
+            .manifests
+            .iter()
+            .any(|(_, text)| text.contains("zeron-example-consumer"))
+        {
+            command.env("PATH", on_path(binary::consumer()));
+        }
+        let child = command
             .arg("up")
             .arg(&manifests)
             .args(["--listen", &requests.to_string()])
@@ -133,6 +141,14 @@ impl Setup {
             folder,
         }
     }
+}
+
+/// Our `PATH`, with the folder of `program` in front.
+fn on_path(program: &Path) -> std::ffi::OsString {
+    let folder = program.parent().map(Path::to_owned);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(folder.into_iter().chain(std::env::split_paths(&path)))
+        .expect("the parts of a PATH make one")
 }
 
 /// A running `zeron up`. It is ended, with all that it runs, when this is dropped.

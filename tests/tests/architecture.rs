@@ -46,6 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("zeron-example-function", &[]),
+    ("zeron-example-consumer", &["zeron-example-function"]),
 ];
 
 /// Crates at the top of the house: they may know everything below.
@@ -74,6 +75,8 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ),
     ("zeron-backend-process", &["kube", "rdkafka", "hyper"]),
     ("zeron-example-function", &["tokio", "rdkafka", "hyper"]),
+    // They are built from source: minutes, and tools that the first command shall not need.
+    ("zeron", &["rdkafka-sys", "openssl-sys", "libz-sys"]),
 ];
 
 /// Banned for everybody: a second TLS provider.

@@ -102,6 +102,25 @@ fn an_example_whose_program_is_missing_is_skipped_with_a_notice() {
     assert!(told.contains("no-such-program"), "{told}");
 }
 
+#[test]
+fn an_example_whose_program_was_not_built_says_so_at_once_and_in_its_answer() {
+    let orders = include_str!("../../examples/orders.yaml")
+        .replace("zeron-example-consumer", "zeron-not-built");
+    let zeron = Setup::new().manifest("orders.yaml", &orders).up();
+    let problems = zeron.admin("GET", "/v1/problems", "").unwrap().text();
+    assert!(
+        problems.contains("zeron-not-built is not on the PATH: no replica can start"),
+        "{problems}"
+    );
+    let answer = zeron.get("orders", "/");
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.text().contains("zeron-not-built"),
+        "{}",
+        answer.text()
+    );
+}
+
 fn is_taken(address: &str) -> bool {
     Raw::try_connect(address.parse().unwrap()).is_ok()
 }

@@ -10,8 +10,8 @@ use zeron_manifest::{Document, Header, Problems, Sources};
 use crate::control::{
     AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ObjectName, Problem,
 };
-use crate::requires;
 use crate::store::{Store, StoreError};
+use crate::{programs, requires};
 use zeron_catalog::{self as catalog, Catalog, CompileOptions};
 
 use super::compact::Compact;
@@ -242,6 +242,7 @@ impl Desired {
         is_strict: bool,
     ) -> Result<(Catalog, Vec<Problem>), Vec<Problem>> {
         let (documents, mut problems) = requires::without_missing(documents);
+        problems.extend(programs::missing(&documents));
         let options = CompileOptions {
             is_strict,
             ..self.options.clone()

@@ -16,6 +16,8 @@ pub(crate) struct Options {
     pub(crate) message: String,
     /// Which revision this is, if the platform said.
     pub(crate) revision: Option<String>,
+    /// What to write to standard error first of all.
+    pub(crate) stderr: Option<String>,
     /// How to begin.
     pub(crate) start: Start,
     /// Wait before listening.
@@ -34,17 +36,28 @@ pub(crate) enum Start {
     /// Take one connection, then close the listener and go on running.
     ListenThenRefuse,
     /// End at once.
-    Exit { code: u8, stderr: Option<String> },
+    Exit { code: u8 },
 }
 
 /// Why the command line cannot be used.
 #[derive(Debug)]
-pub(crate) enum BadUsage {
+pub enum BadUsage {
+    /// No such argument.
     UnknownFlag(String),
+    /// The argument ends where its value should be.
     MissingValue(&'static str),
-    BadNumber { what: &'static str, value: String },
+    /// The value of an argument or a variable is no number in its range.
+    BadNumber {
+        /// Which of them.
+        what: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// `LISTEN_ADDRESS` is none.
     BadAddress(String),
 }
+
+impl std::error::Error for BadUsage {}
 
 impl fmt::Display for BadUsage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,7 +87,6 @@ impl fmt::Display for BadUsage {
 /// Reads the arguments after the program's name, and the environment.
 pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, BadUsage> {
     let mut options = from_environment()?;
-    let mut stderr = None;
     let mut args = args.map(|arg| arg.to_string_lossy().into_owned());
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -87,14 +99,14 @@ pub(crate) fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, Bad
             }
             "--exit-at-once" => {
                 let code = number("--exit-at-once", args.next())?;
-                options.start = Start::Exit { code, stderr: None };
+                options.start = Start::Exit { code };
             }
-            "--stderr" => stderr = Some(args.next().ok_or(BadUsage::MissingValue("--stderr"))?),
+            "--stderr" => {
+                let text = args.next().ok_or(BadUsage::MissingValue("--stderr"))?;
+                options.stderr = Some(text);
+            }
             _ => return Err(BadUsage::UnknownFlag(arg)),
         }
-    }
-    if let Start::Exit { stderr: text, .. } = &mut options.start {
-        *text = stderr;
     }
     Ok(options)
 }
@@ -113,6 +125,7 @@ fn from_environment() -> Result<Options, BadUsage> {
         port,
         message: std::env::var("MESSAGE").unwrap_or_else(|_| "Hello".to_owned()),
         revision: std::env::var("K_REVISION").ok(),
+        stderr: None,
         start: Start::Serve,
         ready_after: Duration::ZERO,
         ignores_sigterm: false,
@@ -147,8 +160,8 @@ mod tests {
     #[test]
     fn exit_takes_its_code_and_last_words() {
         let options = parsed(&["--stderr", "no database", "--exit-at-once", "3"]).unwrap();
-        let stderr = Some("no database".to_owned());
-        assert_eq!(options.start, Start::Exit { code: 3, stderr });
+        assert_eq!(options.start, Start::Exit { code: 3 });
+        assert_eq!(options.stderr.as_deref(), Some("no database"));
     }
 
     #[test]

@@ -40,11 +40,11 @@ pub(crate) enum After {
 
 /// Runs until SIGTERM.
 pub(crate) fn run(options: Options) -> ExitCode {
-    if let Start::Exit { code, stderr } = &options.start {
-        if let Some(text) = stderr {
-            eprintln!("{text}");
-        }
-        return ExitCode::from(*code);
+    if let Some(text) = &options.stderr {
+        eprintln!("{text}");
+    }
+    if let Start::Exit { code } = options.start {
+        return ExitCode::from(code);
     }
     match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,7 +75,6 @@ fn serve(options: Options) -> io::Result<()> {
 }
 
 /// Serves in the background; the caller watches for SIGTERM and drains the record.
-#[cfg(feature = "consumer")]
 pub(crate) fn serve_beside(options: Options) -> io::Result<Arc<Function>> {
     let (function, listener) = open(options)?;
     let serving = Arc::clone(&function);
@@ -83,7 +82,7 @@ pub(crate) fn serve_beside(options: Options) -> io::Result<Arc<Function>> {
         .stack_size(STACK_BYTES)
         .spawn(move || {
             if let Err(error) = accept(&serving, &listener) {
-                eprintln!("zeron-example-consumer: {error}");
+                eprintln!("zeron-example-function: {error}");
             }
         })?;
     Ok(function)

@@ -26,7 +26,7 @@ impl Termination {
 }
 
 /// Spends this long; nothing can cut it short.
-pub(crate) fn pause(duration: Duration) {
+pub fn pause(duration: Duration) {
     let end = Instant::now() + duration;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         if left.is_zero() {

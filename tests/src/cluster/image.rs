@@ -24,8 +24,8 @@ impl Program {
     fn binary(self) -> &'static Path {
         match self {
             Self::Zeron => binary::zeron(),
-            Self::Function => binary::example("zeron-example-function", None),
-            Self::Consumer => binary::example("zeron-example-consumer", Some("consumer")),
+            Self::Function => binary::function(),
+            Self::Consumer => binary::consumer(),
             Self::Origin => binary::origin(),
         }
     }
@@ -55,14 +55,22 @@ impl Cluster {
     /// When it cannot be made, or the cluster is not one of `cargo xtask cluster up` on this machine.
     pub fn image(&self, program: Program) -> &'static str {
         static NAMES: [OnceLock<String>; 4] = [const { OnceLock::new() }; 4];
-        NAMES[program as usize].get_or_init(|| self.load(program))
+        NAMES[program as usize].get_or_init(|| self.load(program, program.binary()))
     }
 
-    fn load(&self, program: Program) -> String {
+    /// The name of an image of somebody else's program that needs no other file.
+    ///
+    /// # Panics
+    /// As [`Self::image`].
+    pub fn image_of(&self, binary: &Path) -> String {
+        // Nothing is in the function's image but the function.
+        self.load(Program::Function, binary)
+    }
+
+    fn load(&self, program: Program, binary: &Path) -> String {
         let state = self
             .state()
             .expect("images are loaded into clusters of this machine only");
-        let binary = program.binary();
         // Another build is another image: the tag says which, so that nothing is made or loaded twice.
         let tag = format!("test-{:x}", stamp(binary));
         let name = format!("dev.local/{}:{tag}", program.repository());
