@@ -5,7 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use support::origin;
 use support::{Stage, function, id, replica, rest, soon, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::mpsc;
 use zeron_core::Endpoint;
 use zeron_core::workload::{ProbeCheck, ReadinessProbe};
 
@@ -87,8 +88,7 @@ async fn without_a_probe_only_the_platforms_word_counts() {
         ..replica(1, address)
     };
     stage.replicas(&id("f"), &[unready]);
-    let early = tokio::time::timeout(Duration::from_millis(50), client.readable()).await;
-    assert!(early.is_err());
+    assert!(stage.says_nothing(&client).await);
     stage.replicas(&id("f"), &[replica(1, address)]);
     assert!(rest(&mut client).await.starts_with("HTTP/1.1 200"));
 }
@@ -97,7 +97,7 @@ async fn without_a_probe_only_the_platforms_word_counts() {
 async fn an_http_probe_asks_as_declared_until_the_answer_is_good() {
     let (stage, mut client) = waiting().await;
     let is_up = Arc::new(AtomicBool::new(false));
-    let (asked, mut questions) = tokio::sync::mpsc::channel(16);
+    let (asked, mut questions) = mpsc::channel(16);
     let up = Arc::clone(&is_up);
     let address = origin::serve(move |request: Request<Incoming>| {
         let (up, asked) = (Arc::clone(&up), asked.clone());
@@ -139,15 +139,16 @@ async fn an_http_probe_asks_as_declared_until_the_answer_is_good() {
     assert!(rest(&mut client).await.ends_with("ok"));
 }
 
-/// A gRPC server whose health service answers `status`.
-async fn health(status: Arc<std::sync::atomic::AtomicU8>) -> SocketAddr {
+/// A gRPC server whose health service answers `status`, and says each time that it is asked.
+async fn health(status: Arc<AtomicU8>, asked: mpsc::Sender<()>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let status = Arc::clone(&status);
+            let (status, asked) = (Arc::clone(&status), asked.clone());
             let service = hyper::service::service_fn(move |request: Request<Incoming>| {
                 let status = status.load(Ordering::SeqCst);
+                asked.try_send(()).ok();
                 async move {
                     assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
                     let question = request.into_body().collect().await.unwrap().to_bytes();
@@ -176,15 +177,18 @@ async fn health(status: Arc<std::sync::atomic::AtomicU8>) -> SocketAddr {
 #[tokio::test]
 async fn a_grpc_probe_waits_for_serving_on_the_port_it_names() {
     let (stage, mut client) = waiting().await;
-    let status = Arc::new(std::sync::atomic::AtomicU8::new(2));
-    let health = health(Arc::clone(&status)).await;
+    let status = Arc::new(AtomicU8::new(2));
+    let (asked, mut questions) = mpsc::channel(16);
+    let health = health(Arc::clone(&status), asked).await;
     let check = ProbeCheck::Grpc {
         service: "s".to_owned(),
         port: health.port().try_into().ok(),
     };
     stage.replicas(&id("f"), &[probed(1, origin::echo().await, check)]);
-    let early = tokio::time::timeout(Duration::from_millis(50), client.readable()).await;
-    assert!(early.is_err());
+    // The second question comes after the first answer.
+    soon(questions.recv()).await.unwrap();
+    soon(questions.recv()).await.unwrap();
+    assert!(stage.says_nothing(&client).await);
     status.store(1, Ordering::SeqCst);
     assert!(rest(&mut client).await.starts_with("HTTP/1.1 200"));
 }
@@ -220,7 +224,18 @@ async fn a_replica_that_goes_is_probed_no_more() {
     until(&mut stream, "\r\n\r\n").await;
     stage.replicas(&id("f"), &[]);
     assert_eq!(rest(&mut stream).await, "");
-    let more = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    // Another one is probed again and again meanwhile.
+    let (asked, mut questions) = mpsc::channel(16);
+    let check = ProbeCheck::Grpc {
+        service: "s".to_owned(),
+        port: None,
+    };
+    let other = health(Arc::new(AtomicU8::new(2)), asked).await;
+    stage.replicas(&id("f"), &[probed(2, other, check)]);
+    for _ in 0..3 {
+        soon(questions.recv()).await.unwrap();
+    }
+    let more = tokio::time::timeout(Duration::ZERO, listener.accept()).await;
     assert!(more.is_err());
 }
 

@@ -66,7 +66,7 @@ async fn a_preface_in_pieces_is_recognized() {
     let mut stream = stage.connect().await;
     stream.set_nodelay(true).unwrap();
     stream.write_all(b"P").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    stage.pass().await;
     stream
         .write_all(b"OST / HTTP/1.1\r\nhost: f.test\r\nconnection: close\r\n\r\n")
         .await
@@ -74,7 +74,7 @@ async fn a_preface_in_pieces_is_recognized() {
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
     let mut stream = stage.connect().await;
     stream.write_all(b"PR").await.unwrap();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    stage.pass().await;
     stream
         .write_all(b"I * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .await
@@ -261,8 +261,7 @@ async fn continue_is_withheld_while_cold() {
         .await
         .unwrap();
     stage.woken().await;
-    let early = tokio::time::timeout(Duration::from_millis(50), client.readable()).await;
-    assert!(early.is_err(), "nothing is said yet");
+    assert!(stage.says_nothing(&client).await, "nothing is said yet");
     stage.replicas(&id("f"), &[replica(1, origin::echo().await)]);
     let answer = until(&mut client, "\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 100"), "{answer}");

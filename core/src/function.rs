@@ -30,6 +30,22 @@ pub struct Function {
     pub admission: AdmissionPolicy,
 }
 
+impl Function {
+    /// A function of which nothing but this is declared: no limit, and the defaults of all else.
+    pub fn new(id: FunctionId, owner: ObjectRef, protocol: Protocol) -> Self {
+        Self {
+            id,
+            owner,
+            workload: Workload::default(),
+            protocol,
+            concurrency_limit: None,
+            timeouts: Timeouts::default(),
+            scale: ScalePolicy::default(),
+            admission: AdmissionPolicy::default(),
+        }
+    }
+}
+
 /// What a function's replicas speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

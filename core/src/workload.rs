@@ -31,6 +31,24 @@ pub struct Workload {
     pub start_deadline: Duration,
 }
 
+/// Nothing to run, with Kubernetes' time to end and its Deployments' time to make progress.
+impl Default for Workload {
+    fn default() -> Self {
+        Self {
+            command: Vec::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            working_dir: None,
+            image: None,
+            port: None,
+            readiness: ReadinessProbe::default(),
+            limits: ResourceLimits::default(),
+            termination_grace: Duration::from_secs(30),
+            start_deadline: Duration::from_secs(600),
+        }
+    }
+}
+
 /// One environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnvVar {

@@ -10,11 +10,8 @@ mod shares;
 use std::num::NonZeroU32;
 
 use tokio::sync::mpsc;
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{ReadinessProbe, ResourceLimits};
-use zeron_core::{
-    Endpoint, EndpointId, Function, ObjectRef, ScalePolicy, StartFailure, Timestamp, Workload,
-};
+use zeron_core::function::{AdmissionPolicy, Protocol};
+use zeron_core::{Endpoint, EndpointId, Function, ObjectRef, StartFailure, Timestamp, Workload};
 
 use super::owners::NOT_YET;
 use super::*;
@@ -27,30 +24,23 @@ struct Scene {
 
 pub(crate) fn function(limit: u32, admission: AdmissionPolicy) -> Function {
     Function {
-        id: FunctionId::new("default", "Deployment", "f"),
-        owner: ObjectRef {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            namespace: "default".to_owned(),
-            name: "f".to_owned(),
-        },
         workload: Workload {
-            command: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
-            port: None,
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
             termination_grace: Duration::ZERO,
             start_deadline: Duration::ZERO,
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
         concurrency_limit: NonZeroU32::new(limit),
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
         admission,
+        ..Function::new(
+            FunctionId::new("default", "Deployment", "f"),
+            ObjectRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: "default".to_owned(),
+                name: "f".to_owned(),
+            },
+            Protocol::Http1,
+        )
     }
 }
 

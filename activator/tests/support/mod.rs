@@ -18,18 +18,20 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use zeron_activator::{Activator, ActivatorHandle, Config, Peer};
 use zeron_core::endpoint::StartFailure;
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
+use zeron_core::function::Protocol;
 use zeron_core::route::{
     Forward, HostPattern, Route, RouteAction, RouteSnapshot, RoutedFunction, WeightedTarget,
 };
-use zeron_core::workload::{ReadinessProbe, ResourceLimits};
 use zeron_core::{
-    Endpoint, EndpointId, EndpointSnapshot, Function, FunctionId, ObjectRef, ScalePolicy, Workload,
+    Endpoint, EndpointId, EndpointSnapshot, Function, FunctionId, ObjectRef, Workload,
 };
 use zeron_wire::{AutoscalerLink, ToAutoscaler, Wake};
 
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Requests of others that make up a pause: connections are spread over the workers.
+const TURNS: u32 = 16;
 
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future)
@@ -192,6 +194,21 @@ impl Stage {
         .await
     }
 
+    /// Others are served meanwhile, by every worker: whatever was about to happen here has had its turns.
+    pub async fn pass(&self) {
+        for _ in 0..TURNS {
+            let answer = self.get("nowhere.test").await;
+            assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        }
+    }
+
+    /// Whether nothing is said on `stream`, although others are served meanwhile.
+    pub async fn says_nothing(&self, stream: &TcpStream) -> bool {
+        self.pass().await;
+        let read = stream.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     /// Its metrics, as they are scraped.
     pub fn metrics(&self) -> String {
         let mut registry = prometheus_client::registry::Registry::default();
@@ -257,25 +274,12 @@ pub fn object(name: &str) -> ObjectRef {
 
 pub fn function(name: &str, limit: u32) -> Function {
     Function {
-        id: id(name),
-        owner: object(name),
         workload: Workload {
-            command: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
-            port: None,
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
             start_deadline: Duration::from_secs(30),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
         concurrency_limit: NonZeroU32::new(limit),
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
+        ..Function::new(id(name), object(name), Protocol::Http1)
     }
 }
 

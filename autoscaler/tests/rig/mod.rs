@@ -10,12 +10,12 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
+use zeron_core::function::Protocol;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::{Behavior, HttpScaling, ScalePolicy, Scaling, TriggerGroup, TriggerSpec};
 use zeron_core::roles::{BoundTrigger, BoxFuture, TriggerProblem};
 use zeron_core::status::FunctionStatus;
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits, Workload};
+use zeron_core::workload::{Port, Workload};
 use zeron_core::{
     Backend, Endpoint, EndpointId, EndpointSink, EndpointSnapshot, Function, FunctionId, ObjectRef,
     ScalerRegistry, Stat, Timestamp,
@@ -54,33 +54,21 @@ pub(crate) fn function(name: &str) -> Arc<Function> {
         behavior,
     });
     Arc::new(Function {
-        id: id(name),
-        owner: source.clone(),
         workload: Workload {
             command: vec!["run".to_owned()],
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
             port: Some(Port::Assigned),
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
-            start_deadline: Duration::from_secs(600),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
         scale: ScalePolicy {
             groups: vec![TriggerGroup {
-                source,
+                source: source.clone(),
                 min: 0,
                 max: None,
                 scaling,
             }],
             ..ScalePolicy::default()
         },
-        admission: AdmissionPolicy::default(),
+        ..Function::new(id(name), source, Protocol::Http1)
     })
 }
 

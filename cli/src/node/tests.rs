@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use zeron_core::function::{Protocol, Timeouts};
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
+use zeron_core::workload::Port;
 use zeron_core::{Endpoint, EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Workload};
 use zeron_frontend_knative::{RevisionTemplate, TrafficTarget};
 
@@ -23,15 +23,10 @@ fn template(name: Option<&str>, command: &str) -> RevisionTemplate {
         annotations: BTreeMap::new(),
         workload: Workload {
             command: vec![command.to_owned()],
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
             port: Some(Port::Assigned),
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
             termination_grace: Duration::from_secs(1),
             start_deadline: Duration::from_secs(1),
+            ..Workload::default()
         },
         protocol: Protocol::Http1,
         container_concurrency: 0,

@@ -1,11 +1,9 @@
 //! ScaledJobs become functions whose work is done by Jobs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{ReadinessProbe, ResourceLimits};
-use zeron_core::{Function, FunctionId, ScalePolicy, ScalerRegistry, Workload};
+use zeron_core::function::Protocol;
+use zeron_core::{Function, FunctionId, ScalePolicy, ScalerRegistry};
 use zeron_frontend_keda::{Bindings, JobTemplate, ScaledJob};
 
 use super::inventory::{Inventory, Read};
@@ -45,24 +43,7 @@ pub(super) fn functions(
 /// Nothing is sent to it: what it runs is told by its template.
 fn worker(id: FunctionId, read: &Read<'_, ScaledJob>, scale: ScalePolicy) -> Function {
     Function {
-        id,
-        owner: read.object.clone(),
-        workload: Workload {
-            command: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
-            port: None,
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
-            start_deadline: Duration::from_secs(600),
-        },
-        protocol: Protocol::None,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
         scale,
-        admission: AdmissionPolicy::default(),
+        ..Function::new(id, read.object.clone(), Protocol::None)
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use zeron_backend_kubernetes::{
     Counters, KubernetesBackend, Pods, PodsConfig, ScaleConfig, ScaleTarget,
 };
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{ReadinessProbe, ResourceLimits, Workload};
-use zeron_core::{Backend, Function, ObjectRef, ScalePolicy};
+use zeron_core::function::Protocol;
+use zeron_core::workload::Workload;
+use zeron_core::{Backend, Function, ObjectRef};
 
 use crate::support::{Cluster, Watched, until};
 
@@ -55,29 +55,20 @@ impl Rig {
 
 pub(crate) fn function(target: &ScaleTarget) -> Function {
     Function {
-        id: target.id.clone(),
-        owner: ObjectRef {
-            api_version: target.api_version.to_string(),
-            kind: target.kind.to_string(),
-            namespace: target.namespace.to_string(),
-            name: target.name.to_string(),
-        },
         workload: Workload {
-            command: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
-            port: None,
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
             termination_grace: Duration::from_secs(1),
             start_deadline: Duration::from_secs(60),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
+        ..Function::new(
+            target.id.clone(),
+            ObjectRef {
+                api_version: target.api_version.to_string(),
+                kind: target.kind.to_string(),
+                namespace: target.namespace.to_string(),
+                name: target.name.to_string(),
+            },
+            Protocol::Http1,
+        )
     }
 }

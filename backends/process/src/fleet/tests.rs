@@ -3,39 +3,31 @@
 use std::num::NonZeroU16;
 use std::time::Duration;
 
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
-use zeron_core::{ObjectRef, ScalePolicy, Workload};
+use zeron_core::function::Protocol;
+use zeron_core::workload::Port;
+use zeron_core::{ObjectRef, Workload};
 
 use super::*;
 
 pub(crate) fn function(name: &str, command: &[&str]) -> Function {
     let word = |word: &&str| (*word).to_owned();
     Function {
-        id: FunctionId::new("default", "Deployment", name),
-        owner: ObjectRef {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            namespace: "default".to_owned(),
-            name: name.to_owned(),
-        },
         workload: Workload {
             command: command.iter().map(word).collect(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
             port: Some(Port::Assigned),
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
             start_deadline: Duration::from_secs(60),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
+        ..Function::new(
+            FunctionId::new("default", "Deployment", name),
+            ObjectRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: "default".to_owned(),
+                name: name.to_owned(),
+            },
+            Protocol::Http1,
+        )
     }
 }
 

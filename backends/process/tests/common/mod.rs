@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 use zeron_backend_process::{KeeperCommand, ProcessBackend, ProcessConfig, ReplicaStatus};
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
+use zeron_core::function::Protocol;
+use zeron_core::workload::Port;
 use zeron_core::{
     Backend, Endpoint, EndpointSink, EndpointSnapshot, Function, FunctionId, ObjectRef,
-    ScalePolicy, StartFailure, Workload,
+    StartFailure, Workload,
 };
 
 pub(crate) const CHILD: &str = env!("CARGO_BIN_EXE_zeron-test-child");
@@ -187,30 +187,24 @@ pub(crate) fn function(args: &[&str]) -> Function {
 
 pub(crate) fn named(name: &str, args: &[&str]) -> Function {
     Function {
-        id: FunctionId::new("default", "Deployment", name),
-        owner: ObjectRef {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            namespace: "default".to_owned(),
-            name: name.to_owned(),
-        },
         workload: Workload {
             command: vec![CHILD.to_owned()],
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
             port: Some(Port::Assigned),
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
             termination_grace: Duration::from_secs(10),
             start_deadline: Duration::from_secs(20),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
+        ..Function::new(
+            FunctionId::new("default", "Deployment", name),
+            ObjectRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: "default".to_owned(),
+                name: name.to_owned(),
+            },
+            Protocol::Http1,
+        )
     }
 }
 

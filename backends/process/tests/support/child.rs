@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use zeron_backend_process::{KeeperCommand, ProcessBackend, ProcessConfig, keeper_main};
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
-use zeron_core::{Backend, Function, FunctionId, ObjectRef, ScalePolicy, Workload};
+use zeron_core::function::Protocol;
+use zeron_core::workload::Port;
+use zeron_core::{Backend, Function, FunctionId, ObjectRef, Workload};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -141,30 +141,22 @@ fn parent(args: &[String]) {
     command.extend_from_slice(&args[1..]);
     let id = FunctionId::new("default", "Deployment", "f");
     backend.apply(Arc::new(Function {
-        id: id.clone(),
-        owner: ObjectRef {
-            api_version: "apps/v1".to_owned(),
-            kind: "Deployment".to_owned(),
-            namespace: "default".to_owned(),
-            name: "f".to_owned(),
-        },
         workload: Workload {
             command,
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
             port: Some(Port::Assigned),
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
             start_deadline: Duration::from_secs(30),
+            ..Workload::default()
         },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
+        ..Function::new(
+            id.clone(),
+            ObjectRef {
+                api_version: "apps/v1".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: "default".to_owned(),
+                name: "f".to_owned(),
+            },
+            Protocol::Http1,
+        )
     }));
     let replicas = if args[1] == "burst" { 60 } else { 3 };
     backend.scale(&id, replicas, &[]);

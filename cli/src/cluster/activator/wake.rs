@@ -86,9 +86,8 @@ async fn write(waker: &Waker, target: &ScaleTarget, count: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-    use zeron_core::workload::{ReadinessProbe, ResourceLimits, Workload};
-    use zeron_core::{Function, ScalePolicy};
+    use zeron_core::Function;
+    use zeron_core::function::Protocol;
 
     use super::*;
     use crate::testkit;
@@ -98,27 +97,11 @@ mod tests {
     }
 
     fn routed(name: &str, is_wake_allowed: bool, wake_count: u32) -> RoutedFunction {
-        let function = Function {
-            id: id(name),
-            owner: testkit::object("apps/v1", "Deployment", name),
-            workload: Workload {
-                command: Vec::new(),
-                args: Vec::new(),
-                env: Vec::new(),
-                working_dir: None,
-                image: None,
-                port: None,
-                readiness: ReadinessProbe::default(),
-                limits: ResourceLimits::default(),
-                termination_grace: Duration::from_secs(30),
-                start_deadline: Duration::from_secs(600),
-            },
-            protocol: Protocol::Http1,
-            concurrency_limit: None,
-            timeouts: Timeouts::default(),
-            scale: ScalePolicy::default(),
-            admission: AdmissionPolicy::default(),
-        };
+        let function = Function::new(
+            id(name),
+            testkit::object("apps/v1", "Deployment", name),
+            Protocol::Http1,
+        );
         RoutedFunction {
             function: Arc::new(function),
             is_wake_allowed,

@@ -5,9 +5,8 @@ mod kept;
 use std::time::Duration;
 
 use serde_json::json;
-use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
-use zeron_core::workload::{ReadinessProbe, ResourceLimits, Workload};
-use zeron_core::{ObjectRef, ScalePolicy};
+use zeron_core::ObjectRef;
+use zeron_core::function::Protocol;
 
 use super::*;
 use crate::pods::endpoint_id;
@@ -22,32 +21,16 @@ struct Rig {
 }
 
 fn function(name: &str) -> Arc<Function> {
-    Arc::new(Function {
-        id: target(name).id,
-        owner: ObjectRef {
+    Arc::new(Function::new(
+        target(name).id,
+        ObjectRef {
             api_version: "apps/v1".to_owned(),
             kind: "Deployment".to_owned(),
             namespace: "ns".to_owned(),
             name: name.to_owned(),
         },
-        workload: Workload {
-            command: Vec::new(),
-            args: Vec::new(),
-            env: Vec::new(),
-            working_dir: None,
-            image: None,
-            port: None,
-            readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
-            termination_grace: Duration::from_secs(30),
-            start_deadline: Duration::from_secs(600),
-        },
-        protocol: Protocol::Http1,
-        concurrency_limit: None,
-        timeouts: Timeouts::default(),
-        scale: ScalePolicy::default(),
-        admission: AdmissionPolicy::default(),
-    })
+        Protocol::Http1,
+    ))
 }
 
 /// Objects of these counts, declared and applied.
