@@ -1,5 +1,7 @@
 //! What each kind's status says.
 
+mod http;
+
 use std::sync::Arc;
 
 use zeron_backend_kubernetes::{LabelSelector, ScaleTarget, TargetPort};
@@ -403,55 +405,6 @@ fn conditions_of_others_stay_and_the_mirror_of_the_hpa_goes() {
         .map(|c| c["type"].as_str().unwrap())
         .collect();
     assert_eq!(types, ["Ready", "Active", "Fallback", "Paused", "Audited"]);
-}
-
-#[test]
-fn an_http_scaled_object_says_workload_service_and_since_when() {
-    let object = json!({
-        "metadata": {"name": "orders", "namespace": "shop"},
-        "spec": {"scaleTargetRef": {"name": "web", "service": "web-svc", "port": 8080}},
-    });
-    let good = report(ObjectKind::HttpScaledObject, Outcome::Ok);
-    let after = patched(
-        object.clone(),
-        &patch(&object, &seen(&good, &[], 0)).unwrap(),
-    );
-    assert_eq!(after["status"]["targetWorkload"], "apps/v1/Deployment/web");
-    assert_eq!(after["status"]["targetService"], "web-svc:8080");
-    assert_eq!(said(&after, "Ready"), ("True", "Reconciled"));
-    let ready = condition(&after, "Ready");
-    assert_eq!(ready["lastTransitionTime"], "2027-01-15T08:00:00Z");
-    assert_eq!(ready["observedGeneration"], 3);
-    assert_eq!(patch(&after, &seen(&good, &[], 500)), None);
-    let owner = ObjectKey::new(ObjectKind::HttpScaledObject, "other", "older");
-    let taken = Conflict::Host {
-        host: "a.example.com".to_owned(),
-        owner,
-    };
-    let bad = report(ObjectKind::HttpScaledObject, Outcome::Conflict(taken));
-    let after = patched(after.clone(), &patch(&after, &seen(&bad, &[], 60)).unwrap());
-    assert_eq!(said(&after, "Ready"), ("False", "HostConflict"));
-    assert_eq!(said(&after, "HostConflict"), ("True", "HostTaken"));
-    assert_eq!(
-        condition(&after, "Ready")["lastTransitionTime"],
-        "2027-01-15T08:01:00Z"
-    );
-}
-
-#[test]
-fn a_mesh_is_said() {
-    let report = report(ObjectKind::InterceptorRoute, Outcome::Ok);
-    let object = json!({"metadata": {}, "spec": {}});
-    let observation = Observation {
-        is_through_service: true,
-        ..seen(&report, &[], 0)
-    };
-    let after = patched(object.clone(), &patch(&object, &observation).unwrap());
-    assert_eq!(
-        said(&after, "MeshCompatibility"),
-        ("True", "ServiceAddress")
-    );
-    assert_eq!(said(&after, "Ready"), ("True", "Reconciled"));
 }
 
 #[test]
