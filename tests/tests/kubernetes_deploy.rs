@@ -7,6 +7,8 @@ mod chart;
 mod check;
 #[path = "kubernetes_deploy/cluster.rs"]
 mod cluster;
+#[path = "kubernetes_deploy/helm.rs"]
+mod helm;
 #[path = "kubernetes_deploy/manifests.rs"]
 mod manifests;
 #[path = "kubernetes_deploy/pods.rs"]

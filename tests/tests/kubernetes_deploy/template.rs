@@ -196,6 +196,11 @@ fn plain(value: &Value) -> String {
     }
 }
 
+/// Whether it is read as text without quotes too, unlike `1` or `false`.
+fn is_text(text: &str) -> bool {
+    serde_saphyr::from_str::<Value>(text).is_ok_and(|value| value == text)
+}
+
 /// Maps in blocks, everything else as JSON, which is YAML too.
 fn yaml(value: &Value) -> String {
     fn lines(map: &Map<String, Value>, indent: &str, out: &mut Vec<String>) {
@@ -205,7 +210,7 @@ fn yaml(value: &Value) -> String {
                     out.push(format!("{indent}{key}:"));
                     lines(inner, &format!("{indent}  "), out);
                 }
-                Value::String(text) => out.push(format!("{indent}{key}: {text}")),
+                Value::String(text) if is_text(text) => out.push(format!("{indent}{key}: {text}")),
                 other => out.push(format!("{indent}{key}: {other}")),
             }
         }

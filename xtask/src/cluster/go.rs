@@ -114,6 +114,14 @@ pub(crate) const SCALER: Module = Module {
     cold: "1 minute",
 };
 
+/// Helm, for tests of the chart.
+pub(crate) const HELM: Module = Module {
+    name: "helm",
+    packages: &["helm.sh/helm/v3/cmd/helm"],
+    flags: "-s -w",
+    cold: "2 minutes",
+};
+
 /// Small programs of our own.
 pub(crate) const TOOLS: Module = Module {
     name: "tools",

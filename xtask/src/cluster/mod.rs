@@ -49,6 +49,9 @@ pub(crate) const KUBECONFIG: &str = "ZERON_TEST_KUBECONFIG";
 /// Names an external scaler of somebody else's to tests.
 pub(crate) const SCALER: &str = "ZERON_TEST_EXTERNAL_SCALER";
 
+/// Names Helm to tests.
+pub(crate) const HELM: &str = "ZERON_TEST_HELM";
+
 /// How much of a cluster there is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mode {
@@ -108,6 +111,8 @@ pub(crate) enum Action {
     HttpAddOn,
     /// Builds an external scaler as others write one, for tests that call it, and prints where it is.
     Scaler,
+    /// Builds Helm, for tests of the chart, and prints where it is.
+    Helm,
     /// Knative Serving itself, for tests and measurements inside it.
     Knative {
         #[command(subcommand)]
@@ -203,12 +208,21 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             println!("{SCALER}={}", program.display());
             Ok(())
         }
+        Action::Helm => {
+            println!("{HELM}={}", helm()?.display());
+            Ok(())
+        }
         Action::Knative { action } => knative::run(&action),
         Action::Build { api_only } => {
             let mode = if api_only { Mode::ApiOnly } else { possible() };
             Programs::prepare(mode).map(drop)
         }
     }
+}
+
+/// The program.
+fn helm() -> anyhow::Result<PathBuf> {
+    Ok(go::HELM.build()?.join("helm"))
 }
 
 /// Gives an image to the running cluster of this machine.

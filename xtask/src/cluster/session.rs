@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::background::{Building, Queue};
 use super::programs::{self, Programs};
 use super::state::{self, State};
-use super::{KUBECONFIG, Mode, SCALER, go, keda, knative, node};
+use super::{HELM, KUBECONFIG, Mode, SCALER, go, keda, knative, node};
 use crate::skipped::Report;
 use crate::{apt, cargo, image};
 
@@ -114,6 +114,7 @@ fn others(builds: &mut Queue) -> Vec<Other> {
         other("KEDA's operator", keda::OPERATOR, keda::operator),
         other("KEDA's HTTP add-on", keda::HTTP_ADD_ON, keda::http_add_on),
         other("Knative Serving", knative::PROGRAMS, knative::build),
+        other("Helm", HELM, super::helm),
     ]
 }
 
