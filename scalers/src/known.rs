@@ -1,7 +1,7 @@
 //! The names of all trigger types of KEDA, so that a known type is told from a misspelt one.
 
 /// Sorted. From KEDA's `schema/generated/scalers-schema.json`.
-const TYPES: [&str; 78] = [
+const TYPES: [&str; 79] = [
     "activemq",
     "apache-kafka",
     "arangodb",
@@ -13,6 +13,7 @@ const TYPES: [&str; 78] = [
     "aws-sqs-queue",
     "azure-app-insights",
     "azure-blob",
+    "azure-cosmosdb",
     "azure-data-explorer",
     "azure-eventhub",
     "azure-log-analytics",

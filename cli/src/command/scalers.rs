@@ -151,7 +151,7 @@ mod tests {
         let text = listing(&registry(), Format::Json, Style::default()).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         let count = |field: &str| value[field].as_array().unwrap().len();
-        assert_eq!(count("builtIn") + count("notBuiltIn"), 78);
+        assert_eq!(count("builtIn") + count("notBuiltIn"), 79);
     }
 
     #[cfg(feature = "kafka")]
