@@ -88,7 +88,7 @@ impl Postgres {
     async fn open_at(&self, server: &Server) -> Result<Opened, Unknown> {
         let tls = Tls::new(&self.login, server)?;
         let config = self.config(&tls);
-        let stream = self.dial(server).await?;
+        let stream = self.dial(server, tls.is_wanted()).await?;
         let allowance = stream.allowance();
         let opened = config.connect_raw(stream, tls).await;
         let (client, mut link) = opened.map_err(|failed| error::of_connecting(&failed))?;
@@ -127,7 +127,7 @@ impl Postgres {
         config
     }
 
-    async fn dial(&self, server: &Server) -> Result<Transport, Unknown> {
+    async fn dial(&self, server: &Server, asks_tls: bool) -> Result<Transport, Unknown> {
         let port = server.port;
         if server.is_local() {
             if !self.addresses.is_loopback_allowed {
@@ -145,7 +145,7 @@ impl Postgres {
         let stream = stream.map_err(|error| unreachable(server, &error))?;
         let sent = stream.set_nodelay(true);
         sent.map_err(|error| unreachable(server, &error))?;
-        Ok(Transport::tcp(stream))
+        Ok(Transport::tcp(stream, asks_tls))
     }
 }
 

@@ -18,6 +18,7 @@
 mod client;
 mod connection_string;
 mod error;
+mod frames;
 mod listener;
 mod login;
 mod number;
@@ -76,7 +77,7 @@ impl SourceType for Postgresql {
         let PostgresTrigger { login, query } = parsed.ok_or_else(|| configuration(&problems))?;
         let shown = login.shown();
         let make = || {
-            let database = Arc::new(Postgres::new(login.clone(), self.addresses));
+            let database = Arc::new(Postgres::new(login.clone(), self.addresses.clone()));
             let listener = Listener::new(Arc::clone(&database));
             SqlClient::new(database, &*shown, Some(Box::new(listener)))
         };

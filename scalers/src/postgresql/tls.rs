@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,8 +15,9 @@ use tokio_rustls::TlsConnector;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::roles::BoxFuture;
 
+use super::frames::Frames;
 use super::login::{Encryption, Login, Server};
-use super::transport::Transport;
+use super::transport::{Allowance, Transport};
 use crate::source::unknown;
 
 /// Encrypts a connection to one server.
@@ -76,13 +77,23 @@ impl TlsConnect<Transport> for Tls {
             let (connector, name) = self
                 .connector
                 .ok_or_else(|| io::Error::other("no encryption was asked for"))?;
-            connector.connect(name, stream).await.map(Encrypted)
+            let allowance = stream.allowance();
+            let stream = connector.connect(name, stream).await?;
+            Ok(Encrypted {
+                stream,
+                frames: Frames::default(),
+                allowance,
+            })
         })
     }
 }
 
 /// An encrypted connection.
-pub(super) struct Encrypted(tokio_rustls::client::TlsStream<Transport>);
+pub(super) struct Encrypted {
+    stream: tokio_rustls::client::TlsStream<Transport>,
+    frames: Frames,
+    allowance: Arc<Allowance>,
+}
 
 impl TlsStream for Encrypted {
     /// None is offered: SCRAM proves both sides to each other without it.
@@ -97,7 +108,16 @@ impl AsyncRead for Encrypted {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        let followed = this.allowance.follow(&mut this.frames, read);
+        if followed.is_err() {
+            // What fails reads nothing.
+            buffer.set_filled(before);
+        }
+        Poll::Ready(followed)
     }
 }
 
@@ -107,15 +127,15 @@ impl AsyncWrite for Encrypted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

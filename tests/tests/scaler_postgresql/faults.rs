@@ -225,7 +225,7 @@ fn an_answer_without_end_is_cut_and_fails_alone() {
         assert_eq!(answers[0].as_ref().unwrap().value, 2.0);
         let error = answers[1].as_ref().unwrap_err();
         assert_eq!(error.kind, UnknownKind::Parse, "{}", error.message);
-        assert!(error.message.contains("16 MiB"), "{}", error.message);
+        assert!(error.message.contains("1 MiB"), "{}", error.message);
         assert_eq!(answers[2].as_ref().unwrap().value, 3.0);
     }
 }
