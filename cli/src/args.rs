@@ -18,6 +18,9 @@ use crate::command::{
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
 
+/// Names the same in the environment.
+pub(crate) const ADMIN_VARIABLE: &str = "ZERON_ADMIN";
+
 /// Functions that wake from zero and follow the load.
 #[derive(Debug, Parser)]
 #[command(
@@ -37,13 +40,13 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GlobalArgs {
-    /// Admin API of a running zeron: http://HOST:PORT or unix:PATH
-    #[arg(long, global = true, value_name = "ADDRESS", env = "ZERON_ADMIN", default_value = DEFAULT_ADMIN)]
-    pub(crate) admin: AdminAddress,
+    /// Admin API of a running zeron: http://HOST:PORT or unix:PATH [default: http://127.0.0.1:8081]
+    #[arg(long, global = true, value_name = "ADDRESS", env = ADMIN_VARIABLE)]
+    pub(crate) admin: Option<AdminAddress>,
     /// File with the bearer token of the admin API
     #[arg(long, global = true, value_name = "FILE", env = "ZERON_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Namespace; all of them when it is not given
+    /// Namespace [default: all of them; where a cluster is asked, that of the kubeconfig's context]
     #[arg(short, long, global = true)]
     pub(crate) namespace: Option<String>,
     /// How to print
@@ -58,6 +61,14 @@ pub(crate) struct GlobalArgs {
         value_name = "WHEN"
     )]
     pub(crate) color: ColorChoice,
+}
+
+impl GlobalArgs {
+    /// Where the admin API is, unless a cluster is asked.
+    pub(crate) fn admin(&self) -> AdminAddress {
+        let default = || DEFAULT_ADMIN.parse().expect("the default is an address");
+        self.admin.clone().unwrap_or_else(default)
+    }
 }
 
 /// How answers are printed.
@@ -242,6 +253,26 @@ pub(crate) struct LsArgs {
     /// Also revisions that have neither traffic nor replicas
     #[arg(short, long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) cluster: WhichCluster,
+}
+
+/// A cluster that is asked instead of one zeron.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "In a cluster")]
+pub(crate) struct WhichCluster {
+    /// Ask the cluster of this kubeconfig [default: $KUBECONFIG or ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Ask the cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// Functions of all namespaces
+    #[arg(short = 'A', long)]
+    pub(crate) all_namespaces: bool,
+    /// Ask the cluster whose autoscalers are in this namespace [default: zeron-system]
+    #[arg(long, value_name = "NAMESPACE", value_parser = crate::check::namespace)]
+    pub(crate) zeron_namespace: Option<String>,
 }
 
 /// One function, as a person names it.
@@ -250,35 +281,40 @@ pub(crate) struct NameArgs {
     /// Service, Deployment or revision; KIND/NAME where several have the name
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) cluster: WhichCluster,
 }
 
 /// Arguments of `timeline`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TimelineArgs {
-    #[command(flatten)]
-    pub(crate) name: NameArgs,
     /// Also decisions that changed nothing
     #[arg(short, long)]
     pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
 }
 
 /// Arguments of `logs`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct LogsArgs {
-    #[command(flatten)]
-    pub(crate) name: NameArgs,
     /// Go on with what is written from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Only the last lines of each replica
     #[arg(long, value_name = "LINES")]
     pub(crate) tail: Option<u32>,
-    /// Only this replica: its name, or the number at its end
+    /// Only this replica: its name, or what follows the last `-` in it
     #[arg(long, value_name = "NAME")]
     pub(crate) replica: Option<String>,
     /// Begin lines with the time they were written
     #[arg(long)]
     pub(crate) timestamps: bool,
+    /// Of this container of a cluster's pods [default: the one they name, else the first]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    #[command(flatten)]
+    pub(crate) name: NameArgs,
 }
 
 /// Arguments of `apply`.
@@ -459,12 +495,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_named_as_for_kubectl() {
+        let line = "zeron logs web -f --tail 5 -n shop --context test --kubeconfig a.yaml";
+        let Command::Logs(logs) = parse(line).unwrap().command else {
+            panic!("not logs");
+        };
+        assert_eq!(logs.name.cluster.context.as_deref(), Some("test"));
+        assert_eq!(logs.name.cluster.kubeconfig, Some(PathBuf::from("a.yaml")));
+        let Command::Ls(ls) = parse("zeron ls -A -a").unwrap().command else {
+            panic!("not ls");
+        };
+        assert!(ls.all && ls.cluster.all_namespaces);
+        assert!(parse("zeron ls --zeron-namespace ../x").is_err());
+        assert!(parse("zeron apply -f a.yaml --context test").is_err());
+    }
+
+    #[test]
     fn global_options_may_follow_the_command() {
         let cli = parse("zeron ls -n shop -o json --admin unix:/tmp/z").unwrap();
         assert_eq!(cli.global.namespace.as_deref(), Some("shop"));
         assert_eq!(cli.global.output, Format::Json);
         assert_eq!(
-            cli.global.admin,
+            cli.global.admin(),
             AdminAddress::Unix(PathBuf::from("/tmp/z"))
         );
     }

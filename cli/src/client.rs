@@ -1,4 +1,10 @@
-//! Asks the admin API of a running zeron.
+//! Asks the admin API of a running zeron: on this machine, or of a cluster's autoscalers.
+
+mod choice;
+mod cluster;
+mod error;
+mod place;
+mod source;
 
 use std::io;
 use std::path::Path;
@@ -11,15 +17,17 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::address::AdminAddress;
-use crate::admin::{ApiProblem, DecisionList, FunctionList, ProblemList, Token, TokenError};
+use crate::admin::{ApiProblem, DecisionList, FunctionList, ProblemList, Token};
 use crate::control::{ApplyReport, ApplyRequest, FunctionView, ObjectName, Problem};
 
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) use choice::{BothNamed, Choice, Wishes, has_kubeconfig};
+pub(crate) use cluster::{Cluster, ClusterError, ClusterOptions, LogWish, Said, Scope};
+pub(crate) use error::ClientError;
+use place::Place;
+pub(crate) use source::{Listing, Source, SourceError};
+
 /// How long an answer may take to begin; a change may take a minute.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(70);
 /// Largest answer that is read as a whole, in bytes.
@@ -28,40 +36,10 @@ const MAX_ANSWER: usize = 256 << 20;
 /// A client of one running zeron. Each call uses a connection of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    address: AdminAddress,
+    place: Place,
     token: Option<Token>,
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// Nobody listens.
-    #[error("no zeron is running at {0}: start one with `zeron up PATH`")]
-    NotRunning(AdminAddress),
-    /// The connection failed.
-    #[error("{0} cannot be reached")]
-    Connect(AdminAddress, #[source] io::Error),
-    /// Too slow.
-    #[error("{0} did not answer in time")]
-    Timeout(AdminAddress),
-    /// The connection broke, or the other side does not speak HTTP.
-    #[error("{0} did not answer as expected")]
-    Http(AdminAddress, #[source] hyper::Error),
-    /// The answer is not what this version understands.
-    #[error("the answer of {0} cannot be read: is it a zeron of this version?")]
-    Decode(AdminAddress, #[source] serde_json::Error),
-    /// The answer is too large to hold.
-    #[error("the answer of {0} is too large or was cut off")]
-    Body(AdminAddress),
-    /// It was understood and refused.
-    #[error("{}", .0.detail)]
-    Refused(Box<ApiProblem>),
-    /// The token file.
-    #[error("{}", .0.display())]
-    Token(std::path::PathBuf, #[source] TokenError),
-    /// A request could not be put together: a name that does not fit into a path.
-    #[error("not a valid name")]
-    Request(#[source] hyper::http::Error),
+    /// How long an answer may take to begin, and to be read as a whole.
+    patience: Duration,
 }
 
 impl Client {
@@ -75,21 +53,33 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let read = |path: &Path| Token::read(path).map_err(|e| ClientError::Token(path.into(), e));
         Ok(Self {
-            address,
+            place: Place::Machine(address),
             token: token_file.map(read).transpose()?,
+            patience: ANSWER_TIMEOUT,
         })
     }
 
     /// Every function, or those of one namespace.
+    #[cfg(test)]
     pub(crate) async fn functions(
         &self,
         namespace: Option<&str>,
     ) -> Result<Vec<FunctionView>, ClientError> {
+        Ok(self.list(namespace).await?.functions)
+    }
+
+    /// Every function, or those of one namespace, and which part of all they are.
+    pub(crate) async fn list(&self, namespace: Option<&str>) -> Result<FunctionList, ClientError> {
         let path = match namespace {
             Some(namespace) => format!("/v1/functions?namespace={}", escape(namespace)),
             None => "/v1/functions".to_owned(),
         };
-        Ok(self.get::<FunctionList>(&path).await?.functions)
+        self.get(&path).await
+    }
+
+    /// The same function as it is now.
+    pub(crate) async fn function(&self, view: &FunctionView) -> Result<FunctionView, ClientError> {
+        self.get(&function_path(view, "", &[])).await
     }
 
     /// The decisions of one function, oldest first.
@@ -127,7 +117,7 @@ impl Client {
         let path = function_path(view, "/logs", query);
         let mut body = self.send::<()>(Method::GET, &path, None).await?.into_body();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|e| ClientError::Http(self.address.clone(), e))?;
+            let frame = frame.map_err(|e| ClientError::Http(self.place.to_string(), e))?;
             if let Some(chunk) = frame.data_ref()
                 && let Err(error) = write(chunk)
             {
@@ -149,8 +139,8 @@ impl Client {
         body: Option<&T>,
     ) -> Result<Response<Incoming>, ClientError> {
         let request = self.request(method, path, body)?;
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.exchange(request)).await;
-        let response = answer.map_err(|_| ClientError::Timeout(self.address.clone()))??;
+        let answer = tokio::time::timeout(self.patience, self.exchange(request)).await;
+        let response = answer.map_err(|_| ClientError::Timeout(self.place.to_string()))??;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -163,14 +153,10 @@ impl Client {
         path: &str,
         body: Option<&T>,
     ) -> Result<Request<Full<Bytes>>, ClientError> {
-        let host = match &self.address {
-            AdminAddress::Tcp(authority) => authority.as_str(),
-            AdminAddress::Unix(_) => "localhost",
-        };
         let mut builder = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, host);
+            .header(header::HOST, self.place.host());
         if let Some(token) = &self.token {
             builder = builder.header(header::AUTHORIZATION, token.authorization());
         }
@@ -178,7 +164,7 @@ impl Client {
         if let Some(body) = body {
             let encoded = serde_json::to_vec(body);
             bytes = encoded
-                .map_err(|e| ClientError::Decode(self.address.clone(), e))?
+                .map_err(|e| ClientError::Decode(self.place.to_string(), e))?
                 .into();
             builder = builder.header(header::CONTENT_TYPE, "application/json");
         }
@@ -189,15 +175,8 @@ impl Client {
         &self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, ClientError> {
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await;
-        let stream = stream.map_err(|_| ClientError::Timeout(self.address.clone()))?;
-        let stream = stream.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                ClientError::NotRunning(self.address.clone())
-            }
-            _ => ClientError::Connect(self.address.clone(), error),
-        })?;
-        let failed = |e| ClientError::Http(self.address.clone(), e);
+        let stream = self.place.connect().await?;
+        let failed = |e| ClientError::Http(self.place.to_string(), e);
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(failed)?;
@@ -208,27 +187,20 @@ impl Client {
         sender.send_request(request).await.map_err(failed)
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
-        match &self.address {
-            AdminAddress::Tcp(authority) => Ok(Box::new(TcpStream::connect(authority).await?)),
-            AdminAddress::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        }
-    }
-
     async fn decode<T: DeserializeOwned>(
         &self,
         response: Response<Incoming>,
     ) -> Result<T, ClientError> {
         let bytes = self.collect(response).await?;
-        serde_json::from_slice(&bytes).map_err(|e| ClientError::Decode(self.address.clone(), e))
+        serde_json::from_slice(&bytes).map_err(|e| ClientError::Decode(self.place.to_string(), e))
     }
 
     async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
         let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER);
-        let whole = tokio::time::timeout(ANSWER_TIMEOUT, body.collect()).await;
-        let whole = whole.map_err(|_| ClientError::Timeout(self.address.clone()))?;
+        let whole = tokio::time::timeout(self.patience, body.collect()).await;
+        let whole = whole.map_err(|_| ClientError::Timeout(self.place.to_string()))?;
         Ok(whole
-            .map_err(|_| ClientError::Body(self.address.clone()))?
+            .map_err(|_| ClientError::Body(self.place.to_string()))?
             .to_bytes())
     }
 
@@ -239,10 +211,6 @@ impl Client {
         ClientError::Refused(Box::new(problem))
     }
 }
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 fn unexplained(status: StatusCode) -> ApiProblem {
     ApiProblem::new(

@@ -1,5 +1,6 @@
 //! What the admin API asks of the running node, and the shapes in which it answers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ pub(crate) trait ControlPlane: Send + Sync + fmt::Debug + 'static {
         self.list().into_iter().find(|view| view.status.id == *id)
     }
 
+    /// Which part of all functions this is; `None` where nobody shares them.
+    fn shards(&self) -> Option<Shards> {
+        None
+    }
+
     /// The kept decisions of a function, oldest first. Empty when it has none.
     fn decisions(&self, id: &FunctionId) -> Vec<Arc<Decision>>;
 
@@ -38,6 +44,15 @@ pub(crate) trait ControlPlane: Send + Sync + fmt::Debug + 'static {
 
     /// Whether requests can be served.
     fn readiness(&self) -> Readiness;
+}
+
+/// Which of the shards, by which autoscalers share functions, are held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shards {
+    /// How many there are, for all autoscalers together.
+    pub(crate) count: u32,
+    /// Those that this one decides for.
+    pub(crate) held: BTreeSet<u32>,
 }
 
 /// One function with what only the node knows of it.

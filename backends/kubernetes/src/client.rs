@@ -47,6 +47,8 @@ pub struct ClientOptions {
     pub burst: NonZeroU32,
     /// Until a connection and its TLS handshake stand.
     pub connect_timeout: Duration,
+    /// Connections may become something else, as WebSockets do: HTTP/1.1 alone, where HTTP/2 cannot.
+    pub is_upgradable: bool,
     /// Who we are, in the API server's logs: sent as `NAME/VERSION`.
     pub name: &'static str,
 }
@@ -59,6 +61,7 @@ impl Default for ClientOptions {
             qps: None,
             burst: NonZeroU32::MIN,
             connect_timeout: Duration::from_secs(3),
+            is_upgradable: false,
             name: "zeron",
         }
     }
@@ -176,7 +179,11 @@ impl ClientOptions {
         if let Some(Ok(name)) = server_name.map(rustls::pki_types::ServerName::try_from) {
             tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name));
         }
-        let connector = tls.enable_http1().enable_http2().wrap_connector(connector);
+        let tls = tls.enable_http1();
+        let connector = match self.is_upgradable {
+            true => tls.wrap_connector(connector),
+            false => tls.enable_http2().wrap_connector(connector),
+        };
         Ok(Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

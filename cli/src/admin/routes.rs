@@ -21,7 +21,7 @@ use super::metrics::metrics;
 use super::problem::ApiProblem;
 use super::server::AdminParts;
 use crate::control::{
-    ApplyReport, ApplyRequest, FunctionView, ObjectName, Problem, Readiness, SourceText,
+    ApplyReport, ApplyRequest, FunctionView, ObjectName, Problem, Readiness, Shards, SourceText,
 };
 use crate::resolve::{FunctionName, ResolveError};
 
@@ -36,6 +36,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct FunctionList {
     pub(crate) functions: Vec<FunctionView>,
+    /// Of an autoscaler in a cluster: what part of all functions these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shards: Option<Shards>,
 }
 
 /// `GET /v1/functions/{namespace}/{name}/decisions`, oldest first.
@@ -93,11 +96,18 @@ async fn list(
     State(parts): State<AdminParts>,
     Query(selection): Query<Selection>,
 ) -> Json<FunctionList> {
+    let before = parts.control.shards();
     let mut functions = parts.control.list();
     if let Some(namespace) = selection.namespace {
         functions.retain(|view| view.status.id.namespace() == namespace);
     }
-    Json(FunctionList { functions })
+    // A shard that changes hands meanwhile is nobody's: its functions may be missing.
+    let shards = before.zip(parts.control.shards());
+    let shards = shards.map(|(before, after)| Shards {
+        count: after.count,
+        held: &before.held & &after.held,
+    });
+    Json(FunctionList { functions, shards })
 }
 
 async fn function(

@@ -19,8 +19,7 @@ mod workloads;
 use kube::Client;
 
 pub(crate) use finding::{Finding, Level};
-pub(crate) use reader::ReadError;
-use reader::Reader;
+pub(crate) use reader::{ReadError, Reader, items, text};
 use workloads::Workloads;
 
 /// What is asked.

@@ -33,7 +33,8 @@ pub(crate) enum ReadError {
 }
 
 /// See the module.
-pub(super) struct Reader {
+#[derive(Clone)]
+pub(crate) struct Reader {
     client: Client,
 }
 
@@ -51,23 +52,34 @@ pub(super) struct Wish<'w> {
     pub(super) name: Option<&'w str>,
 }
 
+impl ReadError {
+    /// Whether rights are missing.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        matches!(&**error, kube::Error::Api(status) if matches!(status.code, 401 | 403))
+    }
+}
+
 impl Reader {
-    pub(super) fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client }
     }
 
     /// `None`: there is no such thing.
-    pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, ReadError> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Option<Value>, ReadError> {
         let request = Request::get(path).body(Vec::new()).expect("paths are URIs");
         self.ask(request).await
     }
 
-    /// All objects; none of a kind that does not exist.
-    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, ReadError> {
+    /// All objects; none of a kind that does not exist. The path may have a query.
+    pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, ReadError> {
         let mut items = Vec::new();
         let mut token = String::new();
+        let joint = if path.contains('?') { '&' } else { '?' };
         for _ in 0..PAGES {
-            let page = format!("{path}?limit={PAGE}&continue={token}");
+            let page = format!("{path}{joint}limit={PAGE}&continue={token}");
             let Some(mut list) = self.get(&page).await? else {
                 return Ok(items);
             };
@@ -145,7 +157,7 @@ impl Reader {
 }
 
 /// A field that is a text.
-pub(super) fn text<'v>(value: &'v Value, path: &str) -> &'v str {
+pub(crate) fn text<'v>(value: &'v Value, path: &str) -> &'v str {
     value
         .pointer(path)
         .and_then(Value::as_str)
@@ -153,7 +165,7 @@ pub(super) fn text<'v>(value: &'v Value, path: &str) -> &'v str {
 }
 
 /// A field that is a list.
-pub(super) fn items<'v>(value: &'v Value, path: &str) -> &'v [Value] {
+pub(crate) fn items<'v>(value: &'v Value, path: &str) -> &'v [Value] {
     let list = value.pointer(path).and_then(Value::as_array);
     list.map_or(&[], Vec::as_slice)
 }

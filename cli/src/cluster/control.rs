@@ -16,7 +16,7 @@ use super::ownership::Ownership;
 use crate::admin::Health;
 use crate::control::{
     ApplyReport, ApplyRequest, ChangeError, ControlPlane, FunctionView, LogFile, ObjectName,
-    Problem, Readiness, ReplicaView, Severity,
+    Problem, Readiness, ReplicaView, Severity, Shards,
 };
 
 /// Reads from the parts; objects are changed through the API server.
@@ -65,6 +65,10 @@ impl ControlPlane for ClusterControl {
 
     fn get(&self, id: &FunctionId) -> Option<FunctionView> {
         self.engine.status(id).map(|status| self.view(status))
+    }
+
+    fn shards(&self) -> Option<Shards> {
+        Some(self.ownership.lock().shards())
     }
 
     fn decisions(&self, id: &FunctionId) -> Vec<Arc<Decision>> {

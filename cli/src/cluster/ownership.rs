@@ -6,6 +6,8 @@ use zeron_backend_kubernetes::shards::shard_of;
 use zeron_controller::projection::{Changes, Declared, ObjectKey, ObjectReport};
 use zeron_core::FunctionId;
 
+use crate::control::Shards;
+
 /// What to tell the engine and the back end.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Step {
@@ -80,6 +82,14 @@ impl Ownership {
     /// Whether the function's shard is held.
     pub(super) fn owns(&self, function: &FunctionId) -> bool {
         self.held.contains(&shard_of(function, self.shards))
+    }
+
+    /// Which shards there are, and which of them are held.
+    pub(super) fn shards(&self) -> Shards {
+        Shards {
+            count: self.shards,
+            held: self.held.clone(),
+        }
     }
 
     /// A function, if it is declared and ours.

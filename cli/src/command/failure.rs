@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use crate::admin::TokenError;
-use crate::client::ClientError;
+use crate::client::{ClientError, ClusterError, SourceError};
 
 /// Exit code of bad usage or configuration (`EX_USAGE`).
 pub(crate) const USAGE: u8 = 64;
@@ -60,6 +60,7 @@ impl From<ClientError> for Failure {
             ClientError::Refused(problem) => matches!(problem.status, 400 | 413 | 415 | 422),
             ClientError::NotRunning(_)
             | ClientError::Connect(..)
+            | ClientError::Forward(..)
             | ClientError::Timeout(_)
             | ClientError::Http(..)
             | ClientError::Decode(..)
@@ -69,6 +70,31 @@ impl From<ClientError> for Failure {
             Self::usage(error)
         } else {
             Self::runtime(error)
+        }
+    }
+}
+
+impl From<ClusterError> for Failure {
+    fn from(error: ClusterError) -> Self {
+        match error {
+            ClusterError::Config(_) => Self::usage(error),
+            ClusterError::Forbidden { .. }
+            | ClusterError::Read(..)
+            | ClusterError::NoAutoscaler { .. }
+            | ClusterError::Silent(..)
+            | ClusterError::NoReplica { .. }
+            | ClusterError::Log { .. }
+            | ClusterError::Write(_) => Self::runtime(error),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Both(error) => Self::usage(error),
+            SourceError::Machine(error) => error.into(),
+            SourceError::Cluster(error) => error.into(),
         }
     }
 }

@@ -96,10 +96,7 @@ fn ask<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> 
 }
 
 fn client(global: &GlobalArgs) -> Result<Client, Failure> {
-    Ok(Client::new(
-        global.admin.clone(),
-        global.token_file.as_deref(),
-    )?)
+    Ok(Client::new(global.admin(), global.token_file.as_deref())?)
 }
 
 fn style(global: &GlobalArgs) -> Style {

@@ -8,7 +8,7 @@ mod why;
 
 pub(crate) use rules::short_cause;
 pub(crate) use timeline::{Scope, reason, timeline};
-pub(crate) use why::why;
+pub(crate) use why::{absence, why};
 
 /// A measured number as short as it can be without being wrong to the eye.
 pub(crate) fn number(value: f64) -> String {

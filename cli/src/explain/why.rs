@@ -61,6 +61,26 @@ pub(crate) fn why(
     text
 }
 
+/// Why a function has no replica that could say anything, in one paragraph.
+pub(crate) fn absence(view: &FunctionView, decision: Option<&Decision>, now: Timestamp) -> String {
+    let id = &view.status.id;
+    let mut text = format!(
+        "{} ({id}) has no replica that could write lines.",
+        view.status.owner.name
+    );
+    if let Some(message) = &view.status.message {
+        text.push_str(&format!(" {}.", clean(message)));
+    }
+    match decision {
+        Some(decision) => {
+            let (verdict, zero) = (verdict(decision, now), zero(view, decision, now));
+            text.push_str(&format!(" {verdict} {zero}"));
+        }
+        None => text.push_str(" Nothing has been decided for it yet."),
+    }
+    text
+}
+
 fn heading(view: &FunctionView, style: Style) -> String {
     let status = &view.status;
     let name = style.strong(&status.owner.name);

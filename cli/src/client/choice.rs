@@ -1,0 +1,111 @@
+//! Which zeron is asked: that of this machine, or the autoscalers of a cluster.
+
+use std::env;
+use std::path::Path;
+
+/// What was asked for, and what there is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes {
+    /// `--admin` was given.
+    pub(crate) is_admin_given: bool,
+    /// `ZERON_ADMIN` is set.
+    pub(crate) is_admin_set: bool,
+    /// An option that only makes sense in a cluster was given.
+    pub(crate) is_cluster_given: bool,
+    /// There is a kubeconfig where kubectl looks for it.
+    pub(crate) has_kubeconfig: bool,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// The admin address, whoever is there.
+    Machine,
+    /// The autoscalers of a cluster.
+    Cluster,
+    /// The default admin address; where nobody listens, the cluster.
+    MachineElseCluster,
+}
+
+/// Options of both were given.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--admin names one zeron, and --kubeconfig, --context and --zeron-namespace those of a cluster: give one or the other"
+)]
+pub(crate) struct BothNamed;
+
+impl Wishes {
+    /// Options win over the environment, what is named over what is found, and this machine over a
+    /// cluster that nobody named.
+    ///
+    /// # Errors
+    /// When both were given.
+    pub(crate) fn choose(self) -> Result<Choice, BothNamed> {
+        match (self.is_cluster_given, self.is_admin_given) {
+            (true, true) => Err(BothNamed),
+            (true, false) => Ok(Choice::Cluster),
+            (false, true) => Ok(Choice::Machine),
+            (false, false) if self.is_admin_set => Ok(Choice::Machine),
+            (false, false) if self.has_kubeconfig => Ok(Choice::MachineElseCluster),
+            (false, false) => Ok(Choice::Machine),
+        }
+    }
+}
+
+/// Whether a kubeconfig is where kubectl looks for it: `$KUBECONFIG`, else `~/.kube/config`.
+pub(crate) fn has_kubeconfig() -> bool {
+    match env::var_os("KUBECONFIG").filter(|files| !files.is_empty()) {
+        Some(files) => env::split_paths(&files).any(|file| file.is_file()),
+        None => env::var_os("HOME").is_some_and(|home| {
+            let file = Path::new(&home).join(".kube/config");
+            file.is_file()
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Wishes = Wishes {
+        is_admin_given: false,
+        is_admin_set: false,
+        is_cluster_given: false,
+        has_kubeconfig: false,
+    };
+
+    #[test]
+    fn this_machine_is_asked_unless_a_cluster_is_named_or_all_there_is() {
+        assert_eq!(NOTHING.choose(), Ok(Choice::Machine));
+        let found = Wishes {
+            has_kubeconfig: true,
+            ..NOTHING
+        };
+        assert_eq!(found.choose(), Ok(Choice::MachineElseCluster));
+        let named = Wishes {
+            is_cluster_given: true,
+            ..NOTHING
+        };
+        assert_eq!(named.choose(), Ok(Choice::Cluster));
+    }
+
+    #[test]
+    fn an_option_wins_over_the_environment_and_two_options_are_a_mistake() {
+        let set = Wishes {
+            is_admin_set: true,
+            has_kubeconfig: true,
+            ..NOTHING
+        };
+        assert_eq!(set.choose(), Ok(Choice::Machine));
+        let named = Wishes {
+            is_cluster_given: true,
+            ..set
+        };
+        assert_eq!(named.choose(), Ok(Choice::Cluster));
+        let both = Wishes {
+            is_admin_given: true,
+            ..named
+        };
+        assert_eq!(both.choose(), Err(BothNamed));
+    }
+}
