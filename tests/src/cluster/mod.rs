@@ -13,6 +13,7 @@ mod kubectl;
 mod namespace;
 mod node;
 mod objects;
+mod own;
 mod role;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use deploy::{Deployed, Pods};
 pub use image::Program;
 pub(crate) use image::xtask;
 pub use namespace::Namespace;
+pub use own::OwnApi;
 pub use role::{Installation, Role, Roles};
 
 /// Names the cluster's kubeconfig.
@@ -176,11 +178,19 @@ impl Cluster {
         INSTALLED.get_or_init(|| {
             let output = crate::command(&["crds"], |_| ());
             assert_eq!(output.code, Some(0), "zeron crds: {}", output.stderr);
-            for crd in self.apply(&output.stdout) {
-                let name = crd["metadata"]["name"].as_str().unwrap_or_default();
-                self.wait_in(None, objects::CRD, name, "to be served", objects::is_served);
-            }
+            self.define(&output.stdout);
         });
+    }
+
+    /// Applies definitions of kinds and waits until they are served.
+    ///
+    /// # Panics
+    /// When the API server refuses one.
+    pub fn define(&self, documents: &str) {
+        for crd in self.apply(documents) {
+            let name = crd["metadata"]["name"].as_str().unwrap_or_default();
+            self.wait_in(None, objects::CRD, name, "to be served", objects::is_served);
+        }
     }
 
     /// The folder of a cluster that `cargo xtask cluster up` started on this machine; `None` for any other.

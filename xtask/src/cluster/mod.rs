@@ -343,7 +343,10 @@ pub(crate) fn down(state: &State) -> anyhow::Result<()> {
     daemons.sort_by_key(|daemon| !FIRST.contains(&daemon.name.as_str()));
     daemons.iter().try_for_each(daemon::Daemon::end)?;
     pods::end(state)?;
-    node::forget_network_results();
+    // Without a node of its own, those of the machine's cluster stay.
+    if state.path("changes").exists() {
+        node::forget_network_results();
+    }
     machine::restore(state)?;
     state.release();
     clear(state.root())
