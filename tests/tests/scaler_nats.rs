@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "scaler_nats/push.rs"]
+mod push;
+
 use std::time::Duration;
 
 use zeron_core::metric::UnknownKind;

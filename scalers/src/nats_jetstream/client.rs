@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
-use zeron_core::roles::BoxFuture;
+use zeron_core::roles::{BoxFuture, TriggerHandle};
 
 use super::jsz::{Consumer, Jsz};
 use super::nodes::{Node, Varz};
+use super::push::Followers;
 use super::trigger::{AccountKey, JetStreamTrigger};
 use crate::AddressPolicy;
 use crate::http::{HttpClient, Url, shown};
-use crate::source::{Client, Readings, unknown};
+use crate::source::{Client, OnChange, Readings, unknown};
 use crate::tls::TlsSettings;
 
 /// Bytes of an answer: some twenty thousand consumers.
@@ -29,6 +29,8 @@ pub(super) struct JetStreamClient {
     account: AccountKey,
     /// The servers of the cluster as they were found last.
     nodes: Mutex<Vec<Node>>,
+    addresses: AddressPolicy,
+    followers: Followers,
 }
 
 /// What one server of a cluster said; `None` where it said nothing.
@@ -41,11 +43,13 @@ struct View {
 impl JetStreamClient {
     /// A client without a connection.
     pub(super) fn new(addresses: AddressPolicy, account: AccountKey) -> Self {
-        let http = HttpClient::new(addresses, &TlsSettings::default());
+        let http = HttpClient::new(addresses.clone(), &TlsSettings::default());
         Self {
             http: http.with_max_body(MAX_BODY),
             account,
             nodes: Mutex::default(),
+            addresses,
+            followers: Followers::default(),
         }
     }
 
@@ -120,10 +124,10 @@ impl JetStreamClient {
             return Ok(known);
         }
         let endpoint = &self.account.endpoint;
-        let varz: Varz = self.get(endpoint, "/varz", end).await?;
+        let varz = self.varz(endpoint, end).await?;
         let candidates = varz.candidates(endpoint);
         let asked = candidates.into_iter().map(|url| async move {
-            let varz: Varz = self.get(&url, "/varz", end).await.ok()?;
+            let varz = self.varz(&url, end).await.ok()?;
             Some(node(varz, url))
         });
         let found = join_all(asked).await.into_iter().flatten();
@@ -194,26 +198,27 @@ impl JetStreamClient {
             .append_pair("acc", &self.account.id)
             .append_pair("consumers", "true")
             .append_pair("config", "true");
-        let mut jsz: Jsz = self.get(&url, "/jsz", end).await?;
-        jsz.keep(&self.account, triggers);
-        Ok(jsz)
+        let body = self.get(&url, "/jsz", end).await?;
+        let jsz = Jsz::read(&body, &self.account, triggers);
+        jsz.map_err(|_| no_answer(server))
     }
 
-    async fn get<T: DeserializeOwned>(
-        &self,
-        server: &Url,
-        path: &str,
-        end: Instant,
-    ) -> Result<T, Unknown> {
+    async fn varz(&self, server: &Url, end: Instant) -> Result<Varz, Unknown> {
+        let body = self.get(server, "/varz", end).await?;
+        serde_json::from_slice(&body).map_err(|_| no_answer(server))
+    }
+
+    async fn get(&self, server: &Url, path: &str, end: Instant) -> Result<Vec<u8>, Unknown> {
         let mut url = server.clone();
         url.set_path(path);
         let left = end.saturating_duration_since(Instant::now());
-        let body = self.http.get(&url, &[], None, left).await?.body()?;
-        serde_json::from_slice(&body).map_err(|_| {
-            let message = format!("{} answered with no JSON of NATS", shown(server));
-            unknown(UnknownKind::Parse, message)
-        })
+        self.http.get(&url, &[], None, left).await?.body()
     }
+}
+
+fn no_answer(server: &Url) -> Unknown {
+    let message = format!("{} answered with no JSON of NATS", shown(server));
+    unknown(UnknownKind::Parse, message)
 }
 
 fn node(varz: Varz, url: Url) -> Node {
@@ -251,5 +256,21 @@ impl Client for JetStreamClient {
             let surveyed = self.survey(triggers, end).await;
             surveyed.unwrap_or_else(|reason| vec![Err(reason); triggers.len()])
         })
+    }
+
+    fn watch(
+        &self,
+        handle: TriggerHandle,
+        trigger: &Arc<JetStreamTrigger>,
+        on_change: OnChange,
+    ) -> bool {
+        let pushed = trigger.pushed.as_ref();
+        pushed.is_some_and(|it| self.followers.add(handle, it, &self.addresses, on_change))
+    }
+
+    fn forget(&self, handle: TriggerHandle, trigger: &JetStreamTrigger) {
+        if let Some(pushed) = &trigger.pushed {
+            self.followers.remove(handle, pushed);
+        }
     }
 }

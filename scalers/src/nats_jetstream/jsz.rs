@@ -1,22 +1,23 @@
 //! `/jsz`: what one server says about the consumers of an account.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod wanted;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::DeserializeSeed;
 
 use super::trigger::{AccountKey, JetStreamTrigger};
+use wanted::Wanted;
 
-/// One server's answer.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// One server's answer: of it, what triggers ask about.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Jsz {
     /// Which server it is.
-    #[serde(default)]
     pub(super) server_id: String,
-    #[serde(default)]
     meta_cluster: Option<MetaCluster>,
-    #[serde(default)]
-    account_details: Option<Vec<Account>>,
+    accounts: Vec<Account>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -25,19 +26,16 @@ struct MetaCluster {
     cluster_size: u64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct Account {
     id: String,
     name: String,
-    #[serde(default)]
-    stream_detail: Option<Vec<Stream>>,
+    streams: BTreeMap<String, Stream>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct Stream {
-    name: String,
-    #[serde(default)]
-    consumer_detail: Option<Vec<Consumer>>,
+    consumers: BTreeMap<String, Consumer>,
 }
 
 /// A consumer, as one server sees it.
@@ -57,30 +55,19 @@ struct Cluster {
 }
 
 impl Jsz {
-    /// Drops what no trigger asks about, and what is said twice: a few bytes of an answer are many of memory,
-    /// and the answers of all servers are held together.
-    pub(super) fn keep(&mut self, account: &AccountKey, triggers: &[Arc<JetStreamTrigger>]) {
-        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for trigger in triggers {
-            let consumers = wanted.entry(&trigger.stream).or_default();
-            consumers.insert(&trigger.consumer);
-        }
-        let accounts = self.account_details.get_or_insert_default();
-        accounts.retain(|it| it.is(account));
-        // One by its id, one by its name.
-        accounts.truncate(2);
-        accounts.shrink_to_fit();
-        for streams in accounts
-            .iter_mut()
-            .filter_map(|it| it.stream_detail.as_mut())
-        {
-            let mut left = wanted.clone();
-            streams.retain_mut(|stream| {
-                let consumers = left.remove(stream.name.as_str());
-                consumers.map(|it| stream.keep(it)).is_some()
-            });
-            streams.shrink_to_fit();
-        }
+    /// Reads what `triggers` ask about, each once.
+    ///
+    /// # Errors
+    /// Where it is no answer of a server.
+    pub(super) fn read(
+        body: &[u8],
+        account: &AccountKey,
+        triggers: &[Arc<JetStreamTrigger>],
+    ) -> serde_json::Result<Self> {
+        let mut input = serde_json::Deserializer::from_slice(body);
+        let jsz = Wanted::new(account, triggers).deserialize(&mut input)?;
+        input.end()?;
+        Ok(jsz)
     }
 
     /// Whether consumers may have their leaders elsewhere.
@@ -96,12 +83,9 @@ impl Jsz {
         account: &AccountKey,
         trigger: &JetStreamTrigger,
     ) -> Option<&Consumer> {
-        let mut consumers = self
-            .stream(account, trigger)?
-            .consumer_detail
-            .iter()
-            .flatten();
-        consumers.find(|it| it.name == trigger.consumer)
+        self.stream(account, trigger)?
+            .consumers
+            .get(&trigger.consumer)
     }
 
     /// Whether this server has the stream of a trigger.
@@ -110,27 +94,14 @@ impl Jsz {
     }
 
     fn stream(&self, account: &AccountKey, trigger: &JetStreamTrigger) -> Option<&Stream> {
-        let accounts = self.account_details.iter().flatten();
-        let mut streams = accounts
-            .filter(|it| it.is(account))
-            .flat_map(|it| it.stream_detail.iter().flatten());
-        streams.find(|it| it.name == trigger.stream)
+        let mut accounts = self.accounts.iter().filter(|it| it.is(account));
+        accounts.find_map(|it| it.streams.get(&trigger.stream))
     }
 }
 
 impl Account {
     fn is(&self, account: &AccountKey) -> bool {
         self.id == account.id || account.name.as_ref() == Some(&self.name)
-    }
-}
-
-impl Stream {
-    /// Only these consumers, each once.
-    fn keep(&mut self, mut wanted: BTreeSet<&str>) {
-        if let Some(consumers) = &mut self.consumer_detail {
-            consumers.retain(|it| wanted.remove(it.name.as_str()));
-            consumers.shrink_to_fit();
-        }
     }
 }
 
@@ -183,14 +154,21 @@ mod tests {
             threshold: 10,
             activation_threshold: 0,
             metric: String::new(),
+            pushed: None,
         }
+    }
+
+    fn read(text: &str, account: &AccountKey, triggers: &[JetStreamTrigger]) -> Jsz {
+        let triggers: Vec<_> = triggers.iter().cloned().map(Arc::new).collect();
+        Jsz::read(text.as_bytes(), account, &triggers).unwrap()
     }
 
     #[test]
     fn lag_is_what_is_pending_and_what_is_not_acknowledged() {
-        let jsz: Jsz = serde_json::from_str(ANSWER).unwrap();
-        assert!(jsz.is_clustered());
         for account in [account(Some("shop"), "shop"), account(None, "SHOP")] {
+            let wanted = [trigger("orders", "mailer"), trigger("orders", "lost")];
+            let jsz = read(ANSWER, &account, &wanted);
+            assert!(jsz.is_clustered());
             let consumer = jsz
                 .consumer(&account, &trigger("orders", "mailer"))
                 .unwrap();
@@ -204,7 +182,7 @@ mod tests {
     #[test]
     fn what_nobody_asks_about_and_what_is_said_twice_is_dropped() {
         let shop = account(Some("shop"), "shop");
-        let wanted = Arc::new(trigger("orders", "mailer"));
+        let wanted = trigger("orders", "mailer");
         let stream = r#"{"name": "orders", "consumer_detail": [
             {"name": "mailer", "num_pending": 5, "num_ack_pending": 2},
             {"name": "mailer", "num_pending": 6, "num_ack_pending": 2},
@@ -213,29 +191,70 @@ mod tests {
             r#"{{"account_details": [{{"name": "other", "id": "O", "stream_detail": [{stream}]}},
                 {{"name": "shop", "id": "S", "stream_detail": [{stream}, {stream}, {{"name": "x"}}]}}]}}"#
         );
-        let mut jsz: Jsz = serde_json::from_str(&text).unwrap();
-        jsz.keep(&shop, &[Arc::clone(&wanted)]);
+        let jsz = read(&text, &shop, std::slice::from_ref(&wanted));
         assert_eq!(jsz.consumer(&shop, &wanted).unwrap().lag(), 7);
-        let accounts = jsz.account_details.unwrap();
-        assert_eq!(accounts.len(), 1);
-        let streams = accounts[0].stream_detail.as_ref().unwrap();
+        assert_eq!(jsz.accounts.len(), 1);
+        let streams = &jsz.accounts[0].streams;
         assert_eq!(streams.len(), 1);
-        assert_eq!(streams[0].consumer_detail.as_ref().unwrap().len(), 1);
+        assert_eq!(streams["orders"].consumers.len(), 1);
+    }
+
+    #[test]
+    fn names_may_come_after_what_they_name() {
+        let text = r#"{"account_details": [{"stream_detail": [
+            {"consumer_detail": [
+                {"name": "mailer", "num_pending": 5, "num_ack_pending": 2},
+                {"name": "clerk", "num_pending": 6, "num_ack_pending": 2}], "name": "orders"}],
+            "name": "shop", "id": "S"}]}"#;
+        let shop = account(Some("shop"), "shop");
+        let wanted = [trigger("orders", "mailer"), trigger("bills", "clerk")];
+        let jsz = read(text, &shop, &wanted);
+        assert_eq!(jsz.consumer(&shop, &wanted[0]).unwrap().lag(), 7);
+        let consumers = &jsz.accounts[0].streams["orders"].consumers;
+        assert_eq!(consumers.len(), 1, "the clerk is of another stream");
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        let (shop, wanted) = (account(None, "S"), [Arc::new(trigger("a", "b"))]);
+        for text in [
+            "",
+            "[]",
+            "{} {}",
+            r#"{"account_details": 7}"#,
+            r#"{"account_details": [{"name": "shop"}]}"#,
+            r#"{"account_details": [{"id": "S", "name": "s", "stream_detail": [{}]}]}"#,
+            r#"{"account_details": [{"id": "S", "name": "s", "stream_detail": [{"name": "a",
+                "consumer_detail": [{"name": "b", "num_pending": -1, "num_ack_pending": 0}]}]}]}"#,
+            r#"{"account_details": [{"id": "S", "name": "s", "stream_detail": [{"name": "a",
+                "consumer_detail": [{"name": "b"}]}]}]}"#,
+        ] {
+            assert!(
+                Jsz::read(text.as_bytes(), &shop, &wanted).is_err(),
+                "{text}"
+            );
+        }
     }
 
     #[test]
     fn what_is_not_there_is_none() {
-        let jsz: Jsz = serde_json::from_str(ANSWER).unwrap();
         let shop = account(Some("shop"), "shop");
+        let wanted = [
+            trigger("orders", "nobody"),
+            trigger("empty", "nobody"),
+            trigger("gone", "nobody"),
+        ];
+        let jsz = read(ANSWER, &shop, &wanted);
         assert!(jsz.consumer(&shop, &trigger("orders", "nobody")).is_none());
         assert!(jsz.has_stream(&shop, &trigger("empty", "nobody")));
         assert!(!jsz.has_stream(&shop, &trigger("gone", "nobody")));
         let nobody = account(None, "nobody");
+        let jsz = read(ANSWER, &nobody, &[trigger("orders", "mailer")]);
         assert!(
             jsz.consumer(&nobody, &trigger("orders", "mailer"))
                 .is_none()
         );
-        let bare: Jsz = serde_json::from_str("{\"account_details\": null}").unwrap();
+        let bare = read("{\"account_details\": null}", &nobody, &[]);
         assert!(!bare.is_clustered());
     }
 }

@@ -12,6 +12,7 @@
 mod client;
 mod jsz;
 mod nodes;
+mod push;
 mod table;
 mod trigger;
 
@@ -61,7 +62,7 @@ impl SourceType for JetStream {
         let Some((account, parsed)) = parsed else {
             return Err(configuration(&problems));
         };
-        let make = || JetStreamClient::new(self.addresses, account.clone());
+        let make = || JetStreamClient::new(self.addresses.clone(), account.clone());
         let shown = format!("nats-jetstream/{}", shown(&account.endpoint));
         Ok(self.clients.bind(&account, &shown, make, parsed))
     }

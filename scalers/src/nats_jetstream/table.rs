@@ -1,6 +1,7 @@
 //! The parameters of `nats-jetstream` triggers.
 
 use crate::parameters::{Parameter, Place};
+use crate::tls;
 
 pub(super) const ENDPOINT: Parameter = Parameter::text(
     "natsServerMonitoringEndpoint",
@@ -24,6 +25,21 @@ pub(super) const ACTIVATION_LAG_THRESHOLD: Parameter =
     Parameter::integer("activationLagThreshold", 0, "active above this lag").default("0");
 pub(super) const USE_HTTPS: Parameter =
     Parameter::flag("useHttps", "the monitoring endpoint is asked by HTTPS");
+pub(super) const PUSH: Parameter = Parameter::flag(
+    "push",
+    "messages of subject are followed on a connection of their own and wake at once (not of KEDA)",
+);
+pub(super) const NATS_SERVER: Parameter = Parameter::text(
+    "natsServer",
+    "where push connects: nats://host:4222, or tls://host:4222",
+)
+.from(Place::Either);
+pub(super) const SUBJECT: Parameter =
+    Parameter::text("subject", "the subject of push; may have * and >");
+pub(super) const USERNAME: Parameter = Parameter::secret("username", "user of push");
+pub(super) const PASSWORD: Parameter = Parameter::secret("password", "password of push");
+pub(super) const TOKEN: Parameter =
+    Parameter::secret("token", "token of push, instead of username and password");
 
 /// Of `nats-jetstream`.
 pub(super) const NATS_JETSTREAM: &[Parameter] = &[
@@ -35,4 +51,15 @@ pub(super) const NATS_JETSTREAM: &[Parameter] = &[
     LAG_THRESHOLD,
     ACTIVATION_LAG_THRESHOLD,
     USE_HTTPS,
+    PUSH,
+    NATS_SERVER,
+    SUBJECT,
+    USERNAME,
+    PASSWORD,
+    TOKEN,
+    tls::UNSAFE_SSL,
+    tls::CA,
+    tls::CERT,
+    tls::KEY,
+    tls::KEY_PASSWORD,
 ];

@@ -5,6 +5,7 @@ use std::fmt;
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::TriggerProblem;
 
+use super::push::Pushed;
 use super::table;
 use crate::http::{Url, parse_url, shown};
 use crate::parameters::Parameters;
@@ -40,6 +41,8 @@ pub(super) struct JetStreamTrigger {
     pub(super) activation_threshold: u64,
     /// The metric's name.
     pub(super) metric: String,
+    /// What is followed between two readings.
+    pub(super) pushed: Option<Pushed>,
 }
 
 impl JetStreamTrigger {
@@ -60,6 +63,7 @@ impl JetStreamTrigger {
             consumer: parameters.required(&table::CONSUMER).to_owned(),
             threshold: parameters.count(&table::LAG_THRESHOLD),
             activation_threshold: parameters.count(&table::ACTIVATION_LAG_THRESHOLD),
+            pushed: Pushed::read(parameters),
         };
         let name = parameters.text(&table::ACCOUNT).map(str::to_owned);
         let id = parameters.text(&table::ACCOUNT_ID).map(str::to_owned);
@@ -99,6 +103,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use zeron_core::id::ObjectRef;
+    use zeron_core::policy::Secret;
 
     use super::*;
 
@@ -120,6 +125,7 @@ mod tests {
             from_environment: BTreeSet::new(),
             auth: BTreeMap::new(),
             remote: Vec::new(),
+            is_formula_input: false,
         }
     }
 
@@ -171,5 +177,51 @@ mod tests {
                 "{problems:?}"
             );
         }
+    }
+
+    #[test]
+    fn push_needs_a_server_and_a_subject() {
+        let needed = [
+            ("natsServerMonitoringEndpoint", "nats:8222"),
+            ("account", "$G"),
+        ];
+        let with = |metadata: &[(&str, &str)]| {
+            let all = [&needed[..], metadata].concat();
+            JetStreamTrigger::parse(&spec(&all))
+        };
+        let pushed = |metadata: &[(&str, &str)]| with(metadata).0.unwrap().1.pushed;
+        let server = ("natsServer", "tls://nats.shop");
+        let subject = ("subject", "orders.>");
+        assert!(pushed(&[("push", "true"), server, subject]).is_some());
+        assert_eq!(pushed(&[("push", "false")]), None);
+        let (parsed, problems) = with(&[server, subject]);
+        assert_eq!(parsed.unwrap().1.pushed, None);
+        assert!(problems.iter().all(|it| it.is_warning) && problems.len() == 2);
+        for (metadata, parameter) in [
+            (vec![("push", "true"), subject], "natsServer"),
+            (vec![("push", "true"), server], "subject"),
+            (
+                vec![("push", "true"), server, ("subject", "a b")],
+                "subject",
+            ),
+            (
+                vec![
+                    ("push", "true"),
+                    ("natsServer", "nats://me:hunter2@nats"),
+                    subject,
+                ],
+                "natsServer",
+            ),
+        ] {
+            let (parsed, problems) = with(&metadata);
+            assert!(parsed.is_none(), "{metadata:?}");
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert_eq!(problems[0].parameter.as_deref(), Some(parameter));
+            assert!(!problems[0].message.contains("hunter2"));
+        }
+        let mut of_auth = spec(&[&needed[..], &[("push", "true"), server, subject]].concat());
+        of_auth.auth.insert("username".to_owned(), Secret::new("me"));
+        let problems = JetStreamTrigger::parse(&of_auth).1;
+        assert_eq!(problems[0].parameter.as_deref(), Some("username"));
     }
 }

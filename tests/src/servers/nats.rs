@@ -8,9 +8,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Server, accepts, find};
-use crate::broker::Unavailable;
+use crate::broker::{Certificates, Unavailable};
 use crate::wait::{PATIENCE, until};
 use crate::{Raw, free_address};
+
+/// Two accounts, and whose everybody is who says nothing.
+const ACCOUNTS: &str = "accounts { SHOP { jetstream: enabled, users: [{ user: shop, password: shop }] }, \
+                        OTHER { jetstream: enabled, users: [{ user: other, password: other }] } }\n\
+                        no_auth_user: other\n";
 
 /// Longest silence of a server that is asked.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -20,6 +25,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub struct Nats {
     server: Server,
     monitoring: SocketAddr,
+    certificates: Option<Certificates>,
 }
 
 /// The three ports of a server.
@@ -41,10 +47,20 @@ impl Nats {
             monitoring: free_address().port(),
             routes: 0,
         };
-        let accounts = "accounts { SHOP { jetstream: enabled, users: [{ user: shop, password: shop }] }, \
-                        OTHER { jetstream: enabled, users: [{ user: other, password: other }] } }\n\
-                        no_auth_user: other\n";
-        Self::run("alone", loopback(0), ports, accounts)
+        Self::run("alone", loopback(0), ports, ACCOUNTS, false)
+    }
+
+    /// The same, where clients may use TLS.
+    ///
+    /// # Errors
+    /// [`Unavailable::Skip`] where it is not installed.
+    pub fn start_with_tls() -> Result<Self, Unavailable> {
+        let ports = Ports {
+            clients: free_address().port(),
+            monitoring: free_address().port(),
+            routes: 0,
+        };
+        Self::run("alone", loopback(0), ports, ACCOUNTS, true)
     }
 
     /// A cluster of three, at loopback addresses of their own with the same ports, as in a cluster of pods.
@@ -67,20 +83,34 @@ impl Nats {
                 "cluster {{ name: tests, listen: \"{listen}:{}\", routes: [{routes}] }}\n",
                 ports.routes
             );
-            Self::run(&format!("node-{number}"), listen, ports, &settings)
+            Self::run(&format!("node-{number}"), listen, ports, &settings, false)
         };
         (0..3).map(run).collect()
     }
 
-    fn run(name: &str, listen: IpAddr, ports: Ports, further: &str) -> Result<Self, Unavailable> {
+    fn run(
+        name: &str,
+        listen: IpAddr,
+        ports: Ports,
+        further: &str,
+        is_secure: bool,
+    ) -> Result<Self, Unavailable> {
         let program = find("nats-server", &["/usr/sbin"])?;
         let folder = Server::folder();
+        let (mut tls, mut certificates) = (String::new(), None);
+        if is_secure {
+            certificates = Some(Certificates::make(&folder).map_err(Unavailable::Failed)?);
+            let pem = folder.join("broker.pem").display().to_string();
+            tls = format!(
+                "tls {{ cert_file: \"{pem}\", key_file: \"{pem}\" }}\nallow_non_tls: true\n"
+            );
+        }
         let settings = format!(
             "server_name: {name}\n\
              listen: \"{listen}:{}\"\n\
              http: \"{listen}:{}\"\n\
              jetstream {{ store_dir: \"{}\" }}\n\
-             {further}",
+             {further}{tls}",
             ports.clients,
             ports.monitoring,
             folder.join("store").display()
@@ -98,12 +128,41 @@ impl Nats {
         Ok(Self {
             server: Server::start(&folder, address, command, ready),
             monitoring,
+            certificates,
         })
     }
 
     /// Host and port of the monitoring endpoint.
     pub fn monitoring(&self) -> String {
         self.monitoring.to_string()
+    }
+
+    /// Where clients come to.
+    pub fn clients(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Who signed its certificate, PEM.
+    ///
+    /// # Panics
+    /// When it was not started with TLS.
+    pub fn authority(&self) -> String {
+        let certificates = self.certificates.as_ref().expect("it was started with TLS");
+        certificates.ca.clone()
+    }
+
+    /// What it says about the connections of clients that call themselves so.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn connections_of(&self, name: &str) -> Vec<Value> {
+        let answer = Raw::connect(self.monitoring)
+            .get("nats", "/connz")
+            .response();
+        let answer = answer.json();
+        let connections = answer["connections"].as_array().expect("a list");
+        let named = connections.iter().filter(|it| it["name"] == name);
+        named.cloned().collect()
     }
 
     /// A connection of a client.
@@ -333,6 +392,14 @@ impl Connection {
             let answer: Value = serde_json::from_slice(&answer.payload).expect("it is JSON");
             assert!(answer["error"].is_null(), "{answer}");
         }
+    }
+
+    /// Publishes so many messages to a subject, whether anybody keeps them or not.
+    pub fn publish_plain(&mut self, subject: &str, count: usize) {
+        let message = format!("PUB {subject} 5\r\nhello\r\n");
+        self.send(&message.repeat(count));
+        self.send("PING\r\n");
+        while self.line().expect("the server answers") != "PONG" {}
     }
 
     /// Takes so many messages for a consumer, and says where they are acknowledged.
