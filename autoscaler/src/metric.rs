@@ -166,6 +166,7 @@ impl MetricState {
             let health = trigger.health(scaling);
             let status = |metric: String, value, target, is_active| TriggerStatus {
                 source: object.clone(),
+                index: spec.index,
                 kind: spec.kind.clone(),
                 metric,
                 value,

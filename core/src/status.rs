@@ -77,6 +77,9 @@ pub enum Phase {
 pub struct TriggerStatus {
     /// The object that has it.
     pub source: ObjectRef,
+    /// Its place among the triggers of the object.
+    #[serde(default)]
+    pub index: usize,
     /// Its type, such as `kafka`.
     pub kind: String,
     /// The metric's name, such as `kafka-orders`.
@@ -98,6 +101,9 @@ pub struct TriggerStatus {
 pub struct TriggerHealth {
     /// Readings that failed in a row, one per poll; zero: happy.
     pub failures: u32,
+    /// All readings that failed.
+    #[serde(default)]
+    pub errors: u64,
     /// When the first of them failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since: Option<Timestamp>,

@@ -1,11 +1,15 @@
 //! Metrics of all functions, read from their views when somebody asks.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelValue, EncodeMetric, MetricEncoder,
+};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use zeron_core::metric::MetricValue;
@@ -104,15 +108,69 @@ impl Collector for FunctionMetrics {
         for (name, help, read) in TRIGGER_GAUGES {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             for status in &statuses {
-                for (index, trigger) in status.triggers.iter().enumerate() {
+                for trigger in &status.triggers {
                     if let Some(value) = read(trigger) {
-                        encode(&mut family, &trigger_labels(trigger, index), value)?;
+                        encode(&mut family, &trigger_labels(trigger), value)?;
                     }
                 }
             }
         }
-        Ok(())
+        encode_errors(&mut encoder, &statuses)
     }
+}
+
+/// Readings that failed, by trigger and by object, as KEDA counts them.
+fn encode_errors(
+    encoder: &mut DescriptorEncoder<'_>,
+    statuses: &[FunctionStatus],
+) -> Result<(), fmt::Error> {
+    let triggers = || statuses.iter().flat_map(|status| &status.triggers);
+    let mut family = encoder.encode_descriptor(
+        "keda_scaler_detail_errors",
+        "Readings of the trigger that failed",
+        None,
+        MetricType::Counter,
+    )?;
+    for trigger in triggers() {
+        count(&mut family, &trigger_labels(trigger), trigger.health.errors)?;
+    }
+    for (kind, name, label) in [
+        ("ScaledObject", "keda_scaled_object_errors", "scaledObject"),
+        ("ScaledJob", "keda_scaled_job_errors", "scaledJob"),
+    ] {
+        let help = "Readings of the object's triggers that failed";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for ((namespace, name), errors) in errors_of(kind, triggers()) {
+            let labels = [("namespace", namespace), (label, name)];
+            count(&mut family, &labels, errors)?;
+        }
+    }
+    Ok(())
+}
+
+/// Of each object of a kind, by namespace and name. A trigger with several metrics is read once for all of them.
+fn errors_of<'a>(
+    kind: &str,
+    triggers: impl Iterator<Item = &'a TriggerStatus>,
+) -> BTreeMap<(&'a str, &'a str), u64> {
+    let mut by_trigger = BTreeMap::new();
+    for it in triggers.filter(|it| it.source.kind == kind) {
+        let object = (&*it.source.namespace, &*it.source.name);
+        by_trigger.insert((object, it.index), it.health.errors);
+    }
+    let mut by_object = BTreeMap::new();
+    for ((object, _), errors) in by_trigger {
+        *by_object.entry(object).or_default() += errors;
+    }
+    by_object
+}
+
+fn count(
+    family: &mut MetricEncoder<'_>,
+    labels: &[(&str, impl EncodeLabelValue)],
+    value: u64,
+) -> Result<(), fmt::Error> {
+    ConstCounter::new(value).encode(family.encode_family(&labels)?)
 }
 
 fn encode(
@@ -132,13 +190,17 @@ fn function_labels(status: &FunctionStatus) -> [(&'static str, String); 3] {
 }
 
 /// KEDA's labels.
-fn trigger_labels(trigger: &TriggerStatus, index: usize) -> [(&'static str, String); 6] {
+fn trigger_labels(trigger: &TriggerStatus) -> [(&'static str, String); 6] {
+    let kind = match trigger.source.kind.as_str() {
+        "ScaledJob" => "scaledjob",
+        _ => "scaledobject",
+    };
     [
         ("namespace", trigger.source.namespace.clone()),
         ("metric", trigger.metric.clone()),
         ("scaledObject", trigger.source.name.clone()),
         ("scaler", trigger.kind.clone()),
-        ("triggerIndex", index.to_string()),
-        ("type", "scaledobject".to_owned()),
+        ("triggerIndex", trigger.index.to_string()),
+        ("type", kind.to_owned()),
     ]
 }

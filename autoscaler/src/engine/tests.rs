@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod errors;
 mod fakes;
 mod jobs;
 mod pushes;

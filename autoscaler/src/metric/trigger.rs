@@ -23,6 +23,8 @@ pub(super) struct TriggerState {
     pub(super) latest: Result<(Vec<MetricReading>, Timestamp), (Unknown, Timestamp)>,
     /// Failed readings in a row.
     pub(super) failures: u32,
+    /// All failed readings.
+    errors: u64,
     /// Metrics of the last good reading, with their targets.
     pub(super) known: Vec<(String, f64)>,
     /// A push said that there is work, and no reading came since.
@@ -40,6 +42,7 @@ impl TriggerState {
             spec: spec.clone(),
             latest: Err((not_read, now)),
             failures: 0,
+            errors: 0,
             known: Vec::new(),
             is_pushed: false,
             rate: HttpRate::new(request_rate(spec)),
@@ -58,6 +61,7 @@ impl TriggerState {
             }
             Err(unknown) => {
                 self.failures = self.failures.saturating_add(1);
+                self.errors += 1;
                 let since = match &self.latest {
                     Err((before, since)) if before.kind != UnknownKind::NotRead => *since,
                     Err(_) | Ok(_) => now,
@@ -83,6 +87,7 @@ impl TriggerState {
         };
         TriggerHealth {
             failures: self.failures,
+            errors: self.errors,
             failing_since,
             is_fallback: self.is_beyond_threshold(scaling),
         }

@@ -34,6 +34,7 @@ fn worker() -> FunctionView {
     view.status.max = None;
     view.status.triggers = vec![TriggerStatus {
         source: object("keda.sh/v1alpha1", "ScaledObject", "worker"),
+        index: 0,
         kind: "kafka".to_owned(),
         metric: "kafka-orders".to_owned(),
         value: MetricValue::Unknown {

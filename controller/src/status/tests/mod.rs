@@ -51,6 +51,7 @@ fn unknown(kind: UnknownKind, since: u64) -> MetricValue {
 fn trigger(kind: &str, metric: &str, value: MetricValue, is_active: bool) -> TriggerStatus {
     TriggerStatus {
         source: key(ObjectKind::ScaledObject).object_ref(),
+        index: 0,
         kind: kind.to_owned(),
         metric: metric.to_owned(),
         value,
