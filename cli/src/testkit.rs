@@ -9,7 +9,7 @@ use zeron_core::{Decision, FunctionId, ObjectRef, Timestamp};
 
 use crate::control::{
     AppliedObject, ApplyAction, ApplyReport, ApplyRequest, ChangeError, ControlPlane, FunctionView,
-    LogFile, ObjectName, Problem, Readiness, Severity,
+    LogFile, ObjectName, Problem, Readiness, Severity, Shards,
 };
 
 pub(crate) fn object(api_version: &str, kind: &str, name: &str) -> ObjectRef {
@@ -75,11 +75,16 @@ pub(crate) struct FakeControl {
     pub(crate) applied: Mutex<Vec<ApplyRequest>>,
     pub(crate) deleted: Mutex<Vec<ObjectName>>,
     pub(crate) is_unready: bool,
+    pub(crate) shards: Option<Shards>,
 }
 
 impl ControlPlane for FakeControl {
     fn list(&self) -> Vec<FunctionView> {
         self.views.clone()
+    }
+
+    fn shards(&self) -> Option<Shards> {
+        self.shards.clone()
     }
 
     fn decisions(&self, _: &FunctionId) -> Vec<Arc<Decision>> {

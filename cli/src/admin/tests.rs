@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::address::AdminAddress;
 use crate::client::{Client, ClientError};
-use crate::control::{ApplyRequest, LogFile, ObjectName, SourceText};
+use crate::control::{ApplyRequest, LogFile, ObjectName, Shards, SourceText};
 use crate::testkit::{FakeControl, deployment, revision};
 
 const TOKEN: &str = "0123456789abcdef";
@@ -329,6 +329,31 @@ async fn nobody_there_says_what_to_do() {
         .unwrap_err();
     let text = format!("no zeron is running at {address}: start one with `zeron up PATH`");
     assert_eq!(error.to_string(), text);
+}
+
+#[tokio::test]
+async fn an_autoscaler_says_of_which_shards_its_functions_are() {
+    let shards = Shards {
+        count: 4,
+        held: [0, 2].into(),
+    };
+    let control = FakeControl {
+        shards: Some(shards.clone()),
+        ..Default::default()
+    };
+    let running = on_loopback(control).await;
+    assert_eq!(
+        client(&running).list(None).await.unwrap().shards,
+        Some(shards)
+    );
+    let answer = get(&running, "/v1/functions").await;
+    assert!(
+        answer.ends_with(r#""shards":{"count":4,"held":[0,2]}}"#),
+        "{answer}"
+    );
+    let alone = on_loopback(FakeControl::default()).await;
+    let answer = get(&alone, "/v1/functions").await;
+    assert!(answer.ends_with(r#"{"functions":[]}"#), "{answer}");
 }
 
 #[tokio::test]

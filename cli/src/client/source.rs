@@ -113,3 +113,79 @@ pub(crate) enum SourceError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::client::Scope;
+
+    const FOUND: Wishes = Wishes {
+        is_admin_given: false,
+        is_admin_set: false,
+        is_cluster_given: false,
+        has_kubeconfig: true,
+    };
+
+    const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{ name: test, cluster: { server: 'http://127.0.0.1:1' } }]
+users: [{ name: test, user: {} }]
+contexts: [{ name: test, context: { cluster: test, user: test, namespace: shop } }]
+";
+
+    fn options(kubeconfig: PathBuf, scope: Scope) -> ClusterOptions {
+        ClusterOptions {
+            kubeconfig: Some(kubeconfig),
+            context: None,
+            zeron: "zeron-system".to_owned(),
+            scope,
+        }
+    }
+
+    /// Whom it opens with this kubeconfig, and what it tells.
+    async fn open(address: &AdminAddress, scope: Scope) -> (Source, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        std::fs::write(&file, KUBECONFIG).unwrap();
+        let client = Client::new(address.clone(), None).unwrap();
+        let mut told = String::new();
+        let tell = |text: &str| told.push_str(text);
+        let opened = Source::open(FOUND, client, address, options(file, scope), tell).await;
+        (opened.unwrap(), told)
+    }
+
+    #[tokio::test]
+    async fn a_zeron_of_this_machine_is_asked_before_a_cluster_that_nobody_named() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = AdminAddress::from(listener.local_addr().unwrap());
+        let (source, told) = open(&address, Scope::Context).await;
+        assert!(matches!(source, Source::Machine(_)));
+        assert_eq!(told, "");
+        drop(listener);
+        let (source, told) = open(&address, Scope::Context).await;
+        assert!(matches!(source, Source::Cluster(_)));
+        assert!(told.starts_with("no zeron runs on this machine"), "{told}");
+    }
+
+    #[tokio::test]
+    async fn the_namespace_is_that_of_the_context_unless_one_is_named() {
+        let nobody = AdminAddress::Unix(PathBuf::from("/no/such/socket"));
+        for (scope, asked, implied) in [
+            (Scope::Context, Some("shop"), Some("shop")),
+            (Scope::Namespace("else".to_owned()), Some("else"), None),
+            (Scope::All, None, None),
+        ] {
+            let (Source::Cluster(cluster), _) = open(&nobody, scope).await else {
+                panic!("nobody listens there");
+            };
+            assert_eq!(cluster.namespace(), asked);
+            assert_eq!(cluster.implied_namespace(), implied);
+        }
+    }
+}

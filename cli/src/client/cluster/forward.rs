@@ -181,11 +181,10 @@ async fn pump(
                 continue;
             };
             match channels.read(&bytes) {
-                Some(Carried::Data(data)) => {
-                    if to_near.write_all(data).await.is_err() {
-                        return;
-                    }
-                }
+                Some(Carried::Data(data)) => match to_near.write_all(data).await {
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
                 Some(Carried::Complaint(text)) => {
                     // Only the first counts: the port is of no use any more.
                     complaint.set(text).ok();

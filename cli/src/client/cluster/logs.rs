@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use zeron_core::FunctionId;
 
 use super::{Cluster, ClusterError, escape, text};
+use crate::chain::Chain;
 use crate::client::source::Listing;
 use crate::control::FunctionView;
 use pod::{End, PodLog};
@@ -148,10 +149,11 @@ impl Cluster {
         let mut failed = None;
         for name in names {
             let log = PodLog::new(self, view.status.id.namespace(), &name, wish, &sender);
-            if let Err(error) = log.read_once(wish.tail).await {
-                if let Some(earlier) = failed.replace(error) {
-                    note(&sender, earlier.to_string()).await;
-                }
+            // The last is the command's own error.
+            if let Err(error) = log.read_once(wish.tail).await
+                && let Some(earlier) = failed.replace(error)
+            {
+                note(&sender, Chain(&earlier).to_string()).await;
             }
         }
         failed.map_or(Ok(()), Err)
@@ -240,7 +242,7 @@ impl<'f> Followed<'f> {
                 }
                 // Lines go on without autoscalers; new replicas are not seen meanwhile.
                 Err(error) if !std::mem::replace(&mut self.is_told, true) => {
-                    let text = format!("new replicas are not seen for now: {error}");
+                    let text = format!("new replicas are not seen for now: {}", Chain(&error));
                     note(&self.sender, text).await;
                 }
                 Err(_) => {}
