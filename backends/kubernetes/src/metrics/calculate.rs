@@ -266,4 +266,4 @@ fn to_f64(count: usize) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

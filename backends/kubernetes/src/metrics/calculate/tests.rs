@@ -20,7 +20,7 @@ fn parameters(resource: Resource, metric_type: MetricType, target: f64) -> Param
 }
 
 /// A pod whose one container requests 100 thousandths and 1000 bytes.
-fn pod(name: &str, is_ready: bool) -> PodFacts {
+pub(in crate::metrics) fn pod(name: &str, is_ready: bool) -> PodFacts {
     let raw = serde_json::from_value(json!({"spec": {"containers": [
         {"name": "app", "resources": {"requests": {"cpu": "100m", "memory": "1000"}}},
     ]}}))
