@@ -14,39 +14,39 @@ pub(crate) fn zeron() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| match std::env::var_os(GIVEN) {
         Some(path) => path.into(),
-        None => built("zeron", "zeron"),
+        None => built("zeron"),
     })
 }
 
 /// The example function.
 pub(crate) fn function() -> &'static Path {
-    other("zeron-example-function", "zeron-example-function")
+    other("zeron-example-function")
 }
 
 /// The example consumer.
 pub(crate) fn consumer() -> &'static Path {
-    other("zeron-example-consumer", "zeron-example-consumer")
+    other("zeron-example-consumer")
 }
 
 /// The function that speaks HTTP/2.
 pub(crate) fn origin() -> &'static Path {
-    other("zeron-tests", "h2c-origin")
+    other("h2c-origin")
 }
 
 /// The repository's tasks.
 pub(crate) fn xtask() -> &'static Path {
-    other("xtask", "xtask")
+    other("xtask")
 }
 
-fn other(package: &str, name: &'static str) -> &'static Path {
+fn other(name: &'static str) -> &'static Path {
     static FOUND: Mutex<BTreeMap<&str, &Path>> = Mutex::new(BTreeMap::new());
     let mut found = FOUND.lock().expect("no test panics in here");
     // Kept for the life of the process, as the other is: one path per program.
-    let build = || &*Box::leak(built(package, name).into_boxed_path());
+    let build = || &*Box::leak(built(name).into_boxed_path());
     found.entry(name).or_insert_with(build)
 }
 
-fn built(package: &str, name: &str) -> PathBuf {
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     // target/PROFILE/deps/TEST
     let folder = test
@@ -55,7 +55,7 @@ fn built(package: &str, name: &str) -> PathBuf {
         .expect("tests lie in target/PROFILE/deps");
     let binary = folder.join(name);
     if is_stale(&binary) {
-        build(folder, package, name);
+        build(folder, name);
     }
     binary
 }
@@ -73,13 +73,14 @@ fn is_stale(binary: &Path) -> bool {
     sources.split_whitespace().skip(1).any(is_newer)
 }
 
-fn build(folder: &Path, package: &str, name: &str) {
+fn build(folder: &Path, name: &str) {
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--package", package, "--bin", name])
+        // With the features of the whole workspace, as it was built: another choice of packages builds anew.
+        .args(["build", "--workspace", "--bin", name])
         .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
