@@ -212,14 +212,15 @@ impl MetricState {
                 TriggerSource::Http(targets) => Input {
                     asks: trigger.rate.asks(targets, scene),
                     name: trigger.spec.name.clone(),
+                    is_resource: false,
                     is_replaced: false,
                 },
                 TriggerSource::Scaler(_) => trigger.read(index, scaling, scene),
             };
             let is_failed = input.asks.iter().any(|ask| ask.replicas.is_none());
-            let fallback = scaling
-                .fallback
-                .filter(|_| is_failed && trigger.is_beyond_threshold(scaling));
+            let fallback = scaling.fallback.filter(|_| {
+                is_failed && !input.is_resource && trigger.is_beyond_threshold(scaling)
+            });
             // A time in which not everybody counts is unknown, however much is counted.
             if matches!(trigger.spec.source, TriggerSource::Http(_))
                 && !scene.observation.load.is_known()

@@ -68,6 +68,7 @@ fn trigger(index: usize) -> Trigger {
             metadata: [("topic".to_owned(), format!("t{index}"))].into(),
             from_environment: Default::default(),
             remote: Vec::new(),
+            is_formula_input: false,
             auth: Default::default(),
         }),
         name: None,

@@ -7,6 +7,7 @@
 
 pub mod decision;
 pub mod endpoint;
+pub mod formula;
 pub mod function;
 pub mod id;
 pub mod invariants;

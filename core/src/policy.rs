@@ -260,6 +260,9 @@ pub struct TriggerSpec {
     /// Where further secrets are read when the trigger is: their owner rotates them.
     #[serde(default)]
     pub remote: Vec<RemoteParameters>,
+    /// A formula stands beside it, which has the target: it needs none of its own.
+    #[serde(default)]
+    pub is_formula_input: bool,
 }
 
 /// Parameters that are kept elsewhere, and read again and again.
@@ -349,6 +352,7 @@ impl fmt::Debug for TriggerSpec {
             .field("from_environment", &self.from_environment)
             .field("auth", &self.auth.keys())
             .field("remote", &self.remote)
+            .field("is_formula_input", &self.is_formula_input)
             .finish()
     }
 }
@@ -356,12 +360,13 @@ impl fmt::Debug for TriggerSpec {
 /// Without secrets: what is read back has fewer parameters.
 impl Serialize for TriggerSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("TriggerSpec", 5)?;
+        let mut fields = serializer.serialize_struct("TriggerSpec", 6)?;
         fields.serialize_field("object", &self.object)?;
         fields.serialize_field("index", &self.index)?;
         fields.serialize_field("kind", &self.kind)?;
         fields.serialize_field("metadata", &self.shown())?;
         fields.serialize_field("from_environment", &self.from_environment)?;
+        fields.serialize_field("is_formula_input", &self.is_formula_input)?;
         fields.end()
     }
 }
@@ -438,6 +443,13 @@ pub struct Formula {
     pub activation_target: f64,
     /// What the target means; not `Utilization`.
     pub metric_type: MetricType,
+}
+
+impl Formula {
+    /// Whether it has the trigger called `name` as a variable.
+    pub fn uses(&self, name: &str) -> bool {
+        crate::formula::uses(&self.expression, name)
+    }
 }
 
 /// Scaling rules of `autoscaling/v2`, with our defaults: out at once and without limit, in after

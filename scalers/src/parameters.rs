@@ -136,6 +136,15 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// What one replica carries. An input of a formula needs none: 1 stands for it, and counts nowhere.
+    pub fn target(&mut self, parameter: &Parameter) -> Option<f64> {
+        if self.spec.is_formula_input && !self.is_given(parameter) {
+            self.read.insert(parameter.name, parameter.place);
+            return Some(1.0);
+        }
+        self.number(parameter)
+    }
+
     /// A switch.
     pub fn flag(&mut self, parameter: &Parameter) -> bool {
         let default = parameter.default == Some("true");

@@ -202,6 +202,7 @@ fn trigger(
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
             .collect(),
         remote: Vec::new(),
+        is_formula_input: false,
     }
 }
 

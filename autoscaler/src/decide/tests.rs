@@ -18,6 +18,8 @@ use crate::observation::Load;
 use crate::state::{Start, TriggerKey};
 use crate::testkit::{group, http, knative, metric};
 
+mod formula;
+
 const FIRST: TriggerKey = TriggerKey {
     group: 0,
     trigger: 0,

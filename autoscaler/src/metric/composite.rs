@@ -1,4 +1,4 @@
-//! One composite input made of all named triggers by a formula.
+//! One composite input made of all named triggers by a formula, and cpu and memory beside it.
 
 use zeron_core::decision::{Ask, Rule};
 use zeron_core::metric::{MetricValue, Unknown, UnknownKind};
@@ -7,6 +7,7 @@ use zeron_core::policy::{FallbackBehavior, Formula, MetricScaling};
 use super::trigger::{Counted, Input};
 use crate::formula::Compiled;
 use crate::group::{GroupAsk, Scene};
+use crate::http::largest;
 
 pub(super) fn compile(formula: Option<&Formula>) -> Option<Result<Box<Compiled>, String>> {
     let compiled = Compiled::new(&formula?.expression);
@@ -25,7 +26,7 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// One composite input instead of all named ones; it comes last in `group.asks`.
+/// One composite input instead of all that the formula joins; it comes last in `group.asks`.
 pub(super) fn join_by_formula(
     scaling: &MetricScaling,
     formula: &Formula,
@@ -34,13 +35,16 @@ pub(super) fn join_by_formula(
     scene: &Scene<'_>,
     group: &mut GroupAsk,
 ) -> u32 {
-    let named = || inputs.iter().filter(|input| input.name.is_some());
-    let composite = if named().any(Input::is_unknown) {
+    let current = scene.observation.current;
+    let (beside, joined): (Vec<_>, Vec<_>) = inputs.iter().partition(|it| it.is_beside(formula));
+    let named = || joined.iter().filter(|input| input.name.is_some());
+    let composite = if named().any(|it| it.is_unknown_to_formula(current)) {
         Err("an input is unknown".to_owned())
-    } else if let Some(replicas) = replacement(scaling, formula, inputs) {
+    } else if let Some(replicas) = replacement(scaling, formula, &joined) {
         Ok((formula.target * f64::from(replicas), Some(replicas)))
     } else {
-        let values = named().filter_map(|input| Some((input.name.as_deref()?, input.value())));
+        let values =
+            named().filter_map(|input| Some((input.name.as_deref()?, input.value(current))));
         let result = match compiled {
             Ok(compiled) => compiled.evaluate(values).map_err(|error| describe(&error)),
             Err(message) => Err(message.clone()),
@@ -52,24 +56,31 @@ pub(super) fn join_by_formula(
         }
         result.map(|result| (result, None))
     };
-    for input in inputs {
+    for input in joined {
+        group.asks.extend(input.asks.iter().cloned());
+    }
+    let first = group.asks.len();
+    for input in beside {
         group.asks.extend(input.asks.iter().cloned());
     }
     let ask = composite_ask(scaling, formula, composite, scene, group);
-    let replicas = ask.replicas;
-    if replicas.is_none() {
-        group.unknown.push(ask.metric.clone());
-    }
-    group.winner = replicas
-        .is_some_and(|replicas| replicas > 0)
-        .then_some(group.asks.len());
     group.asks.push(ask);
-    replicas.unwrap_or(0)
+    choose(group, first)
+}
+
+/// The largest of the asks from `first` on wins; unknown ones hold.
+fn choose(group: &mut GroupAsk, first: usize) -> u32 {
+    let counted = &group.asks[first..];
+    let unknown = counted.iter().filter(|ask| ask.replicas.is_none());
+    group.unknown.extend(unknown.map(|ask| ask.metric.clone()));
+    let winner = largest(counted).map(|at| first + at);
+    group.winner = winner;
+    winner.and_then(|at| group.asks[at].replicas).unwrap_or(0)
 }
 
 /// The count that a fallback gives instead of the formula: always, or with `scalingModifiers`
 /// (where a failed trigger is `nil`) when every trigger failed.
-fn replacement(scaling: &MetricScaling, formula: &Formula, inputs: &[Input]) -> Option<u32> {
+fn replacement(scaling: &MetricScaling, formula: &Formula, inputs: &[&Input]) -> Option<u32> {
     let fallback = scaling.fallback?;
     let replaced = inputs.iter().filter(|input| input.is_replaced);
     let is_needed = match fallback.behavior {

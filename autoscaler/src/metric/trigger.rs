@@ -6,7 +6,7 @@ use zeron_core::Timestamp;
 use zeron_core::decision::{Ask, Rule};
 use zeron_core::metric::{MetricReading, MetricValue, Unknown, UnknownKind};
 use zeron_core::policy::{
-    Behavior, Fallback, FallbackBehavior, MetricScaling, MetricType, RequestRate, Trigger,
+    Behavior, Fallback, FallbackBehavior, Formula, MetricScaling, MetricType, RequestRate, Trigger,
     TriggerSource,
 };
 use zeron_core::status::TriggerHealth;
@@ -126,6 +126,8 @@ pub(super) fn request_rate(spec: &Trigger) -> Option<RequestRate> {
 pub(super) struct Input {
     pub(super) asks: Vec<Ask>,
     pub(super) name: Option<String>,
+    /// What replicas use, cpu or memory: there is nothing to measure where none is.
+    pub(super) is_resource: bool,
     /// A fallback stands in for a value that is unknown.
     pub(super) is_replaced: bool,
 }
@@ -145,8 +147,27 @@ impl Input {
         }
     }
 
+    /// Counts beside a formula that does not use it, as in the HorizontalPodAutoscaler that KEDA makes.
+    pub(super) fn is_beside(&self, formula: &Formula) -> bool {
+        let is_used = self.name.as_ref().is_some_and(|name| formula.uses(name));
+        self.is_resource && !is_used
+    }
+
+    /// A formula cannot know its value; `current` replicas there are.
+    pub(super) fn is_unknown_to_formula(&self, current: u32) -> bool {
+        self.is_unknown() && !self.is_of_nobody(current)
+    }
+
+    /// Nobody is there to use anything, and that is known.
+    fn is_of_nobody(&self, current: u32) -> bool {
+        self.is_resource && current == 0
+    }
+
     /// The trigger's value as a formula sees it.
-    pub(super) fn value(&self) -> Option<f64> {
+    pub(super) fn value(&self, current: u32) -> Option<f64> {
+        if self.is_of_nobody(current) && self.is_unknown() {
+            return Some(0.0);
+        }
         let values = self.asks.iter().map(|ask| match ask.value {
             MetricValue::Known { value, .. } => Some(value),
             MetricValue::Unknown { .. } => None,
@@ -156,6 +177,13 @@ impl Input {
 
     pub(super) fn is_unknown(&self) -> bool {
         self.asks.iter().any(|ask| ask.replicas.is_none())
+    }
+}
+
+fn is_resource(spec: &Trigger) -> bool {
+    match &spec.source {
+        TriggerSource::Scaler(spec) => matches!(spec.kind.as_str(), "cpu" | "memory"),
+        TriggerSource::Http(_) => false,
     }
 }
 
@@ -186,6 +214,7 @@ impl TriggerState {
         Input {
             asks,
             name: self.spec.name.clone(),
+            is_resource: is_resource(&self.spec),
             is_replaced: false,
         }
     }

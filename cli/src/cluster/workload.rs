@@ -74,6 +74,7 @@ mod tests {
                 .into(),
             from_environment: Default::default(),
             remote: Vec::new(),
+            is_formula_input: false,
             auth: Default::default(),
         };
         let (query, problems) = read(&trigger);

@@ -1,23 +1,16 @@
 //! `advanced.scalingModifiers`: the formula is compiled and tried once before it is accepted.
 
 use expr::{Context, Value};
+use zeron_core::formula::{OutOfBounds, check_bounds};
 use zeron_core::policy::{Formula, MetricType};
 use zeron_manifest::{Fields, Node};
-
-/// Longest formula, in bytes.
-const MAX_LENGTH: usize = 2_048;
-/// Deepest nesting, and most prefix operators.
-const MAX_DEPTH: usize = 64;
 
 /// Why a formula is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum FormulaError {
-    /// Too long, or nested too deep, to be parsed safely.
-    #[error("must have at most {MAX_LENGTH} bytes and {MAX_DEPTH} levels of nesting")]
-    TooLarge,
-    /// It uses something whose cost has no bound.
-    #[error("must not use `{0}`")]
-    Unbounded(&'static str),
+    /// It is not even parsed.
+    #[error(transparent)]
+    Bounds(#[from] OutOfBounds),
     /// It does not parse.
     #[error("does not compile: {0}")]
     Compile(Box<expr::Error>),
@@ -90,29 +83,20 @@ fn check(expression: &str, names: &[&str]) -> Result<(), FormulaError> {
     }
 }
 
-/// Bounds the cost of parsing and evaluating before either is tried.
-fn check_bounds(expression: &str) -> Result<(), FormulaError> {
-    if let Some(what) = ["..", "repeat"]
-        .into_iter()
-        .find(|what| expression.contains(what))
-    {
-        return Err(FormulaError::Unbounded(what));
-    }
-    let (mut depth, mut deepest, mut prefixes) = (0_usize, 0, 0);
-    for byte in expression.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b'?' | b'!' | b'-' | b'+' => prefixes += 1,
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    prefixes += expression.matches("not ").count();
-    let is_small = expression.len() <= MAX_LENGTH && deepest <= MAX_DEPTH && prefixes <= MAX_DEPTH;
-    if is_small {
-        Ok(())
-    } else {
-        Err(FormulaError::TooLarge)
+#[cfg(test)]
+mod tests {
+    use zeron_core::formula::MAX_STEPS;
+
+    use super::*;
+
+    #[test]
+    fn what_the_engine_takes_is_admitted() {
+        let sum = vec!["queue"; MAX_STEPS + 1].join(" - ");
+        assert!(check(&sum, &["queue"]).is_ok());
+        let deep = format!("{}queue{}", "(".repeat(65), ")".repeat(65));
+        assert!(matches!(
+            check(&deep, &["queue"]),
+            Err(FormulaError::Bounds(OutOfBounds::TooDeep { .. }))
+        ));
     }
 }

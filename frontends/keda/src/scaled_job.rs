@@ -139,6 +139,7 @@ impl ScaledJob {
             object: &self.object,
             target: &self.target,
             is_resource_only: false,
+            has_formula: false,
         };
         let bound = |trigger: &TriggerDraft| trigger.bind(scope, &owner, bindings);
         TriggerGroup {

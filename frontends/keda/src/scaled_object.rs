@@ -9,7 +9,7 @@ use zeron_core::policy::{
     TriggerGroup,
 };
 use zeron_core::workload::EnvVar;
-use zeron_manifest::{Fields, Header, Scope};
+use zeron_manifest::{Fields, Header, Platform, Scope};
 
 use crate::authentication::Authentications;
 use crate::ours::Extras;
@@ -110,9 +110,11 @@ impl ScaledObject {
             .and_then(|f| ScaleTarget::read(&f, dialect));
         let triggers = triggers(&spec, dialect);
         let (min, max, idle) = bounds(&spec);
+        // One machine does not measure cpu and memory.
+        let has_resources = scope.platform() == Platform::Cluster;
         let names: Vec<&str> = triggers
             .iter()
-            .filter(|t| !t.is_resource())
+            .filter(|t| !t.is_resource() || has_resources)
             .filter_map(|t| t.name.as_deref())
             .collect();
         let advanced = spec.fields("advanced");
@@ -177,6 +179,7 @@ impl ScaledObject {
             object: &self.object,
             target: &self.target,
             is_resource_only,
+            has_formula: self.formula.is_some(),
         };
         let bound = |t: &TriggerDraft| t.bind(scope, &owner, bindings);
         let triggers = self.triggers.iter().filter_map(bound).collect();

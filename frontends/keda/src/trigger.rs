@@ -49,6 +49,7 @@ pub(crate) struct Owner<'o> {
     pub(crate) object: &'o ObjectRef,
     pub(crate) target: &'o ScaleTarget,
     pub(crate) is_resource_only: bool,
+    pub(crate) has_formula: bool,
 }
 
 /// Metadata keys whose value named an environment variable in KEDA 1.
@@ -189,6 +190,7 @@ impl TriggerDraft {
             from_environment,
             auth,
             remote,
+            is_formula_input: owner.has_formula,
         }
     }
 

@@ -267,6 +267,21 @@ fn every_field_is_read() {
 }
 
 #[test]
+fn triggers_beside_a_formula_need_no_target_of_their_own() {
+    let needs_none = |spec: &str| {
+        let group = read(&scaled(spec)).group.unwrap();
+        let triggers = metric(&group).triggers.iter();
+        let specs = triggers.map(|trigger| match &trigger.source {
+            TriggerSource::Scaler(spec) => spec.is_formula_input,
+            TriggerSource::Http(_) => panic!("not of a scaler"),
+        });
+        specs.collect::<Vec<_>>()
+    };
+    assert_eq!(needs_none(WHOLE), [true, true]);
+    assert_eq!(needs_none(TRIGGER), [false]);
+}
+
+#[test]
 fn kedas_admission_rules_hold() {
     let cases = [
         (

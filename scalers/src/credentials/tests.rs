@@ -96,6 +96,7 @@ fn trigger(remote: RemoteParameters) -> TriggerSpec {
         from_environment: BTreeSet::new(),
         auth: BTreeMap::new(),
         remote: vec![remote],
+        is_formula_input: false,
     }
 }
 

@@ -40,6 +40,7 @@ pub(super) fn spec(kind: &str, name: &str, metadata: &[(&str, &str)]) -> Trigger
             .collect(),
         from_environment: Default::default(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: BTreeMap::new(),
     }
 }

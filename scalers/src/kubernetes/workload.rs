@@ -36,7 +36,7 @@ impl Workload {
             let message = format!("podSelector: {message}");
             parameters.problem(&table::POD_SELECTOR, message);
         }
-        let target = parameters.number(&table::COUNT);
+        let target = parameters.target(&table::COUNT);
         let activation = parameters.number(&table::ACTIVATION_VALUE);
         let is_by_node = parameters.flag(&table::GROUP_BY_NODE);
         let is_good = !parameters.has_errors();
@@ -75,6 +75,7 @@ mod tests {
                 .collect(),
             from_environment: std::collections::BTreeSet::new(),
             remote: Vec::new(),
+            is_formula_input: false,
             auth: std::collections::BTreeMap::new(),
         };
         let check = |text: &str| match text.contains("==") {

@@ -27,7 +27,7 @@ impl MysqlTrigger {
 
     fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
         let text = parameters.required(&table::QUERY);
-        let target = parameters.number(&table::QUERY_VALUE);
+        let target = parameters.target(&table::QUERY_VALUE);
         let activation = parameters.number(&table::ACTIVATION_QUERY_VALUE);
         let login = Login::read(parameters)?;
         // KEDA's name of the metric, with the characters that it replaces.

@@ -220,7 +220,9 @@ mod tests {
             assert!(!problems[0].message.contains("hunter2"));
         }
         let mut of_auth = spec(&[&needed[..], &[("push", "true"), server, subject]].concat());
-        of_auth.auth.insert("username".to_owned(), Secret::new("me"));
+        of_auth
+            .auth
+            .insert("username".to_owned(), Secret::new("me"));
         let problems = JetStreamTrigger::parse(&of_auth).1;
         assert_eq!(problems[0].parameter.as_deref(), Some("username"));
     }

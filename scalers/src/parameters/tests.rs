@@ -21,6 +21,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
@@ -45,6 +46,24 @@ fn values_are_trimmed_and_empty_ones_are_absent() {
     let mut parameters = Parameters::new(&spec);
     assert_eq!(parameters.text(&TOPIC), Some("orders"));
     assert_eq!(parameters.text(&GROUP), None);
+}
+
+#[test]
+fn an_input_of_a_formula_needs_no_target() {
+    const TARGET: Parameter = Parameter::number_above("value", 0.0, "a target").required();
+    let read = |metadata: &[(&str, &str)], is_formula_input| {
+        let spec = TriggerSpec {
+            is_formula_input,
+            ..spec(metadata, &[])
+        };
+        let mut parameters = Parameters::new(&spec);
+        let target = parameters.target(&TARGET);
+        (target, parameters.finish().len())
+    };
+    assert_eq!(read(&[], true), (Some(1.0), 0));
+    assert_eq!(read(&[("value", "7")], true), (Some(7.0), 0));
+    assert_eq!(read(&[("value", "-7")], true), (None, 1));
+    assert_eq!(read(&[], false), (None, 1));
 }
 
 #[test]

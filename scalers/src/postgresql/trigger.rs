@@ -30,7 +30,7 @@ impl PostgresTrigger {
 
     fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
         let text = parameters.required(&table::QUERY);
-        let target = parameters.number(&table::TARGET_QUERY_VALUE);
+        let target = parameters.target(&table::TARGET_QUERY_VALUE);
         let activation = parameters.number(&table::ACTIVATION_TARGET_QUERY_VALUE);
         let channel = read_channel(parameters);
         let login = Login::read(parameters);

@@ -74,7 +74,7 @@ impl PrometheusTrigger {
         let is_query_shown = !environment.contains(table::QUERY.name);
         let trigger = Self {
             request: request(parameters)?,
-            threshold: parameters.number(&table::THRESHOLD).unwrap_or(0.0),
+            threshold: parameters.target(&table::THRESHOLD).unwrap_or(0.0),
             activation_threshold: parameters
                 .number(&table::ACTIVATION_THRESHOLD)
                 .unwrap_or(0.0),

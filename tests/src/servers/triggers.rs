@@ -39,6 +39,7 @@ pub fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> Tri
             .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
             .collect(),
         remote: Vec::new(),
+        is_formula_input: false,
     }
 }
 

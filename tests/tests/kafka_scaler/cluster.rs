@@ -72,6 +72,7 @@ pub(crate) fn kafka(address: &str, group: &str, parameters: &[(&str, &str)]) -> 
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: BTreeMap::new(),
     }
 }

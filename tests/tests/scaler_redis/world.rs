@@ -54,6 +54,7 @@ pub(crate) fn trigger(kind: &str, metadata: &[(&str, &str)]) -> TriggerSpec {
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: BTreeMap::new(),
     }
 }

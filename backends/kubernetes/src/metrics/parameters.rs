@@ -135,6 +135,7 @@ mod tests {
                 .collect(),
             from_environment: std::collections::BTreeSet::new(),
             remote: Vec::new(),
+            is_formula_input: false,
             auth: std::collections::BTreeMap::new(),
         };
         Parameters::read(&trigger).map_err(|problem| problem.message)

@@ -57,6 +57,7 @@ fn cpu_and_memory_of_pods_are_measured() {
                         .collect(),
                     from_environment: std::collections::BTreeSet::new(),
                     remote: Vec::new(),
+                    is_formula_input: false,
                     auth: std::collections::BTreeMap::new(),
                 });
                 bound.unwrap()

@@ -35,6 +35,7 @@ fn trigger(start: &str, end: &str) -> Arc<CronTrigger> {
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: BTreeMap::new(),
     };
     Arc::new(CronTrigger::parse(&spec).0.unwrap())

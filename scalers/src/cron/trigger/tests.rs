@@ -20,6 +20,7 @@ fn spec(metadata: &[(&str, &str)]) -> TriggerSpec {
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: BTreeMap::new(),
     }
 }

@@ -25,6 +25,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
             .collect(),
         remote: Vec::new(),
+        is_formula_input: false,
     }
 }
 

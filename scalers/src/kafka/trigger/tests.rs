@@ -24,6 +24,7 @@ pub(crate) fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)])
             .collect(),
         from_environment: Default::default(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))

@@ -31,6 +31,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .collect(),
         from_environment: BTreeSet::new(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))

@@ -165,6 +165,7 @@ fn trigger(address: SocketAddr, queue: &str) -> Arc<RabbitTrigger> {
         from_environment: Default::default(),
         auth: [("host".to_owned(), host)].into(),
         remote: Vec::new(),
+        is_formula_input: false,
     };
     Arc::new(RabbitTrigger::parse(&spec).0.unwrap())
 }
