@@ -2,6 +2,7 @@
 
 mod config;
 mod follow;
+mod health;
 mod interner;
 mod pod;
 mod raw;
@@ -12,6 +13,7 @@ mod trouble;
 mod watch;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -30,6 +32,7 @@ pub use pod::endpoint_id;
 pub use trouble::Patience;
 
 use follow::Followers;
+use health::Health;
 pub(crate) use interner::Interner;
 pub(crate) use pod::Pod;
 pub(crate) use shape::Shape;
@@ -55,6 +58,7 @@ pub(crate) struct Shared {
     /// The earliest recheck may have moved.
     moved: Notify,
     synced: channel::Sender<bool>,
+    health: Health,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -122,6 +126,7 @@ impl Pods {
             }),
             moved: Notify::new(),
             synced: channel::Sender::new(false),
+            health: Health::default(),
             counters,
         });
         let task = tokio::spawn(watch::run(client, config, Arc::clone(&shared)));
@@ -172,6 +177,21 @@ impl Pods {
     /// Whether the first list of pods is complete.
     pub(crate) fn is_synced(&self) -> bool {
         *self.shared.synced.borrow()
+    }
+
+    /// For how long the watch has not shown what is in a namespace, once that is too long for what
+    /// it showed before to count.
+    pub(crate) fn stale_for(&self, namespace: &str) -> Option<Duration> {
+        self.shared.health.stale_for(namespace)
+    }
+
+    /// The namespaces of the pods at `address`, those on a node's network included; one may be named twice.
+    pub(crate) fn namespaces_of(&self, address: IpAddr) -> Vec<Arc<str>> {
+        let state = self.shared.state.lock();
+        let pods = state.table.all_pods();
+        pods.filter(|pod| !pod.is_over && pod.ip.is_some_and(|ip| ip.to_canonical() == address))
+            .map(|pod| state.table.names.text(pod.namespace).into())
+            .collect()
     }
 
     /// The target of a function, as declared last.
@@ -265,6 +285,7 @@ impl Pods {
             }),
             moved: Notify::new(),
             synced: channel::Sender::new(true),
+            health: Health::default(),
             counters: Arc::new(Counters::new()),
         });
         let task = tokio::spawn(std::future::pending());
@@ -272,6 +293,11 @@ impl Pods {
             shared,
             _task: Arc::new(AbortOnDropHandle::new(task)),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn interrupt(&self) {
+        self.shared.health.interrupted(None);
     }
 
     #[cfg(test)]

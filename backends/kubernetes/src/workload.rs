@@ -101,6 +101,12 @@ impl Shared {
             let count = counts.next();
             let query = query.ok_or_else(|| not_read("the trigger was released"))?;
             let count = count.ok_or_else(|| not_read("the pods are not listed yet"))?;
+            if let Some(age) = self.pods.stale_for(&query.namespace) {
+                let seconds = age.as_secs();
+                return Err(not_read(&format!(
+                    "the pods have not been seen for {seconds} s"
+                )));
+            }
             Ok(vec![reading(&query, count)])
         };
         queries.into_iter().map(answer).collect()
@@ -240,5 +246,24 @@ mod tests {
             .evaluate(&[bound.handle], Duration::from_secs(1))
             .await;
         assert_eq!(answers[0].as_ref().unwrap_err().kind, UnknownKind::NotRead);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_broken_watch_showed_is_unknown_after_a_while() {
+        let pods = Pods::without_watch();
+        pods.put(pod("a", "shop", "web", "Running", "n1"));
+        let workloads = Workloads::new(pods.clone());
+        pods.interrupt();
+        assert_eq!(
+            values(&workloads, vec![query("app=web", false)]).await,
+            [1.0]
+        );
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let bound = workloads.bind(query("app=web", false));
+        let within = Duration::from_secs(1);
+        let answers = bound.scaler.evaluate(&[bound.handle], within).await;
+        let unknown = answers[0].as_ref().unwrap_err();
+        assert_eq!(unknown.kind, UnknownKind::NotRead);
+        assert_eq!(unknown.message, "the pods have not been seen for 30 s");
     }
 }

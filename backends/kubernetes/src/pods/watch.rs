@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, SelectAll, Stream, StreamExt};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
 
 use super::config::PodsConfig;
+use super::health::{LIST_AFTER, LIST_WITHIN};
 use super::raw::RawPod;
 use super::{Shared, wall};
 use crate::back_off::BackOff;
@@ -41,7 +42,8 @@ pub(super) async fn run(client: Client, config: PodsConfig, shared: Arc<Shared>)
                 Some(namespace) => Api::namespaced(client.clone(), namespace),
                 None => Api::all(client.clone()),
             };
-            resilient(api, &config, Arc::clone(&shared))
+            Watch::new(api, &config, scope.namespace.clone(), Arc::clone(&shared))
+                .events()
                 .map(move |event| (index, event))
                 .boxed()
         })
@@ -122,37 +124,97 @@ impl Shared {
 }
 
 /// The watcher, with pauses after errors. An expired watch (410) lists again by itself.
-fn resilient(
+struct Watch {
     api: Api<RawPod>,
-    config: &PodsConfig,
+    only: watcher::Config,
+    scope: Option<Arc<str>>,
     shared: Arc<Shared>,
-) -> impl Stream<Item = Event<RawPod>> + Send + use<> {
-    let mut only = watcher::Config::default();
-    only.label_selector.clone_from(&config.labels);
-    let watcher = watcher::watcher(api, only).boxed();
-    let back_off = BackOff::new(config.back_off, config.max_back_off);
-    stream::unfold(
-        (watcher, back_off, shared),
-        |(mut watcher, mut back_off, shared)| async move {
-            loop {
-                match watcher.next().await? {
-                    Ok(event) => {
-                        // A list that only began proves nothing.
-                        if !matches!(event, Event::Init) {
-                            back_off.reset();
-                        }
-                        return Some((event, (watcher, back_off, shared)));
+    watcher: BoxStream<'static, watcher::Result<Event<RawPod>>>,
+    back_off: BackOff,
+    /// It was interrupted: when it is to list again, if nothing shows before that it goes on.
+    list_at: Option<Instant>,
+}
+
+impl Watch {
+    fn new(
+        api: Api<RawPod>,
+        config: &PodsConfig,
+        scope: Option<Arc<str>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let mut only = watcher::Config::default();
+        only.label_selector.clone_from(&config.labels);
+        Self {
+            watcher: watcher::watcher(api.clone(), only.clone()).boxed(),
+            api,
+            only,
+            scope,
+            shared,
+            back_off: BackOff::new(config.back_off, config.max_back_off),
+            list_at: None,
+        }
+    }
+
+    fn events(self) -> impl Stream<Item = Event<RawPod>> + Send {
+        stream::unfold(self, |mut watch| async move {
+            let event = watch.next().await?;
+            Some((event, watch))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Event<RawPod>> {
+        loop {
+            let next = match self.list_at {
+                None => self.watcher.next().await,
+                Some(at) => match timeout_at(at, self.watcher.next()).await {
+                    Ok(next) => next,
+                    Err(_) => {
+                        self.list_again();
+                        continue;
                     }
-                    Err(error) => {
-                        shared.counters.watch_errors.inc();
-                        let pause = back_off.next();
-                        report(&error, back_off.failures(), pause);
-                        sleep(pause).await;
-                    }
+                },
+            };
+            match next? {
+                Ok(event) => {
+                    self.heard(&event);
+                    return Some(event);
+                }
+                Err(error) => self.interrupted(&error).await,
+            }
+        }
+    }
+
+    fn list_again(&mut self) {
+        self.watcher = watcher::watcher(self.api.clone(), self.only.clone()).boxed();
+        self.list_at = Some(Instant::now() + LIST_WITHIN);
+    }
+
+    fn heard(&mut self, event: &Event<RawPod>) {
+        match event {
+            // A list that only began proves nothing.
+            Event::Init => {}
+            // Neither does a part of it, but it goes on.
+            Event::InitApply(_) => {
+                self.back_off.reset();
+                self.list_at = self.list_at.map(|_| Instant::now() + LIST_WITHIN);
+            }
+            Event::InitDone | Event::Apply(_) | Event::Delete(_) => {
+                self.back_off.reset();
+                if self.list_at.take().is_some() {
+                    self.shared.health.restored(self.scope.as_ref());
                 }
             }
-        },
-    )
+        }
+    }
+
+    async fn interrupted(&mut self, error: &watcher::Error) {
+        self.shared.counters.watch_errors.inc();
+        self.shared.health.interrupted(self.scope.as_ref());
+        let pause = self.back_off.next();
+        report(error, self.back_off.failures(), pause);
+        sleep(pause).await;
+        self.list_at = Some(Instant::now() + LIST_AFTER);
+    }
 }
 
 fn report(error: &watcher::Error, failures: u32, pause: Duration) {
