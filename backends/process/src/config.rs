@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::open_files::OpenFiles;
+
 /// How replicas are run on this machine.
 #[derive(Clone, Debug)]
 pub struct ProcessConfig {
@@ -25,6 +27,8 @@ pub struct ProcessConfig {
     pub max_replicas: usize,
     /// How long the keeper waits between SIGTERM and SIGKILL once we are gone.
     pub orphan_grace: Duration,
+    /// The limit of open files that replicas get, where it is not ours.
+    pub open_files: Option<OpenFiles>,
 }
 
 impl ProcessConfig {
@@ -42,6 +46,7 @@ impl ProcessConfig {
             base_dir,
             max_replicas: max_replicas.clamp(16, 4096),
             orphan_grace: Duration::from_secs(2),
+            open_files: None,
         }
     }
 }

@@ -109,6 +109,9 @@ fn spawn(shared: &Shared, order: Order, port: Option<u16>) -> Result<Spawned, La
     // The command holds our ends of the child's pipes: they must not outlive the child.
     drop(command);
     let pid = child.id();
+    if let Some(open_files) = &shared.config.open_files {
+        open_files.restore(pid);
+    }
     shared
         .keeper
         .announce(pid, keeper::start_time(pid).unwrap_or(0));

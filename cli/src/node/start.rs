@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use zeron_activator::Activator;
 use zeron_autoscaler::{Engine, EngineConfig, MonotonicClock};
-use zeron_backend_process::{KeeperCommand, ProcessBackend, ProcessConfig};
+use zeron_backend_process::{KeeperCommand, OpenFiles, ProcessBackend, ProcessConfig};
 use zeron_core::{Backend, ScalerRegistry};
 
 use super::applets;
@@ -119,7 +119,10 @@ fn process_config(state_dir: &Path) -> anyhow::Result<ProcessConfig> {
         args: vec![crate::applet::KEEPER.into()],
     };
     let base = std::env::current_dir().context("cannot find the current folder")?;
+    // First: how many replicas may run follows from the limit.
+    let open_files = OpenFiles::raise();
     let mut config = ProcessConfig::new(state_dir.to_owned(), base, keeper);
+    config.open_files = Some(open_files);
     config.path_prefix = applets::path(&program, state_dir)?;
     Ok(config)
 }
