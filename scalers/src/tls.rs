@@ -63,10 +63,20 @@ impl TlsSettings {
         allow(dead_code)
     )]
     pub(crate) fn read(parameters: &mut Parameters<'_>) -> Self {
+        Self::read_with(parameters, &[CERT])
+    }
+
+    /// The same, where the certificate has several names; the first that is given counts.
+    #[cfg_attr(
+        not(any(feature = "amqp", feature = "kafka", feature = "redis")),
+        allow(dead_code)
+    )]
+    pub(crate) fn read_with(parameters: &mut Parameters<'_>, certificate: &[Parameter]) -> Self {
         parameters.accept(&KEY_PASSWORD);
+        let certificate = certificate.iter();
         let settings = Self {
             ca: parameters.secret(&CA),
-            certificate: parameters.secret(&CERT),
+            certificate: { certificate }.find_map(|name| parameters.secret(name)),
             key: parameters.secret(&KEY),
             is_unverified: parameters.flag(&UNSAFE_SSL),
         };

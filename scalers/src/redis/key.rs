@@ -131,7 +131,11 @@ impl SourceKey {
 fn read_single(parameters: &mut Parameters<'_>) -> Servers {
     let mut hosts = read_hosts(
         parameters,
-        [&[table::ADDRESS], &[table::HOST], &[table::PORT]],
+        [
+            &[table::ADDRESS, table::ADDRESSES],
+            &[table::HOST, table::HOSTS],
+            &[table::PORT, table::PORTS],
+        ],
     );
     if hosts.len() > 1 {
         parameters.problem(&table::ADDRESS, "address is to name one server");
@@ -217,11 +221,13 @@ fn read_tls(parameters: &mut Parameters<'_>) -> Option<TlsSettings> {
     let is_enabled =
         parameters.flag(&table::ENABLE_TLS) || parameters.choice(&table::TLS) == Some("enable");
     if is_enabled {
-        return Some(TlsSettings::read(parameters));
+        let names = [tls::CERT, table::CERT_CAPITAL];
+        return Some(TlsSettings::read_with(parameters, &names));
     }
     for unused in [
         tls::CA,
         tls::CERT,
+        table::CERT_CAPITAL,
         tls::KEY,
         tls::KEY_PASSWORD,
         tls::UNSAFE_SSL,

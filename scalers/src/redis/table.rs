@@ -23,6 +23,12 @@ const ADDRESS_OF_MANY: Parameter =
     Parameter::list("address", "the same as addresses").from(Place::Either);
 const HOST_OF_MANY: Parameter = Parameter::list("host", "the same as hosts").from(Place::Either);
 const PORT_OF_MANY: Parameter = Parameter::list("port", "the same as ports").from(Place::Either);
+const ADDRESSES_OF_ONE: Parameter =
+    Parameter::list("addresses", "the same as address").from(Place::Either);
+const HOSTS_OF_ONE: Parameter = Parameter::list("hosts", "the same as host").from(Place::Either);
+const PORTS_OF_ONE: Parameter = Parameter::list("ports", "the same as port").from(Place::Either);
+/// KEDA takes this spelling at Redis alone.
+pub(super) const CERT_CAPITAL: Parameter = Parameter::secret("Cert", "the same as cert");
 pub(super) const USERNAME: Parameter =
     Parameter::text("username", "user of the ACL").from(Place::Either);
 pub(super) const PASSWORD: Parameter =
@@ -104,13 +110,17 @@ macro_rules! table {
             UNSAFE_SSL,
             CA,
             CERT,
+            CERT_CAPITAL,
             KEY,
             KEY_PASSWORD,
         ];
     };
 }
 
-table!(LISTS: ADDRESS, HOST, PORT; TLS; LIST_NAME, LIST_LENGTH, ACTIVATION_LIST_LENGTH);
+table!(LISTS:
+    ADDRESS, HOST, PORT, ADDRESSES_OF_ONE, HOSTS_OF_ONE, PORTS_OF_ONE;
+    TLS;
+    LIST_NAME, LIST_LENGTH, ACTIVATION_LIST_LENGTH);
 table!(CLUSTER_LISTS:
     ADDRESSES, HOSTS, PORTS, ADDRESS_OF_MANY, HOST_OF_MANY, PORT_OF_MANY;
     TLS;
@@ -120,7 +130,7 @@ table!(SENTINEL_LISTS:
     SENTINEL_MASTER, SENTINEL_USERNAME, SENTINEL_PASSWORD, TLS;
     LIST_NAME, LIST_LENGTH, ACTIVATION_LIST_LENGTH);
 table!(STREAMS:
-    ADDRESS, HOST, PORT;
+    ADDRESS, HOST, PORT, ADDRESSES_OF_ONE, HOSTS_OF_ONE, PORTS_OF_ONE;
     TLS;
     STREAM, CONSUMER_GROUP, PENDING_ENTRIES_COUNT, STREAM_LENGTH, LAG_COUNT, ACTIVATION_LAG_COUNT);
 table!(CLUSTER_STREAMS:

@@ -20,6 +20,7 @@ fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> Trigger
             .collect(),
         from_environment: Default::default(),
         remote: Vec::new(),
+        is_formula_input: false,
         auth: auth
             .iter()
             .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
@@ -143,6 +144,14 @@ fn hosts_and_ports_are_another_way_to_name_servers() {
         &[("host", "cache"), ("port", "6380"), ("listName", "l")],
     );
     assert_eq!(trigger.source.servers, Servers::Single(host("cache:6380")));
+    for plural in [
+        &[("addresses", "cache:6380"), ("listName", "l")][..],
+        &[("hosts", "cache"), ("ports", "6380"), ("listName", "l")],
+    ] {
+        let single = Servers::Single(host("cache:6380"));
+        assert_eq!(parse("redis", plural).source.servers, single);
+        assert_eq!(warnings("redis", plural), Vec::<String>::new());
+    }
     let nodes = Servers::Cluster(vec![host("a:1"), host("b:2"), host("[::1]:3")]);
     let by_address = [("addresses", "a:1, b:2,[::1]:3"), ("listName", "l")];
     assert_eq!(parse("redis-cluster", &by_address).source.servers, nodes);
@@ -233,6 +242,20 @@ fn tls_comes_from_one_place_and_keys_must_not_be_encrypted() {
     ];
     let message = errors("redis", &given, &auth).join("; ");
     assert!(!message.contains("secret"), "{message}");
+    let pair = rcgen::generate_simple_self_signed(["cache".to_owned()]).unwrap();
+    let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    let certified = |name: &'static str| {
+        let auth = [
+            ("tls", "enable"),
+            (name, certificate.as_str()),
+            ("key", &key),
+        ];
+        let (trigger, problems) = RedisTrigger::parse(&spec("redis", &given, &auth));
+        assert_eq!(problems, []);
+        trigger.unwrap().source.tls.unwrap()
+    };
+    assert!(certified("cert").certificate.is_some());
+    assert_eq!(certified("Cert"), certified("cert"), "KEDA takes both");
     // Without TLS they are not looked at.
     let (plain, problems) = RedisTrigger::parse(&spec("redis", &given, &auth[1..]));
     assert!(plain.unwrap().source.tls.is_none());
