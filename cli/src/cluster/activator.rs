@@ -63,6 +63,7 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     let link = connect(ClientConfig {
         addresses: autoscalers(&args, &pods),
         token: token(args.autoscaler_token_file.clone()),
+        versions: start::versions(),
         on_unanswered: wake_by_itself(waker, pods.clone(), counts),
         ..ClientConfig::new(&name, watch::channel(Vec::new()).1)
     });
@@ -96,6 +97,7 @@ pub(crate) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     let mut metrics = Registry::default();
     activator.register(&mut metrics);
     counters.register(&mut metrics);
+    follower.register(&mut metrics);
     let stopped = CancellationToken::new();
     let probes = health.run(
         Arc::new(gate.clone()),

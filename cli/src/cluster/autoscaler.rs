@@ -78,9 +78,12 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let follower = Follower::start(&client, options, reach.before(Arc::new(share.clone())));
     let follower = status.read_from(follower);
     let gate = Gate::new(&["the pods", "the declared objects"]);
+    let mut metrics = metrics(&parts, &counters);
+    share.register(args.shards, &mut metrics);
+    follower.register(&mut metrics);
     let probes = tokio::spawn(health.run(
         Arc::new(gate.clone()),
-        Arc::new(metrics(&parts, &counters)),
+        Arc::new(metrics),
         stopped.child_token(),
     ));
     let scaling = scaler.map(|listener| {
@@ -155,7 +158,10 @@ async fn parts(
     hub.expect(discover::names(&args.cluster, &pods, Component::Activator));
     pods.subscribe(Arc::new(hub.clone()));
     let server = Server::bind(
-        ServerConfig::new(args.listen),
+        ServerConfig {
+            versions: start::versions(),
+            ..ServerConfig::new(args.listen)
+        },
         authenticate(args, &client, &counters)?,
         hub,
     )

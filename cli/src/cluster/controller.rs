@@ -49,6 +49,15 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Counters::new());
     let mut metrics = Registry::default();
     counters.register(&mut metrics);
+    let follower = Follower::start(
+        &client,
+        FollowOptions {
+            reads_credentials: false,
+            ..start::follow(&args.cluster, start::sources(&args.cluster))
+        },
+        Arc::new(Nobody),
+    );
+    follower.register(&mut metrics);
     let stopped = CancellationToken::new();
     // The API server asks nobody who is not ready: objects would go by unchecked.
     let gate = match args.webhook_listen {
@@ -61,14 +70,6 @@ pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
         stopped.child_token(),
     ));
     let campaign = Lease::campaign(client.clone(), election(&args, &name), counters);
-    let follower = Follower::start(
-        &client,
-        FollowOptions {
-            reads_credentials: false,
-            ..start::follow(&args.cluster, start::sources(&args.cluster))
-        },
-        Arc::new(Nobody),
-    );
     let webhook = args.webhook_listen.map(|listen| {
         let options = WebhookOptions {
             configuration: args.webhook_configuration.clone(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
 use tokio::task::JoinHandle;
 use zeron_autoscaler::Found;
 use zeron_backend_kubernetes::ScaleTarget;
@@ -22,6 +24,8 @@ pub(super) struct Share {
     parts: Parts,
     ownership: Arc<Mutex<Ownership>>,
     status: StatusKeeper,
+    /// How many shards are held.
+    count: Gauge,
 }
 
 /// Holds this process's shards until they are released.
@@ -41,7 +45,17 @@ impl Share {
             parts: parts.clone(),
             ownership,
             status,
+            count: Gauge::default(),
         }
+    }
+
+    /// Adds how many shards there are, and how many of them are held here, to `registry`.
+    pub(super) fn register(&self, shards: u32, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("zeron_autoscaler");
+        let all = ConstGauge::new(i64::from(shards));
+        registry.register("shards", "Shards by which functions are shared", all);
+        let help = "Shards whose functions this autoscaler decides for";
+        registry.register("shards_held", help, self.count.clone());
     }
 
     /// Takes functions as shards are won, and drops them before others may have them.
@@ -61,6 +75,8 @@ impl Share {
 
     fn hold(&self, held: &ShardSet) {
         tracing::info!(shards = ?held, "holding");
+        self.count
+            .set(i64::try_from(held.len()).unwrap_or(i64::MAX));
         let mut ownership = self.ownership.lock();
         for step in ownership.hold(held.clone()) {
             self.take(step);

@@ -12,9 +12,19 @@ use zeron_controller::follow::FollowOptions;
 use zeron_controller::projection::{self, CatchAll, ProjectionOptions};
 use zeron_core::ScalerRegistry;
 use zeron_scalers::{AddressPolicy, Registry};
-use zeron_wire::ToAutoscaler;
+use zeron_wire::{ToAutoscaler, Versions};
 
 use super::args::{ClusterArgs, Manage};
+
+/// What activators and autoscalers say to each other. Tests of upgrades let a process speak as the
+/// next build may.
+pub(super) fn versions() -> Versions {
+    #[cfg(debug_assertions)]
+    if std::env::var_os("ZERON_TEST_NEXT_BUILD").is_some() {
+        return Versions::of_next_build();
+    }
+    Versions::OURS
+}
 
 /// This process's name among its like: its pod's, else the host's with the process id.
 pub(super) fn name(args: &ClusterArgs) -> anyhow::Result<String> {
