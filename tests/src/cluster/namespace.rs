@@ -96,6 +96,14 @@ impl Namespace {
         self.cluster.delete_in(Some(&self.name), kind, name);
     }
 
+    /// Asks for a pod's eviction, as `kubectl drain` does: false while a budget does not let it go.
+    ///
+    /// # Panics
+    /// When the API server refuses it for another reason.
+    pub fn evict(&self, pod: &str) -> bool {
+        self.cluster.evict_in(&self.name, pod)
+    }
+
     /// A merge patch, such as `json!({"metadata": {"annotations": {...}}})`.
     #[expect(clippy::needless_pass_by_value, reason = "callers write json!(..)")]
     pub fn patch(&self, kind: &str, name: &str, patch: Value) -> Value {

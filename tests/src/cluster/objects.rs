@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, DynamicObject, EvictParams, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::discovery::Scope;
 use kube::runtime::watcher::{self, Event, watch_object, watcher};
@@ -194,6 +195,16 @@ impl Cluster {
             // What its owner took with it is gone already.
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             Err(error) => panic!("cannot delete {kind} {name}: {error}"),
+        }
+    }
+
+    /// False while a budget does not let the pod go.
+    pub(super) fn evict_in(&self, namespace: &str, pod: &str) -> bool {
+        let api: Api<Pod> = Api::namespaced(self.client(), namespace);
+        match self.block_on(api.evict(pod, &EvictParams::default())) {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) if status.code == 429 => false,
+            Err(error) => panic!("cannot evict {pod}: {error}"),
         }
     }
 

@@ -17,6 +17,8 @@ fn a_request_for_its_host_wakes_a_deployment_and_quiet_lets_it_sleep() {
     };
     let namespace = &site.namespace;
     namespace.apply(&example!(namespace, "http.yaml"));
+    // No ingress runs here: that it is well formed is all that shows.
+    namespace.apply(&example!(namespace, "ingress.yaml"));
     namespace.wait_replicas(DEPLOYMENT, "greeter", 0);
     namespace.wait_pods("app=greeter", 0);
     let answer = site.roles.get("greeter.example.com", "/");

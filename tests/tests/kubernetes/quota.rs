@@ -1,12 +1,13 @@
-//! A ResourceQuota makes fewer pods than were asked for: that is said, and what there is serves.
+//! A ResourceQuota makes fewer pods than were asked for: that is said, what there is serves, and the rest comes later.
 
+use serde_json::json;
 use zeron_tests::cluster::{Cluster, Roles};
 
 use super::declare::{Scaled, function};
 use super::site::{DEPLOYMENT, SCALED, kafka, topic};
 
 #[test]
-fn seven_of_ten_under_a_quota_are_said() {
+fn seven_of_ten_under_a_quota_are_said_and_made_good_when_it_is_lifted() {
     const TEST: &str = "seven_of_ten_under_a_quota_are_said";
     let Some(broker) = kafka(TEST) else { return };
     let Some(cluster) = Cluster::get(&format!("kubernetes::{TEST}")) else {
@@ -32,4 +33,12 @@ fn seven_of_ten_under_a_quota_are_said() {
         let message = blocked["message"].as_str()?;
         (message.contains("7 of 10") && message.contains("exceeded quota")).then_some(())
     });
+    namespace.patch(
+        "v1/ResourceQuota",
+        "seven",
+        json!({ "spec": { "hard": { "pods": "20" } } }),
+    );
+    namespace.wait_pods("app=many", 10);
+    namespace.wait_condition(SCALED, "many", "WritesBlocked", "False");
+    assert_eq!(namespace.replicas(DEPLOYMENT, "many"), 10);
 }

@@ -46,6 +46,11 @@ impl<'a> Function<'a> {
         } else {
             format!("image: {image},")
         };
+        let policy = if container.contains("imagePullPolicy:") {
+            ""
+        } else {
+            "imagePullPolicy: Never,"
+        };
         let protocol = if *program == Program::Origin {
             ", appProtocol: kubernetes.io/h2c"
         } else {
@@ -65,7 +70,7 @@ spec:
       terminationGracePeriodSeconds: 5
       {pod}
       containers:
-        - {{ name: function, {image} imagePullPolicy: Never, ports: [{{ containerPort: 8080 }}], {container} }}
+        - {{ name: function, {image} {policy} ports: [{{ containerPort: 8080 }}], {container} }}
 ---
 apiVersion: v1
 kind: Service

@@ -43,6 +43,56 @@ fn pods_deleted_while_they_serve_lose_no_request() {
 }
 
 #[test]
+fn pods_evicted_while_they_serve_lose_no_request() {
+    let Some(cluster) = Cluster::get("kubernetes_faults::pods_evicted_while_they_serve") else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("faults-drained");
+    // One serves on while the other goes, or nobody does for a while.
+    let functions = [("pair", 2), ("alone", 1)];
+    for (name, replicas) in functions {
+        Function {
+            container: "lifecycle: { preStop: { sleep: { seconds: 2 } } }",
+            ..Function::new(name, replicas)
+        }
+        .apply(&namespace);
+        let counts = format!("replicas: {{ min: {replicas}, max: {replicas} }}");
+        http_scaled(&namespace, name, &counts);
+        namespace.apply(&format!(
+            "
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {{ name: {name} }}
+spec: {{ maxUnavailable: 1, selector: {{ matchLabels: {{ app: {name} }} }} }}
+"
+        ));
+    }
+    let roles = Roles::of(&namespace).start();
+    let activator = [roles.activators[0].listen()];
+    let loads = functions.map(|(name, _)| {
+        let host = format!("{name}.example");
+        until_served(&roles, &host);
+        Load::start(&activator, &host, "/work?ms=50", 40)
+    });
+    for (name, replicas) in functions {
+        let labels = format!("app={name}");
+        for pod in namespace.wait_pods(&labels, replicas as usize) {
+            let pod = pod["metadata"]["name"].as_str().unwrap();
+            until("the budget to let it go", || {
+                namespace.evict(pod).then_some(())
+            });
+            namespace.wait_gone(POD, pod);
+            namespace.wait_pods(&labels, replicas as usize);
+        }
+    }
+    for (load, (name, _)) in loads.into_iter().zip(functions) {
+        load.end()
+            .assert_all_answered(&format!("pods of {name} evicted while they serve"));
+    }
+}
+
+#[test]
 fn a_count_that_somebody_else_writes_is_corrected_and_loses_no_request() {
     let Some(cluster) = Cluster::get("kubernetes_faults::a_count_that_somebody_else_writes") else {
         return;

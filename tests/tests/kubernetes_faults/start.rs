@@ -4,43 +4,72 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
+use zeron_tests::servers::api::{Api, Reply};
 use zeron_tests::wait::throughout;
 use zeron_tests::{Raw, until};
 
-use super::declare::{DEPLOYMENT, Function, HTTP_SCALED, POD, http_scaled};
+use super::declare::{DEPLOYMENT, Function, HTTP_SCALED, POD, http_scaled, until_served};
 
 /// A start that fails.
 struct Case {
     name: &'static str,
-    container: &'static str,
+    container: String,
     pod: &'static str,
-    reason: &'static str,
+    /// What it may be called: some change from one to the other and back.
+    reasons: &'static [&'static str],
+    /// From the platform's first word to the answer.
+    within: Duration,
 }
 
-/// From the platform's word to the answer: for `Unschedulable` 5 s are waited, and machines may have much else to do.
+/// For `Unschedulable` 5 s are waited, and machines may have much else to do.
 const EARLY: Duration = Duration::from_secs(15);
 
+/// A registry that does not answer may do so soon: the kubelet's second pull counts, some 20 s later.
+const SECOND_PULL: Duration = Duration::from_secs(45);
+
+impl Case {
+    fn new(name: &'static str, container: &str, reasons: &'static [&'static str]) -> Self {
+        Self {
+            name,
+            container: container.to_owned(),
+            pod: "",
+            reasons,
+            within: EARLY,
+        }
+    }
+
+    /// Of an image that is to be pulled.
+    fn pulled(name: &'static str, image: &str, within: Duration) -> Self {
+        let container = format!("image: '{image}', imagePullPolicy: IfNotPresent");
+        Self {
+            within,
+            ..Self::new(name, &container, &["ErrImagePull", "ImagePullBackOff"])
+        }
+    }
+
+    /// Whether the text names one of the reasons.
+    fn is_named_in(&self, text: &str) -> bool {
+        self.reasons.iter().any(|reason| text.contains(reason))
+    }
+}
+
 /// What fails by itself, and what the platform calls it.
-const CASES: [Case; 3] = [
-    Case {
-        name: "crashing",
-        container: "args: [--exit-at-once, '3', --stderr, 'no such table']",
-        pod: "",
-        reason: "CrashLoopBackOff",
-    },
-    Case {
-        name: "imageless",
-        container: "image: dev.local/zeron-nowhere:1",
-        pod: "",
-        reason: "ErrImageNeverPull",
-    },
-    Case {
-        name: "homeless",
-        container: "",
-        pod: "nodeSelector: { zeron.dev/nowhere: 'true' }",
-        reason: "Unschedulable",
-    },
-];
+fn cases(empty_registry: &Api) -> [Case; 5] {
+    let crashing = "args: [--exit-at-once, '3', --stderr, 'no such table']";
+    let absent = "image: dev.local/zeron-nowhere:1";
+    let unknown = format!("{}/zeron-nowhere:1", empty_registry.address());
+    [
+        Case::new("crashing", crashing, &["CrashLoopBackOff"]),
+        Case::new("imageless", absent, &["ErrImageNeverPull"]),
+        Case::pulled("unknown", &unknown, EARLY),
+        // Nobody listens there.
+        Case::pulled("unpulled", "127.0.0.1:1/zeron-nowhere:1", SECOND_PULL),
+        Case {
+            pod: "nodeSelector: { zeron.dev/nowhere: 'true' }",
+            ..Case::new("homeless", "", &["Unschedulable"])
+        },
+    ]
+}
 
 #[test]
 fn starts_that_fail_are_answered_early_and_said_for_good() {
@@ -49,12 +78,15 @@ fn starts_that_fail_are_answered_early_and_said_for_good() {
     };
     cluster.install_crds();
     let namespace = cluster.namespace("faults-start");
+    // What a registry says of an image that it does not have.
+    let registry = Api::start(|_, _| Reply::status(404, ""));
+    let cases = cases(&registry);
     for Case {
         name,
         container,
         pod,
         ..
-    } in &CASES
+    } in &cases
     {
         Function {
             container,
@@ -65,23 +97,23 @@ fn starts_that_fail_are_answered_early_and_said_for_good() {
         http_scaled(&namespace, name, "replicas: { min: 0, max: 1 }");
     }
     let roles = Roles::of(&namespace).start();
-    for case in &CASES {
+    for case in &cases {
         until_declared(&namespace, case.name);
     }
-    let mut callers: Vec<Raw> = CASES
+    let mut callers: Vec<Raw> = cases
         .iter()
         .map(|_| roles.activators[0].connect())
         .collect();
-    for (case, caller) in CASES.iter().zip(&mut callers) {
+    for (case, caller) in cases.iter().zip(&mut callers) {
         caller.get(&format!("{}.example", case.name), "/");
     }
     std::thread::scope(|scope| {
-        for (case, caller) in CASES.iter().zip(&mut callers) {
+        for (case, caller) in cases.iter().zip(&mut callers) {
             let namespace = &namespace;
             scope.spawn(move || is_refused(namespace, case, caller));
         }
     });
-    for case in &CASES {
+    for case in &cases {
         keeps_saying(&namespace, case);
     }
 }
@@ -89,13 +121,15 @@ fn starts_that_fail_are_answered_early_and_said_for_good() {
 fn is_refused(namespace: &Namespace, case: &Case, caller: &mut Raw) {
     let (labels, what) = (
         format!("app={}", case.name),
-        format!("to be {}", case.reason),
+        format!("to be {:?}", case.reasons),
     );
     namespace.wait_list(POD, &labels, &what, |pods| {
-        let is_said = |pod: &Value| pod["status"].to_string().contains(case.reason);
+        let is_said = |pod: &Value| case.is_named_in(&pod["status"].to_string());
         pods.iter().any(is_said).then_some(())
     });
     let said = Instant::now();
+    let is_answered = caller.readable_within(case.within);
+    assert!(is_answered, "{}: not within {:?}", case.name, case.within);
     let answer = caller.response();
     let took = said.elapsed();
     println!(
@@ -106,13 +140,12 @@ fn is_refused(namespace: &Namespace, case: &Case, caller: &mut Raw) {
     );
     assert_eq!(answer.status, 503, "{}", case.name);
     assert!(
-        answer.text().contains(case.reason),
+        case.is_named_in(&answer.text()),
         "{}: {}",
         case.name,
         answer.text()
     );
     assert!(answer.header("retry-after").is_some(), "{}", case.name);
-    assert!(took < EARLY, "{}: after {took:?}", case.name);
 }
 
 /// Also when nobody waits any more and the count is zero again.
@@ -121,8 +154,8 @@ fn keeps_saying(namespace: &Namespace, case: &Case) {
     namespace.wait(
         HTTP_SCALED,
         name,
-        &format!("to say {}", case.reason),
-        |object| says(object, case.reason).then_some(()),
+        &format!("to say {:?}", case.reasons),
+        |object| says(object, case).then_some(()),
     );
     namespace.wait_replicas(DEPLOYMENT, name, 0);
     throughout(
@@ -130,13 +163,14 @@ fn keeps_saying(namespace: &Namespace, case: &Case) {
         "the condition keeps saying it",
         || {
             let object = namespace.get(HTTP_SCALED, name).unwrap();
-            says(&object, case.reason)
+            says(&object, case)
         },
     );
 }
 
-fn says(object: &Value, reason: &str) -> bool {
-    ready(object).is_some_and(|it| it["status"] == "False" && it["reason"] == reason)
+fn says(object: &Value, case: &Case) -> bool {
+    let is_one = |reason: &Value| case.reasons.iter().any(|it| reason == it);
+    ready(object).is_some_and(|it| it["status"] == "False" && is_one(&it["reason"]))
 }
 
 fn ready(object: &Value) -> Option<&Value> {
@@ -211,4 +245,62 @@ fn a_pod_that_never_becomes_ready_is_answered_and_said() {
             .filter(|it| it["status"] == "False")
             .map(|it| println!("{it}"))
     });
+}
+
+#[test]
+fn a_start_that_is_mended_is_served_and_no_longer_said() {
+    let Some(cluster) = Cluster::get("kubernetes_faults::a_start_that_is_mended") else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("faults-mended");
+    Function {
+        container: "image: dev.local/zeron-nowhere:1",
+        ..Function::new("mended", 0)
+    }
+    .apply(&namespace);
+    http_scaled(&namespace, "mended", "replicas: { min: 0, max: 1 }");
+    let roles = Roles::of(&namespace).start();
+    until_declared(&namespace, "mended");
+    assert_eq!(roles.get("mended.example", "/").status, 503);
+    namespace.wait_condition(HTTP_SCALED, "mended", "Ready", "False");
+    Function::new("mended", 0).apply(&namespace);
+    until_served(&roles, "mended.example");
+    until_declared(&namespace, "mended");
+}
+
+#[test]
+fn a_quota_that_allows_no_pod_is_told_to_who_waits_and_made_good_when_lifted() {
+    let Some(cluster) = Cluster::get("kubernetes_faults::a_quota_that_allows_no_pod") else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("faults-quota");
+    let quota = |pods: u32| {
+        namespace.apply(&format!(
+            "{{ apiVersion: v1, kind: ResourceQuota, metadata: {{ name: pods }}, spec: {{ hard: {{ pods: {pods} }} }} }}"
+        ));
+        namespace.wait("v1/ResourceQuota", "pods", "to be in force", |quota| {
+            (quota["status"]["hard"]["pods"] == pods.to_string()).then_some(())
+        });
+    };
+    quota(0);
+    Function::new("poor", 0).apply(&namespace);
+    http_scaled(&namespace, "poor", "replicas: { min: 0, max: 1 }");
+    let roles = Roles::of(&namespace).start();
+    until_declared(&namespace, "poor");
+    let began = Instant::now();
+    let answer = roles.get("poor.example", "/");
+    let (took, text) = (began.elapsed(), answer.text());
+    println!("quota: {} after {took:?}: {}", answer.status, text.trim());
+    assert_eq!(answer.status, 503, "{text}");
+    assert!(text.contains("FailedCreate"), "{text}");
+    assert!(took < EARLY, "{took:?}");
+    let ready = namespace.wait_condition(HTTP_SCALED, "poor", "Ready", "False");
+    assert_eq!(ready["reason"], "FailedCreate", "{ready}");
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.contains("exceeded quota"), "{ready}");
+    quota(2);
+    until_served(&roles, "poor.example");
+    until_declared(&namespace, "poor");
 }
