@@ -4,6 +4,7 @@
 //! mind between the check and the connection gains nothing. Redirects are not followed.
 
 mod lookup;
+mod territory;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use zeron_core::metric::{Unknown, UnknownKind};
 
 use crate::source::unknown;
 use lookup::LOOKUPS;
+use territory::Foreign;
+
+pub use territory::{AddressOwners, Territory};
 
 /// Where clouds serve credentials of machines though the address is not link-local: Amazon's and Google's
 /// by IPv6, and Alibaba's.
@@ -22,12 +26,14 @@ const METADATA: [IpAddr; 3] = [
 ];
 
 /// What may be dialled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct AddressPolicy {
     /// 127.0.0.0/8, ::1 and the unspecified addresses: this machine's own services.
     pub is_loopback_allowed: bool,
     /// 169.254.0.0/16, fe80::/10 and what else clouds serve credentials of machines at.
     pub is_link_local_allowed: bool,
+    /// Which namespaces' Services and pods; `None`: all of them.
+    pub territory: Option<Territory>,
 }
 
 impl AddressPolicy {
@@ -35,15 +41,26 @@ impl AddressPolicy {
     pub const MACHINE: Self = Self {
         is_loopback_allowed: true,
         is_link_local_allowed: false,
+        territory: None,
     };
     /// A cluster, where tenants declare triggers and this process has a better place in the network.
     pub const CLUSTER: Self = Self {
         is_loopback_allowed: false,
         is_link_local_allowed: false,
+        territory: None,
     };
 
-    /// Whether `address` may be dialled.
-    pub fn allows(self, address: IpAddr) -> bool {
+    /// The same, for the triggers of one namespace.
+    #[must_use]
+    pub fn on_behalf_of(&self, territory: Territory) -> Self {
+        Self {
+            territory: Some(territory),
+            ..self.clone()
+        }
+    }
+
+    /// Whether `address` may be dialled, whosever it is.
+    fn allows(&self, address: IpAddr) -> bool {
         let address = bare(address);
         let is_loopback = address.is_loopback() || address.is_unspecified();
         let is_link_local = match address {
@@ -61,7 +78,7 @@ impl AddressPolicy {
     /// # Errors
     /// `Transport` where there is none, `Timeout`, `Configuration` where one is not allowed.
     pub async fn resolve(
-        self,
+        &self,
         host: &str,
         port: u16,
         timeout: Duration,
@@ -69,34 +86,69 @@ impl AddressPolicy {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = match bare.parse::<IpAddr>() {
             Ok(address) => vec![address],
-            Err(_) => look_up(host, bare, timeout).await?,
+            Err(_) => {
+                let tenant = self.territory.as_ref().map(Territory::namespace);
+                look_up(host, bare, tenant, timeout).await?
+            }
         };
         let addresses = found.into_iter().map(|it| SocketAddr::new(it, port));
         let addresses: Vec<_> = addresses.collect();
-        self.check(host, &addresses)?;
+        self.check(host, addresses.iter().map(SocketAddr::ip))?;
         Ok(addresses)
     }
 
     /// Refuses a name as soon as one of its addresses is not allowed.
-    fn check(self, host: &str, addresses: &[SocketAddr]) -> Result<(), Unknown> {
-        if addresses.is_empty() {
-            return Err(unknown(
+    ///
+    /// # Errors
+    /// `Transport` where there is none, or whose one is is not known yet; `Configuration` where one is not allowed.
+    pub(crate) fn check(
+        &self,
+        host: &str,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> Result<(), Unknown> {
+        let mut is_empty = true;
+        for address in addresses {
+            is_empty = false;
+            self.check_one(host, address)?;
+        }
+        match is_empty {
+            true => Err(unknown(
                 UnknownKind::Transport,
                 format!("{host} has no address"),
-            ));
-        }
-        match addresses.iter().find(|it| !self.allows(it.ip())) {
-            Some(refused) => Err(unknown(
-                UnknownKind::Configuration,
-                format!("{host} is {}, which triggers may not reach", refused.ip()),
             )),
-            None => Ok(()),
+            false => Ok(()),
         }
+    }
+
+    fn check_one(&self, host: &str, address: IpAddr) -> Result<(), Unknown> {
+        if !self.allows(address) {
+            let message = format!("{host} is {address}, which triggers may not reach");
+            return Err(unknown(UnknownKind::Configuration, message));
+        }
+        let Some(territory) = &self.territory else {
+            return Ok(());
+        };
+        let own = territory.namespace();
+        territory.check(bare(address)).map_err(|foreign| match foreign {
+            Foreign::NotYet => unknown(
+                UnknownKind::Transport,
+                format!("whose address {host} is is not known yet"),
+            ),
+            Foreign::Other => unknown(
+                UnknownKind::Configuration,
+                format!("{host} is {address} of another namespace, which triggers of {own} may not reach"),
+            ),
+        })
     }
 }
 
-async fn look_up(host: &str, bare: &str, timeout: Duration) -> Result<Vec<IpAddr>, Unknown> {
-    let found = tokio::time::timeout(timeout, LOOKUPS.find(bare)).await;
+async fn look_up(
+    host: &str,
+    bare: &str,
+    tenant: Option<&str>,
+    timeout: Duration,
+) -> Result<Vec<IpAddr>, Unknown> {
+    let found = tokio::time::timeout(timeout, LOOKUPS.find(bare, tenant)).await;
     let found = found.map_err(|_| {
         let message = format!("{host} was not resolved within {timeout:?}");
         unknown(UnknownKind::Timeout, message)
@@ -123,7 +175,64 @@ fn bare(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    /// One Service each of `shop` and `brokers`; `None` while nothing is known.
+    #[derive(Debug)]
+    struct Cluster {
+        is_known: bool,
+    }
+
+    impl AddressOwners for Cluster {
+        fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>> {
+            let owners = match address.to_string().as_str() {
+                "10.96.0.1" => vec!["shop".into()],
+                "10.96.0.2" => vec!["brokers".into()],
+                "10.96.0.3" => vec!["mail".into(), "shop".into()],
+                _ => Vec::new(),
+            };
+            self.is_known.then_some(owners)
+        }
+    }
+
+    fn on_behalf_of(namespace: &str, is_known: bool) -> AddressPolicy {
+        let shared = Arc::new(["brokers".to_owned()].into());
+        let owners = Arc::new(Cluster { is_known });
+        AddressPolicy::CLUSTER.on_behalf_of(Territory::new(namespace, shared, owners))
+    }
+
+    async fn dial(policy: &AddressPolicy, host: &str) -> Result<(), Unknown> {
+        let found = policy.resolve(host, 80, Duration::from_secs(5)).await;
+        found.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn triggers_reach_their_own_namespace_shared_ones_and_what_is_nobodys() {
+        let (shop, mail) = (on_behalf_of("shop", true), on_behalf_of("mail", true));
+        for host in ["10.96.0.1", "10.96.0.2", "10.96.0.3", "8.8.8.8"] {
+            assert_eq!(dial(&shop, host).await, Ok(()), "{host}");
+        }
+        for host in ["10.96.0.2", "10.96.0.3", "8.8.8.8"] {
+            assert_eq!(dial(&mail, host).await, Ok(()), "{host}");
+        }
+        for host in ["10.96.0.1", "[::ffff:10.96.0.1]", "64:ff9b::a60:1"] {
+            let refused = dial(&mail, host).await.unwrap_err();
+            assert_eq!(refused.kind, UnknownKind::Configuration, "{host}");
+            let said = "of another namespace, which triggers of mail may not reach";
+            assert!(refused.message.contains(said), "{}", refused.message);
+        }
+        // The rest of the policy holds as well.
+        assert!(dial(&shop, "127.0.0.1").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_dialled_before_it_is_known_whose_it_is() {
+        let shop = on_behalf_of("shop", false);
+        let refused = dial(&shop, "10.96.0.1").await.unwrap_err();
+        assert_eq!(refused.kind, UnknownKind::Transport);
+    }
 
     fn allows(policy: AddressPolicy, address: &str) -> bool {
         policy.allows(address.parse().unwrap())

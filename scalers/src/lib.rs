@@ -25,6 +25,7 @@ mod mysql;
 #[cfg(feature = "http")]
 mod nats_jetstream;
 pub mod parameters;
+mod per_namespace;
 #[cfg(feature = "sql")]
 mod postgresql;
 #[cfg(feature = "http")]
@@ -40,5 +41,8 @@ mod sql;
 #[cfg(feature = "tls")]
 mod tls;
 
-pub use address::AddressPolicy;
+pub use address::{AddressOwners, AddressPolicy, Territory};
+#[cfg(feature = "http")]
+pub use metrics_api::{EndpointLookup, ReadyEndpoint, ServiceName};
+pub use per_namespace::PerNamespace;
 pub use registry::{Registry, SourceType, TriggerType, configuration};

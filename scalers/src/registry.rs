@@ -66,28 +66,36 @@ impl Registry {
         let registry = Self {
             sources: Arc::default(),
             #[cfg(feature = "http")]
-            credentials: Credentials::new(addresses, None),
+            credentials: Credentials::new(addresses.clone(), None),
         };
         let registry = registry.with(Box::new(crate::kubernetes::Elsewhere));
         #[cfg(feature = "kafka")]
-        let registry = registry.with(Box::new(crate::kafka::Kafka::new(addresses)));
+        let registry = registry.with(Box::new(crate::kafka::Kafka::new(addresses.clone())));
         #[cfg(feature = "amqp")]
-        let registry = registry.with(Box::new(crate::rabbitmq::RabbitMq::new(addresses)));
+        let registry = registry.with(Box::new(crate::rabbitmq::RabbitMq::new(addresses.clone())));
         #[cfg(feature = "cron")]
         let registry = registry.with(Box::new(crate::cron::Cron::default()));
         #[cfg(feature = "external")]
-        let registry = registry.with(Box::new(crate::external::External::new(addresses)));
+        let registry = registry.with(Box::new(crate::external::External::new(addresses.clone())));
         #[cfg(feature = "http")]
         let registry = registry
-            .with(Box::new(crate::metrics_api::MetricsApi::new(addresses)))
-            .with(Box::new(crate::nats_jetstream::JetStream::new(addresses)))
-            .with(Box::new(crate::prometheus::Prometheus::new(addresses)));
+            .with(Box::new(crate::metrics_api::MetricsApi::new(
+                addresses.clone(),
+            )))
+            .with(Box::new(crate::nats_jetstream::JetStream::new(
+                addresses.clone(),
+            )))
+            .with(Box::new(crate::prometheus::Prometheus::new(
+                addresses.clone(),
+            )));
         #[cfg(feature = "redis")]
-        let registry = registry.with(Box::new(crate::redis::Redis::new(addresses)));
+        let registry = registry.with(Box::new(crate::redis::Redis::new(addresses.clone())));
         #[cfg(feature = "sql")]
         let registry = registry
-            .with(Box::new(crate::mysql::Mysql::new(addresses)))
-            .with(Box::new(crate::postgresql::Postgresql::new(addresses)));
+            .with(Box::new(crate::mysql::Mysql::new(addresses.clone())))
+            .with(Box::new(crate::postgresql::Postgresql::new(
+                addresses.clone(),
+            )));
         registry
     }
 
@@ -99,6 +107,18 @@ impl Registry {
             credentials: Credentials::new(addresses, root),
             ..self
         }
+    }
+
+    /// With the endpoints of a cluster's Services, for `aggregateFromKubeServiceEndpoints`.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn with_endpoints(
+        self,
+        addresses: AddressPolicy,
+        endpoints: Arc<dyn crate::EndpointLookup>,
+    ) -> Self {
+        let source = crate::metrics_api::MetricsApi::new(addresses).with_endpoints(endpoints);
+        self.with(Box::new(source))
     }
 
     /// The trigger types that this build contains, sorted by name.
@@ -227,6 +247,7 @@ mod tests {
             metadata: BTreeMap::new(),
             from_environment: std::collections::BTreeSet::new(),
             remote: Vec::new(),
+            is_formula_input: false,
             auth: BTreeMap::new(),
         }
     }

@@ -37,6 +37,8 @@ mod services;
 mod site;
 #[path = "kubernetes/slots.rs"]
 mod slots;
+#[path = "kubernetes/sources.rs"]
+mod sources;
 #[path = "kubernetes/status.rs"]
 mod status;
 #[path = "kubernetes/targets.rs"]

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::external_scaler::args::ExternalScalerArgs;
 use super::knative::args::{Dialect, HEADING as KNATIVE, KnativeArgs};
+use super::neighbours::TriggerAddressArgs;
 use super::reach::MeshArgs;
 use crate::args::{LogFormat, RequestArgs};
 
@@ -183,6 +184,8 @@ pub(crate) struct AutoscalerArgs {
     pub(crate) mesh: MeshArgs,
     #[command(flatten)]
     pub(crate) external_scaler: ExternalScalerArgs,
+    #[command(flatten)]
+    pub(crate) triggers: TriggerAddressArgs,
     /// Address of the API that `zeron ls`, `why` and `timeline` ask
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8082")]
     pub(crate) api_listen: crate::address::AdminAddress,

@@ -14,7 +14,7 @@ use zeron_backend_kubernetes::metrics::ResourceMetrics;
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
 use zeron_backend_kubernetes::token::{TokenConfig, TokenReviewer};
-use zeron_backend_kubernetes::{Counters, Jobs, Pods, Workloads};
+use zeron_backend_kubernetes::{Counters, EndpointSlices, Jobs, Pods, Services, Workloads};
 use zeron_controller::events::EventWriter;
 use zeron_controller::follow::Follower;
 use zeron_controller::projection::ResolvedOnly;
@@ -25,14 +25,14 @@ use zeron_wire::server::{Authenticate, Server, ServerConfig};
 use super::args::AutoscalerArgs;
 use super::control::ClusterControl;
 use super::health::Gate;
+use super::neighbours::TriggerAddresses;
 use super::ownership::Ownership;
 use super::platform::Platform;
 use super::reach::{Reach, Unused};
 use super::reports::{Anybody, BoundTokens};
 use super::share::Share;
 use super::status::StatusKeeper;
-use super::workload::WorkloadSource;
-use super::{Component, discover, external_scaler, news, start};
+use super::{Component, discover, external_scaler, neighbours, news, start};
 use crate::admin::{AdminParts, AdminServer, HealthServer};
 use crate::signals::Signals;
 
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let counters = Arc::new(Counters::new());
     let pods = Pods::start(
         client.clone(),
-        start::pods(&args.cluster),
+        neighbours::pods(&args.cluster, &args.triggers),
         Arc::clone(&counters),
     );
     let (parts, server) = parts(&args, client.clone(), pods, Arc::clone(&counters)).await?;
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
         stopped.child_token(),
     ));
     tokio::select! {
-        () = synced(&gate, &parts.pods, follower) => {
+        () = synced(&gate, &parts, follower) => {
             // Only who sees everything may decide: what is not seen is not zero.
             let shards = Shards::campaign(client, shards(&args, &name), counters);
             let held = share.follow(shards);
@@ -130,8 +130,11 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn synced(gate: &Gate, pods: &Pods, follower: &Follower) {
-    pods.synced().await;
+async fn synced(gate: &Gate, parts: &Parts, follower: &Follower) {
+    parts.pods.synced().await;
+    if let Some(services) = &parts.services {
+        services.synced().await;
+    }
     gate.done("the pods");
     follower.synced().await;
     gate.done("the declared objects");
@@ -145,6 +148,8 @@ pub(super) struct Parts {
     pub(super) backend: Platform,
     pub(super) engine: EngineHandle,
     pub(super) scalers: Arc<dyn ScalerRegistry>,
+    /// Known where triggers may not reach all of them.
+    services: Option<Services>,
 }
 
 /// Starts back end, hub and engine, and the listener for activators.
@@ -176,9 +181,25 @@ async fn parts(
     let namespaces = args.cluster.watch_namespace.clone();
     let jobs = Jobs::start(client.clone(), namespaces, Arc::clone(&counters));
     let backend = Platform { replicas, jobs };
-    let builtin =
-        start::registry(&args.cluster).with(Box::new(WorkloadSource(Workloads::new(pods.clone()))));
-    let scalers = scalers(client, &pods, Arc::new(builtin), counters);
+    let services = match args.triggers.trigger_addresses {
+        TriggerAddresses::Any => None,
+        TriggerAddresses::OwnNamespace => Some(Services::start(
+            client.clone(),
+            pods.clone(),
+            Arc::clone(&counters),
+        )),
+    };
+    let workloads = Workloads::new(pods.clone());
+    let slices = EndpointSlices::new(client.clone(), Arc::clone(&counters));
+    let builtin = neighbours::registry(
+        &args.cluster,
+        &args.triggers,
+        workloads,
+        slices,
+        services.clone(),
+    );
+    let resources = ResourceMetrics::new(client, pods.clone(), builtin, counters);
+    let scalers: Arc<dyn ScalerRegistry> = Arc::new(ResolvedOnly(Arc::new(resources)));
     let platform: Arc<dyn Backend> = Arc::new(backend.clone());
     let engine = Engine::start(
         EngineConfig {
@@ -195,19 +216,9 @@ async fn parts(
         backend,
         engine,
         scalers,
+        services,
     };
     Ok((parts, server))
-}
-
-/// What is built in, and cpu and memory from the cluster.
-fn scalers(
-    client: Client,
-    pods: &Pods,
-    builtin: Arc<zeron_scalers::Registry>,
-    counters: Arc<Counters>,
-) -> Arc<dyn ScalerRegistry> {
-    let resources = ResourceMetrics::new(client, pods.clone(), builtin, counters);
-    Arc::new(ResolvedOnly(Arc::new(resources)))
 }
 
 /// Which shards there are, and how they are held.

@@ -14,6 +14,7 @@ mod discover;
 pub(crate) mod external_scaler;
 mod health;
 mod knative;
+mod neighbours;
 mod news;
 mod ownership;
 mod platform;
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 
 use args::{ActivatorArgs, AutoscalerArgs};
 use discover::Component;
+use zeron_backend_process::OpenFiles;
 use knative::args::Dialect;
 
 /// Serves until a signal ends it.
@@ -37,6 +39,7 @@ use knative::args::Dialect;
 /// # Errors
 /// Whatever keeps it from starting.
 pub(crate) async fn activator(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
+    OpenFiles::raise();
     match args.dialect {
         Dialect::Zeron => activator::run(args).await,
         Dialect::Knative => knative::activator(args).await,
@@ -48,6 +51,7 @@ pub(crate) async fn activator(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Whatever keeps it from starting.
 pub(crate) async fn autoscaler(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
+    OpenFiles::raise();
     match args.dialect {
         Dialect::Zeron => autoscaler::run(args).await,
         Dialect::Knative if args.external_scaler.external_scaler_listen.is_some() => {

@@ -88,14 +88,9 @@ pub(super) fn addresses(args: &ClusterArgs) -> AddressPolicy {
 
 /// The event sources that are built in.
 pub(super) fn sources(args: &ClusterArgs) -> Arc<Registry> {
-    Arc::new(registry(args))
-}
-
-/// The same, to be added to.
-pub(super) fn registry(args: &ClusterArgs) -> Registry {
     let addresses = addresses(args);
     let files = args.filepath_auth_root_path.clone();
-    Registry::builtin(addresses).with_file_root(addresses, files)
+    Arc::new(Registry::builtin(addresses.clone()).with_file_root(addresses, files))
 }
 
 /// Who reports events.

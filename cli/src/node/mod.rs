@@ -54,7 +54,8 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let state = start::open_state(&args)?;
     let addresses = zeron_scalers::AddressPolicy::MACHINE;
     let files = args.filepath_auth_root_path.clone();
-    let scalers = zeron_scalers::Registry::builtin(addresses).with_file_root(addresses, files);
+    let scalers =
+        zeron_scalers::Registry::builtin(addresses.clone()).with_file_root(addresses, files);
     let scalers = Arc::new(scalers);
     let desired = match Desired::read(
         &args.paths,

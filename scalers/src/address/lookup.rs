@@ -1,17 +1,22 @@
 //! Names to addresses, by the system: one question at a time about each name, however many ask it.
 //!
 //! The system's resolver blocks a thread, for a minute perhaps where a zone's servers are silent, and whoever asked may
-//! have given up long before. So the threads of a name that does not resolve are one, and not one per evaluation:
-//! the process has only so many, and other names need them too.
+//! have given up long before. So the threads of a name that does not resolve are one, and not one per evaluation; and
+//! each tenant has its share of them, and no more: the process has only so many, and other names need them too.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
+
+/// Questions under way at once, each on a thread of its own.
+const MOST: usize = 128;
+/// Those of one tenant.
+const MOST_OF_A_TENANT: usize = 16;
 
 /// Addresses, or the resolver's words.
 pub(super) type Found = Result<Vec<IpAddr>, Arc<str>>;
@@ -26,6 +31,9 @@ type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
 pub(super) struct Lookups {
     ask: Ask,
     under_way: Arc<Mutex<HashMap<String, Answer>>>,
+    room: Arc<Semaphore>,
+    /// Shares of tenants that ask just now.
+    shares: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// Those of this process.
@@ -36,6 +44,13 @@ struct Asked {
     host: String,
     under_way: Arc<Mutex<HashMap<String, Answer>>>,
     answer: watch::Sender<Option<Found>>,
+    _place: Place,
+}
+
+/// A thread of a tenant's share.
+struct Place {
+    _room: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Asked {
@@ -49,13 +64,20 @@ impl Lookups {
         Self {
             ask,
             under_way: Arc::default(),
+            room: Arc::new(Semaphore::new(MOST)),
+            shares: Mutex::default(),
         }
     }
 
-    /// The addresses of a name. Whoever does not wait for them leaves the question to the next.
-    pub(super) async fn find(&self, host: &str) -> Found {
+    /// The addresses of a name, asked for by a tenant, where there are some. Whoever does not wait for them
+    /// leaves the question to the next.
+    pub(super) async fn find(&self, host: &str, tenant: Option<&str>) -> Found {
         loop {
-            let mut answer = self.answer(host);
+            let under_way = self.under_way.lock().get(host).cloned();
+            let mut answer = match under_way {
+                Some(answer) => answer,
+                None => self.answer(host, self.place(tenant).await),
+            };
             let found = answer.wait_for(Option::is_some).await;
             if let Ok(found) = found.map(|it| it.clone())
                 && let Some(found) = found
@@ -66,7 +88,30 @@ impl Lookups {
         }
     }
 
-    fn answer(&self, host: &str) -> Answer {
+    /// Waits for a thread: first for one of the tenant's share, so that nobody waits behind what a tenant may not have.
+    async fn place(&self, tenant: Option<&str>) -> Place {
+        let share = match tenant {
+            Some(tenant) => Some(take(self.share(tenant)).await),
+            None => None,
+        };
+        Place {
+            _room: take(Arc::clone(&self.room)).await,
+            _share: share,
+        }
+    }
+
+    fn share(&self, tenant: &str) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock();
+        shares.retain(|_, share| share.strong_count() > 0);
+        if let Some(share) = shares.get(tenant).and_then(Weak::upgrade) {
+            return share;
+        }
+        let share = Arc::new(Semaphore::new(MOST_OF_A_TENANT));
+        shares.insert(tenant.to_owned(), Arc::downgrade(&share));
+        share
+    }
+
+    fn answer(&self, host: &str, place: Place) -> Answer {
         let mut under_way = self.under_way.lock();
         if let Some(answer) = under_way.get(host) {
             return answer.clone();
@@ -77,6 +122,7 @@ impl Lookups {
             host: host.to_owned(),
             under_way: Arc::clone(&self.under_way),
             answer: sender,
+            _place: place,
         };
         let ask = self.ask;
         drop(under_way);
@@ -86,6 +132,11 @@ impl Lookups {
         });
         answer
     }
+}
+
+async fn take(of: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    let taken = of.acquire_owned().await;
+    taken.expect("the semaphore is never closed")
 }
 
 fn by_system(host: &str) -> io::Result<Vec<IpAddr>> {
@@ -118,17 +169,49 @@ mod tests {
         let lookups = Lookups::new(silent);
         let silence = SILENT.lock();
         for _ in 0..3 {
-            let asked = join_all((0..20).map(|_| lookups.find("silent.test")));
+            let asked = join_all((0..20).map(|_| lookups.find("silent.test", None)));
             let waited = tokio::time::timeout(Duration::from_millis(20), asked).await;
             assert!(waited.is_err());
         }
         assert!(ASKED.load(Ordering::SeqCst) <= 1);
         drop(silence);
-        let found = lookups.find("silent.test").await.unwrap();
+        let found = lookups.find("silent.test", None).await.unwrap();
         assert_eq!(found, [IpAddr::from([192, 0, 2, 1])]);
         until_free(&lookups).await;
-        lookups.find("silent.test").await.unwrap();
+        lookups.find("silent.test", None).await.unwrap();
         assert_eq!(ASKED.load(Ordering::SeqCst), 2);
+    }
+
+    static WALL: Mutex<()> = Mutex::new(());
+
+    /// Says nothing of names of walls until it may.
+    fn walled(host: &str) -> io::Result<Vec<IpAddr>> {
+        if host.starts_with("wall") {
+            drop(WALL.lock());
+        }
+        Ok(vec![[192, 0, 2, 1].into()])
+    }
+
+    #[tokio::test]
+    #[allow(clippy::await_holding_lock)]
+    async fn a_tenant_whose_names_do_not_resolve_waits_for_itself_alone() {
+        let lookups = Lookups::new(walled);
+        let wall = WALL.lock();
+        let names: Vec<_> = (0..3 * MOST).map(|n| format!("wall{n}.test")).collect();
+        let mut silent = Box::pin(join_all(
+            names.iter().map(|it| lookups.find(it, Some("shop"))),
+        ));
+        assert!(futures_util::poll!(&mut silent).is_pending());
+        assert_eq!(lookups.under_way.lock().len(), MOST_OF_A_TENANT);
+        let mut own = Box::pin(lookups.find("quick.test", Some("shop")));
+        assert!(futures_util::poll!(&mut own).is_pending());
+        lookups.find("quick.test", Some("bank")).await.unwrap();
+        drop(wall);
+        let (own, silent) = tokio::join!(own, silent);
+        own.unwrap();
+        assert!(silent.iter().all(Result::is_ok));
+        until_free(&lookups).await;
+        assert_eq!(lookups.room.available_permits(), MOST);
     }
 
     /// Waits until no question is under way.

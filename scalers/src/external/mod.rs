@@ -77,7 +77,7 @@ impl SourceType for External {
             return Err(configuration(&problems));
         };
         let shown = format!("external/{}", link.address);
-        let make = || ScalerClient::new(&link, self.addresses);
+        let make = || ScalerClient::new(&link, self.addresses.clone());
         Ok(self.clients.bind(&link, &shown, make, trigger))
     }
 }

@@ -57,7 +57,7 @@ impl HttpClient {
     /// A client without a connection. Settings that are wrong make every request fail.
     pub(crate) fn new(policy: AddressPolicy, tls: &TlsSettings) -> Self {
         Self {
-            client: build(policy, tls),
+            client: build(policy.clone(), tls),
             policy,
             slots: Semaphore::new(MAX_REQUESTS),
             backoff: Backoff::default(),
@@ -176,11 +176,8 @@ impl HttpClient {
         let host = url.host_str().unwrap_or("");
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         match bare.parse::<IpAddr>() {
-            Ok(address) if !self.policy.allows(address) => Err(unknown(
-                UnknownKind::Configuration,
-                format!("{host} may not be reached by triggers"),
-            )),
-            _ => Ok(()),
+            Ok(address) => self.policy.check(host, std::iter::once(address)),
+            Err(_) => Ok(()),
         }
     }
 }

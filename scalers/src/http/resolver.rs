@@ -12,7 +12,7 @@ use crate::AddressPolicy;
 pub(super) struct Refused(pub(super) Unknown);
 
 /// Resolves under a policy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Resolver {
     policy: AddressPolicy,
 }
@@ -26,7 +26,7 @@ impl Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let policy = self.policy;
+        let policy = self.policy.clone();
         Box::pin(async move {
             // Port 0 is replaced by the URL's.
             let found = policy.resolve(name.as_str(), 0, CONNECT_WITHIN).await;

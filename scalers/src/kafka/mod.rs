@@ -89,7 +89,7 @@ impl SourceType for Kafka {
             return Err(configuration(&problems));
         };
         let key = parsed.source.clone();
-        let make = || KafkaClient::new(&key, self.addresses);
+        let make = || KafkaClient::new(&key, self.addresses.clone());
         let shown = format!("kafka/{}", key.servers);
         Ok(self.sources.bind(&key, &shown, make, Trigger::new(parsed)))
     }

@@ -11,6 +11,7 @@ use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::roles::BoxFuture;
 
 use super::document::Document;
+use super::endpoints::{Aggregate, EndpointLookup, urls};
 use super::trigger::MetricsApiTrigger;
 use crate::AddressPolicy;
 use crate::http::auth::HttpAuth;
@@ -22,15 +23,61 @@ use crate::source::{Client, Readings, unknown};
 pub(super) struct MetricsApiClient {
     http: HttpClient,
     auth: HttpAuth,
+    endpoints: Option<Arc<dyn EndpointLookup>>,
 }
 
 impl MetricsApiClient {
     /// A client without a connection.
-    pub(super) fn new(addresses: AddressPolicy, auth: &HttpAuth) -> Self {
+    pub(super) fn new(
+        addresses: AddressPolicy,
+        auth: &HttpAuth,
+        endpoints: Option<Arc<dyn EndpointLookup>>,
+    ) -> Self {
         Self {
             http: HttpClient::new(addresses, &auth.tls),
             auth: auth.clone(),
+            endpoints,
         }
+    }
+
+    /// One number per trigger, from the URL or from every endpoint of its Service.
+    async fn numbers(
+        &self,
+        url: &Url,
+        triggers: &[Arc<MetricsApiTrigger>],
+        timeout: Duration,
+    ) -> Vec<Result<f64, Unknown>> {
+        let aggregate = triggers.first().and_then(|it| it.aggregate.as_ref());
+        let Some(aggregate) = aggregate else {
+            return self.fetch(url, triggers, timeout).await;
+        };
+        let end = Instant::now() + timeout;
+        let urls = match self.endpoints(url, aggregate, timeout).await {
+            Ok(urls) => urls,
+            Err(reason) => return vec![Err(reason); triggers.len()],
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        let each = urls.iter().map(|url| self.fetch(url, triggers, left));
+        let each = join_all(each).await;
+        let of = |(index, trigger): (usize, &Arc<MetricsApiTrigger>)| {
+            let how = trigger
+                .aggregate
+                .as_ref()
+                .map_or(aggregate.how, |it| it.how);
+            how.join(each.iter().map(|numbers| numbers[index].clone()))
+        };
+        triggers.iter().enumerate().map(of).collect()
+    }
+
+    async fn endpoints(
+        &self,
+        url: &Url,
+        aggregate: &Aggregate,
+        timeout: Duration,
+    ) -> Result<Vec<Url>, Unknown> {
+        let lookup = self.endpoints.as_ref().ok_or_else(elsewhere)?;
+        let found = lookup.ready(&aggregate.service, timeout).await?;
+        urls(url, &found)
     }
 
     /// Fetches what `triggers` have in common; one number per trigger.
@@ -75,6 +122,13 @@ async fn numbers(
     }
 }
 
+/// Why endpoints are not known on one machine.
+pub(super) fn elsewhere() -> Unknown {
+    let message =
+        "aggregateFromKubeServiceEndpoints needs Kubernetes: a Service has no endpoints here";
+    unknown(UnknownKind::Configuration, message)
+}
+
 fn reading(trigger: &MetricsApiTrigger, value: f64) -> MetricReading {
     MetricReading {
         metric: trigger.metric.clone(),
@@ -96,23 +150,23 @@ impl Client for MetricsApiClient {
         timeout: Duration,
     ) -> BoxFuture<'a, Vec<Readings>> {
         Box::pin(async move {
-            let mut groups: HashMap<(&Url, Duration), Vec<usize>> = HashMap::new();
+            let mut groups: HashMap<(&Url, Duration, bool), Vec<usize>> = HashMap::new();
             for (index, trigger) in triggers.iter().enumerate() {
                 let own = trigger.timeout.filter(|own| !own.is_zero());
                 let timeout = own.map_or(timeout, |own| own.min(timeout));
                 groups
-                    .entry((&trigger.url, timeout))
+                    .entry((&trigger.url, timeout, trigger.aggregate.is_some()))
                     .or_default()
                     .push(index);
             }
             let fetched = groups
                 .into_iter()
-                .map(|((url, timeout), indices)| async move {
+                .map(|((url, timeout, _), indices)| async move {
                     let members: Vec<_> = indices
                         .iter()
                         .map(|it| Arc::clone(&triggers[*it]))
                         .collect();
-                    let numbers = self.fetch(url, &members, timeout).await;
+                    let numbers = self.numbers(url, &members, timeout).await;
                     indices.into_iter().zip(numbers).collect::<Vec<_>>()
                 });
             let mut answers: Vec<_> = join_all(fetched).await.into_iter().flatten().collect();

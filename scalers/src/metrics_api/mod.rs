@@ -19,16 +19,20 @@
 //! - A negative value, NaN and infinite are unknown, never numbers to scale by.
 //! - Every 2xx is a success, not 200 alone.
 //! - `timeout` can only shorten the time that an evaluation has.
-//! - `aggregateFromKubeServiceEndpoints` is refused: it needs the endpoints of a cluster.
+//! - `aggregateFromKubeServiceEndpoints`: an endpoint without a value makes the whole unknown; KEDA joins the
+//!   rest. An endpoint that does not serve the URL's port is asked at its only one.
 
 mod client;
 mod document;
+mod endpoints;
 mod location;
 mod quantity;
 mod selector;
 mod table;
 mod trigger;
 mod xml;
+
+use std::sync::Arc;
 
 use zeron_core::metric::Unknown;
 use zeron_core::policy::TriggerSpec;
@@ -37,14 +41,17 @@ use zeron_core::roles::{BoundTrigger, TriggerProblem};
 use crate::AddressPolicy;
 use crate::registry::{SourceType, TriggerType, configuration};
 use crate::source::Sources;
-use client::MetricsApiClient;
+use client::{MetricsApiClient, elsewhere};
 use trigger::{MetricsApiTrigger, ServerKey};
+
+pub use endpoints::{EndpointLookup, ReadyEndpoint, ServiceName};
 
 /// The source of any HTTP API: one client per server and credentials.
 #[derive(Debug)]
 pub(crate) struct MetricsApi {
     clients: Sources<ServerKey, MetricsApiClient>,
     addresses: AddressPolicy,
+    endpoints: Option<Arc<dyn EndpointLookup>>,
 }
 
 impl MetricsApi {
@@ -53,6 +60,15 @@ impl MetricsApi {
         Self {
             clients: Sources::default(),
             addresses,
+            endpoints: None,
+        }
+    }
+
+    /// The same, in a cluster.
+    pub(crate) fn with_endpoints(self, endpoints: Arc<dyn EndpointLookup>) -> Self {
+        Self {
+            endpoints: Some(endpoints),
+            ..self
         }
     }
 }
@@ -75,7 +91,13 @@ impl SourceType for MetricsApi {
         let Some((server, parsed)) = parsed else {
             return Err(configuration(&problems));
         };
-        let make = || MetricsApiClient::new(self.addresses, &server.auth);
+        if parsed.aggregate.is_some() && self.endpoints.is_none() {
+            return Err(elsewhere());
+        }
+        let make = || {
+            let endpoints = self.endpoints.clone();
+            MetricsApiClient::new(self.addresses.clone(), &server.auth, endpoints)
+        };
         let shown = format!("metrics-api/{}", server.shown);
         Ok(self.clients.bind(&server, &shown, make, parsed))
     }

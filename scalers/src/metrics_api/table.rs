@@ -26,15 +26,14 @@ pub(super) const TIMEOUT: Parameter = Parameter::duration(
 );
 pub(super) const AGGREGATE: Parameter = Parameter::flag(
     "aggregateFromKubeServiceEndpoints",
-    "refused where true: it needs the endpoints of a cluster",
+    "every ready endpoint of the Service that the URL names is asked (Kubernetes)",
 );
 pub(super) const AGGREGATION_TYPE: Parameter = Parameter::choice(
     "aggregationType",
     &["average", "sum", "max", "min"],
-    "of aggregateFromKubeServiceEndpoints",
+    "what counts of their values",
 )
-.default("average")
-.ignored();
+.default("average");
 
 /// Modes of authentication.
 pub(super) const MODES: &[&str] = &["apiKey", "basic", "bearer", "tls"];

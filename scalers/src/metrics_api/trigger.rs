@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::TriggerProblem;
 
+use super::endpoints::{Aggregate, Aggregation, ServiceName};
 use super::location::Path;
 use super::selector::Selector;
 use super::table;
@@ -42,6 +43,8 @@ pub(super) struct MetricsApiTrigger {
     pub(super) url: Url,
     /// Where the value is.
     pub(super) location: Location,
+    /// Of all endpoints of the Service that the URL names.
+    pub(super) aggregate: Option<Aggregate>,
     /// What one replica carries.
     pub(super) target: f64,
     /// Active above this.
@@ -74,21 +77,22 @@ impl MetricsApiTrigger {
 
     fn read(parameters: &mut Parameters<'_>) -> Option<(ServerKey, Self)> {
         let auth = HttpAuth::read(parameters, table::MODES);
-        if parameters.flag(&table::AGGREGATE) {
-            let message = "aggregateFromKubeServiceEndpoints is not built in: the endpoints of a \
-                           Service are not known here; let one URL give the value of them all";
-            parameters.problem(&table::AGGREGATE, message);
-        }
-        parameters.accept(&table::AGGREGATION_TYPE);
-        let target = parameters.number(&table::TARGET_VALUE).unwrap_or(0.0);
+        let target = parameters.target(&table::TARGET_VALUE).unwrap_or(0.0);
         let activation = parameters.number(&table::ACTIVATION_TARGET_VALUE);
         let timeout = parameters.duration(&table::TIMEOUT);
         let location = location(parameters);
+        let is_aggregated = parameters.flag(&table::AGGREGATE);
+        let how = Aggregation::of(parameters.choice(&table::AGGREGATION_TYPE));
         let url = url(parameters)?;
+        let aggregate = match is_aggregated {
+            true => Some(aggregate(parameters, &url, how)?),
+            false => None,
+        };
         let at = parameters.text(&table::VALUE_LOCATION).unwrap_or("");
         let trigger = Self {
             url: auth.complete(&url),
             location: location?,
+            aggregate,
             target,
             activation_target: activation.unwrap_or(0.0),
             timeout,
@@ -110,6 +114,15 @@ fn url(parameters: &mut Parameters<'_>) -> Option<Url> {
     let url = parse_url(text);
     url.map_err(|what| parameters.problem(&table::URL, format!("url {what}")))
         .ok()
+}
+
+fn aggregate(parameters: &mut Parameters<'_>, url: &Url, how: Aggregation) -> Option<Aggregate> {
+    let service = ServiceName::of(url);
+    if service.is_none() {
+        let message = "url: aggregateFromKubeServiceEndpoints needs the name of a Service, service.namespace.svc";
+        parameters.problem(&table::URL, message);
+    }
+    service.map(|service| Aggregate { service, how })
 }
 
 fn location(parameters: &mut Parameters<'_>) -> Option<Location> {

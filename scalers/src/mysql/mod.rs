@@ -66,7 +66,7 @@ impl SourceType for Mysql {
         let MysqlTrigger { login, query } = parsed.ok_or_else(|| configuration(&problems))?;
         let shown = login.to_string();
         let make = || {
-            let database = Arc::new(client::Mysql::new(login.clone(), self.addresses));
+            let database = Arc::new(client::Mysql::new(login.clone(), self.addresses.clone()));
             SqlClient::new(database, &*shown, None)
         };
         let name = format!("mysql/{shown}");

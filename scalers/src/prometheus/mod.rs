@@ -62,7 +62,7 @@ impl SourceType for Prometheus {
         let Some((server, parsed)) = parsed else {
             return Err(configuration(&problems));
         };
-        let make = || PrometheusClient::new(self.addresses, &server.auth);
+        let make = || PrometheusClient::new(self.addresses.clone(), &server.auth);
         let shown = format!("prometheus/{}", server.shown);
         Ok(self.clients.bind(&server, &shown, make, parsed))
     }

@@ -75,7 +75,7 @@ impl SourceType for RabbitMq {
             return Err(configuration(&problems));
         };
         let key = parsed.source.clone();
-        let make = || RabbitClient::new(&key, self.addresses);
+        let make = || RabbitClient::new(&key, self.addresses.clone());
         Ok(self.sources.bind(&key, &key.shown(), make, parsed))
     }
 }

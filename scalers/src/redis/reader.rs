@@ -48,7 +48,7 @@ impl Reader {
         let shown: Arc<str> = key.to_string().into();
         let access = |database| {
             let (credentials, tls) = (key.credentials.clone(), key.tls.clone());
-            Arc::new(Access::new(policy, credentials, database, tls))
+            Arc::new(Access::new(policy.clone(), credentials, database, tls))
         };
         let server = match &key.servers {
             Servers::Single(host) => {
@@ -65,7 +65,12 @@ impl Reader {
                 let sentinels = Sentinels {
                     hosts: sentinels.clone(),
                     master: master.clone(),
-                    access: Arc::new(Access::new(policy, credentials.clone(), 0, key.tls.clone())),
+                    access: Arc::new(Access::new(
+                        policy.clone(),
+                        credentials.clone(),
+                        0,
+                        key.tls.clone(),
+                    )),
                 };
                 Server::One(Node::new(Place::Master(sentinels), access(key.database)))
             }

@@ -4,6 +4,7 @@ use zeron_core::id::ObjectRef;
 use zeron_core::policy::Secret;
 
 use super::*;
+use crate::metrics_api::endpoints::Aggregation;
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
     let needed = [
@@ -30,6 +31,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
             .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
             .collect(),
         remote: Vec::new(),
+        is_formula_input: false,
     }
 }
 
@@ -74,7 +76,7 @@ fn everything_wrong_is_said_at_once() {
             ("format", "prometheus"),
             ("valueLocation", "sum(up)"),
             ("targetValue", "-1"),
-            ("aggregateFromKubeServiceEndpoints", "true"),
+            ("aggregationType", "median"),
             ("authMode", "oauth"),
         ],
         &[],
@@ -86,7 +88,7 @@ fn everything_wrong_is_said_at_once() {
         "url",
         "valueLocation",
         "targetValue",
-        "endpoints",
+        "aggregationType",
         "authModes",
     ] {
         assert!(
@@ -94,6 +96,34 @@ fn everything_wrong_is_said_at_once() {
             "{part}: {found:?}"
         );
     }
+}
+
+#[test]
+fn endpoints_of_a_service_are_named_by_the_url() {
+    let url = ("url", "http://stats.shop.svc:8080/x");
+    let aggregated = [url, ("aggregateFromKubeServiceEndpoints", "true")];
+    let (_, trigger) = good(&aggregated, &[]);
+    let found = trigger.aggregate.unwrap();
+    assert_eq!(found.how, Aggregation::Average);
+    assert_eq!(
+        (&*found.service.name, &*found.service.namespace),
+        ("stats", "shop")
+    );
+    let sum = [aggregated[0], aggregated[1], ("aggregationType", "sum")];
+    assert_eq!(good(&sum, &[]).1.aggregate.unwrap().how, Aggregation::Sum);
+    assert!(good(&[url], &[]).1.aggregate.is_none());
+    let outside = [
+        ("url", "http://api.example.com/"),
+        ("valueLocation", "a"),
+        ("targetValue", "1"),
+        ("aggregateFromKubeServiceEndpoints", "true"),
+    ];
+    let (parsed, problems) = MetricsApiTrigger::parse(&spec(&outside, &[]));
+    assert!(parsed.is_none());
+    assert!(
+        problems[0].message.contains("service.namespace.svc"),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Link {
     /// Why it cannot, at `deadline` at the latest.
     pub(super) async fn dial(
         key: &SourceKey,
-        policy: AddressPolicy,
+        policy: &AddressPolicy,
         deadline: Instant,
     ) -> Result<Self, Unknown> {
         let server: Arc<str> = key.shown().into();

@@ -145,7 +145,7 @@ impl Amqp {
             return Err(failed.reason.clone());
         }
         let wait = last.map_or(FIRST_WAIT, |it| LONGEST_WAIT.min(it.wait * 2));
-        match Link::dial(&self.key, self.policy, deadline).await {
+        match Link::dial(&self.key, &self.policy, deadline).await {
             Ok(link) => {
                 let link = Arc::new(link);
                 dialled.failed = None;

@@ -1,0 +1,60 @@
+//! Whose an address of a cluster is, and whose triggers may reach it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Knows whose the addresses of a cluster are.
+pub trait AddressOwners: Send + Sync + fmt::Debug {
+    /// The namespaces with a Service or a pod at `address`; `None` while that is not known yet.
+    fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>>;
+}
+
+/// Which namespaces' addresses the triggers of one namespace may reach: its own, and the shared ones.
+/// What is of no namespace is open to all.
+#[derive(Clone, Debug)]
+pub struct Territory {
+    namespace: Arc<str>,
+    shared: Arc<BTreeSet<String>>,
+    owners: Arc<dyn AddressOwners>,
+}
+
+/// Why an address may not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Whose it is is not known yet.
+    NotYet,
+    /// It is another namespace's.
+    Other,
+}
+
+impl Territory {
+    /// Of the triggers of `namespace`; those of `shared` are reached from everywhere.
+    pub fn new(
+        namespace: &str,
+        shared: Arc<BTreeSet<String>>,
+        owners: Arc<dyn AddressOwners>,
+    ) -> Self {
+        Self {
+            namespace: namespace.into(),
+            shared,
+            owners,
+        }
+    }
+
+    /// The namespace whose triggers these are.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub(super) fn check(&self, address: IpAddr) -> Result<(), Foreign> {
+        let owners = self.owners.namespaces_of(address);
+        let owners = owners.ok_or(Foreign::NotYet)?;
+        let is_open = |it: &Arc<str>| *it == self.namespace || self.shared.contains(&**it);
+        match owners.is_empty() || owners.iter().any(is_open) {
+            true => Ok(()),
+            false => Err(Foreign::Other),
+        }
+    }
+}
