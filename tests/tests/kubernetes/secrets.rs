@@ -94,6 +94,44 @@ fn credentials_say_who_uses_them_and_a_status_what_was_before() {
     });
 }
 
+#[test]
+fn a_config_map_and_the_environment_give_credentials_too() {
+    let Some((site, broker)) =
+        Site::with_kafka("a_config_map_and_the_environment_give_credentials")
+    else {
+        return;
+    };
+    let namespace = &site.namespace;
+    topic(broker, "mapped", 1).produce(20);
+    function(namespace, "mapped", 0);
+    let password = json!([{ "name": "BROKER_PASSWORD", "value": PASSWORD }]);
+    let container = json!([{ "name": "function", "env": password }]);
+    let template = json!({ "spec": { "template": { "spec": { "containers": container } } } });
+    namespace.kubectl(&["patch", "deployment", "mapped", "-p", &template.to_string()]);
+    let text = documents(broker, "mapped", "of-nobody")
+        .replace("kind: Secret", "kind: ConfigMap")
+        .replace("stringData:", "data:")
+        .replace("secretTargetRef:", "configMapTargetRef:")
+        .replace(&format!("username: {USER},"), "username: nobody,")
+        .replace(
+            "    - { parameter: password, name: mapped, key: password }\n",
+            "",
+        )
+        .replace(
+            "---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject",
+            "  env: [{ parameter: password, name: BROKER_PASSWORD }]\n---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject",
+        );
+    assert!(text.contains("BROKER_PASSWORD") && !text.contains("key: password"));
+    namespace.apply(&text);
+    let ready = namespace.wait_condition(SCALED, "mapped", "Ready", "False");
+    assert_eq!(ready["reason"], "TriggerError");
+    // A change of the ConfigMap is seen without a restart.
+    let user = json!({ "data": { "username": USER } });
+    namespace.patch("v1/ConfigMap", "mapped", user);
+    namespace.wait_replicas(DEPLOYMENT, "mapped", 2);
+    namespace.wait_condition(SCALED, "mapped", "Ready", "True");
+}
+
 /// Deleted when this is dropped: it is in no namespace.
 struct OfCluster<'n>(&'n Namespace, String);
 
