@@ -124,6 +124,8 @@ pub struct ObjectReport {
     pub denied: Vec<DeniedSecret>,
     /// Of a ScaledObject: the replicas that its target had before it was scaled for the first time.
     pub original_replicas: Option<u32>,
+    /// The URL of its Service, where that leads to activators.
+    pub address: Option<String>,
     /// Of a TriggerAuthentication: the ScaledObjects and ScaledJobs with triggers that name it.
     pub used_by: Vec<ObjectKey>,
 }

@@ -97,6 +97,7 @@ impl Projection {
             warnings: finding.warnings.clone(),
             denied: finding.denied.clone(),
             original_replicas: entry.original_replicas,
+            address: self.address(key),
             used_by: self.index.users_of(key).cloned().collect(),
         })
     }

@@ -8,6 +8,7 @@ use super::Projection;
 use super::changes::MeshMode;
 use super::facts::{Facts, ServiceFacts};
 use super::index::service_key;
+use super::key::ObjectKey;
 use super::members::Members;
 
 impl Projection {
@@ -24,6 +25,23 @@ impl Projection {
             let address = found.address.filter(|_| is_own && !found.is_opted)?;
             let port = port(found, facts.service_port().map(|port| &**port))?;
             Some(SocketAddr::new(address, port))
+        })
+    }
+
+    /// The URL at which callers inside the cluster reach an object's function at zero and at N: that of
+    /// its Service, where the Service is opted in.
+    pub(super) fn address(&self, key: &ObjectKey) -> Option<String> {
+        let facts = self.index.facts(key)?;
+        let (namespace, name) = (&key.namespace, facts.services().0?);
+        let Some(Facts::Service(found)) = self.index.facts(&service_key(namespace, name)) else {
+            return None;
+        };
+        let wanted = facts.service_port().map(|port| &**port);
+        let port = port(found, wanted).filter(|_| found.is_opted)?;
+        // Short of the cluster's domain, which pods search.
+        Some(match port {
+            80 => format!("http://{name}.{namespace}.svc"),
+            _ => format!("http://{name}.{namespace}.svc:{port}"),
         })
     }
 

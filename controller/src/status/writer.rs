@@ -1,6 +1,7 @@
 //! Sends statuses: at most one per object and second, the newest wins, failures wait longer.
 
 mod kube_writer;
+mod pruned;
 mod queue;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::projection::ObjectKey;
 use kube_writer::KubeWriter;
+use pruned::Pruned;
 use queue::{Outcome, Queue};
 
 pub use kube_writer::{StatusError, WriteStatus};
@@ -68,6 +70,7 @@ pub struct StatusWriter {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
+    pruned: Mutex<Pruned>,
     changed: Notify,
     counters: WriterCounters,
 }
@@ -82,6 +85,7 @@ impl StatusWriter {
     pub fn start_with<W: WriteStatus>(writer: W, options: StatusWriterOptions) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(options)),
+            pruned: Mutex::default(),
             changed: Notify::new(),
             counters: WriterCounters::default(),
         });
@@ -95,8 +99,14 @@ impl StatusWriter {
     }
 
     /// What to write of an object: [`patch`](super::patch), made from the object as it was seen
-    /// last. It takes the place of what waits; `None` takes that back.
+    /// last. It takes the place of what waits; `None` takes that back. Fields that the API server was
+    /// seen not to keep for objects of this kind are left out.
     pub fn publish(&self, object: ObjectKey, patch: Option<Value>) {
+        let strip = |patch| {
+            let mut pruned = self.shared.pruned.lock();
+            pruned.strip(&object.kind, patch, Instant::now())
+        };
+        let patch = patch.and_then(strip);
         let is_taken = self
             .shared
             .queue
@@ -153,10 +163,12 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-fn finish(shared: &Shared, object: ObjectKey, patch: Value, outcome: Result<(), StatusError>) {
+fn finish(shared: &Shared, object: ObjectKey, patch: Value, outcome: Result<Value, StatusError>) {
     let outcome = match outcome {
-        Ok(()) => {
+        Ok(stored) => {
             count(&shared.counters.written);
+            let mut pruned = shared.pruned.lock();
+            pruned.learn(&object.kind, &patch, &stored, Instant::now());
             Outcome::Written(patch)
         }
         Err(error) if error.is_final() => {

@@ -14,6 +14,9 @@ use zeron_manifest::{Sources, read_paths};
 const OURS: &[&str] = &[
     // Deprecated long ago and gone from the newest schema; manifests still have it.
     "httpscaledobjects spec.scaleTargetRef.deployment: only ours",
+    // An Addressable, for Knative's eventing.
+    "httpscaledobjects status.address: only ours",
+    "interceptorroutes status.address: only ours",
     // Fields of the add-on after 0.15.
     "interceptorroutes spec.coldStart.maxPendingRequests: only ours",
     "interceptorroutes spec.coldStart.x-kubernetes-validations: differs",

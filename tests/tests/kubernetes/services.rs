@@ -6,7 +6,7 @@ use zeron_tests::until;
 
 use super::declare::{example, function, http_scaled};
 use super::http::header;
-use super::site::{DEPLOYMENT, SERVICE, Site};
+use super::site::{DEPLOYMENT, HTTP_SCALED, SERVICE, Site};
 
 /// The activators' port, by our manifests.
 const ACTIVATOR_PORT: u16 = 8080;
@@ -93,6 +93,46 @@ fn a_pod_wakes_an_opted_in_service_by_its_own_name_at_zero_and_at_n() {
         "Hello",
         "at zero again"
     );
+}
+
+#[test]
+fn an_http_scaled_object_is_addressable_for_eventing() {
+    let Some(site) = Site::get("an_http_scaled_object_is_addressable") else {
+        return;
+    };
+    let namespace = &site.namespace;
+    function(namespace, "addressed", 0);
+    namespace.apply(&http_scaled("addressed", "", ""));
+    let wait_address = |url: &str| {
+        namespace.wait(HTTP_SCALED, "addressed", "to have its address", |object| {
+            (object["status"]["address"]["url"] == url).then_some(())
+        });
+    };
+    wait_address("http://addressed.example");
+    let opted = json!({ "metadata": { "annotations": { "zeron.dev/activator": "true" } } });
+    namespace.patch(SERVICE, "addressed", opted);
+    let url = format!("http://addressed.{}.svc", namespace.name());
+    wait_address(&url);
+    client(namespace);
+    let event = [
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        "Ce-Id: 1",
+        "-H",
+        "Ce-Specversion: 1.0",
+        "-H",
+        "Ce-Type: order",
+        "-H",
+        "Ce-Source: /shop",
+        "-d",
+        "{}",
+    ];
+    let echo = until("the event to be delivered", || {
+        ask(namespace, &format!("{url}/echo"), &event).ok()
+    });
+    let echo: Value = serde_json::from_str(&echo).unwrap();
+    assert_eq!(header(&echo, "ce-type"), ["order"]);
 }
 
 #[test]

@@ -83,6 +83,39 @@ fn keda_asks_over_mutual_tls_where_there_is_a_secret_for_it() {
 }
 
 #[test]
+fn what_triggers_may_reach_is_the_operators_choice() {
+    let arguments = |values: &Value| {
+        let all = of_kind(&objects(values, NAMESPACE), "Deployment");
+        let is_it = |it: &&Value| it["metadata"]["name"] == "zeron-autoscaler";
+        let autoscaler = all.iter().find(is_it).unwrap().clone();
+        autoscaler["spec"]["template"]["spec"]["containers"][0]["args"].to_string()
+    };
+    assert!(!arguments(&json!({})).contains("--trigger-addresses"));
+    let strict = json!({ "autoscaler": {
+        "triggerAddresses": "own-namespace",
+        "triggerAddressesOf": ["brokers", "vault"],
+    } });
+    let strict = arguments(&strict);
+    let help = zeron_tests::command(&["autoscaler", "--help"], |_| ()).stdout;
+    for option in [
+        "--trigger-addresses=own-namespace",
+        "--trigger-addresses-of=brokers,vault",
+    ] {
+        assert!(strict.contains(option), "{strict}");
+        assert!(help.contains(option.split('=').next().unwrap()), "{help}");
+    }
+}
+
+#[test]
+fn eventing_may_read_what_is_addressable() {
+    let roles = of_kind(&objects(&json!({}), NAMESPACE), "ClusterRole");
+    let is_it = |it: &&Value| it["metadata"]["labels"]["duck.knative.dev/addressable"] == "true";
+    let role = roles.iter().find(is_it).unwrap();
+    assert_eq!(role["rules"][0]["apiGroups"], json!(["http.keda.sh"]));
+    assert_eq!(role["rules"][0]["verbs"], json!(["get", "list", "watch"]));
+}
+
+#[test]
 fn the_definitions_are_those_that_zeron_prints() {
     let printed = zeron_tests::command(&["crds"], |_| ()).stdout;
     let printed: Vec<&str> = printed
@@ -249,6 +282,30 @@ fn nobody_reads_secrets_of_the_cluster() {
             );
             let verbs = rule["verbs"].as_array().unwrap();
             assert!(!verbs.contains(&json!("*")), "{}", name(&role));
+        }
+    }
+}
+
+/// Whoever may reach the autoscalers' API sees all functions: an administrator says who.
+#[test]
+fn the_role_for_people_reaches_pods_and_is_bound_to_nobody() {
+    let all = defaults();
+    let is_it = |role: &&Value| role["metadata"]["name"] == "zeron-inspect";
+    let roles = of_kind(&all, "ClusterRole");
+    let role = roles.iter().find(is_it).unwrap();
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"] },
+        { "apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"] },
+    ]);
+    assert_eq!(role["rules"], rules);
+    for binding in ["ClusterRoleBinding", "RoleBinding"] {
+        for bound in of_kind(&all, binding) {
+            assert_ne!(
+                bound["roleRef"]["name"],
+                "zeron-inspect",
+                "{}",
+                name(&bound)
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::world::*;
-use crate::projection::{MeshMode, Outcome};
+use crate::projection::{MeshMode, ObjectKind, Outcome};
 
 #[test]
 fn the_service_of_a_function_is_its_way_where_a_mesh_refuses_its_pods() {
@@ -74,4 +74,25 @@ fn what_objects_say_of_a_mesh_is_joined_and_checked() {
         problems[0].contains("disabled, enabled or auto"),
         "{problems:?}"
     );
+}
+
+#[test]
+fn a_service_that_leads_to_activators_is_the_address_of_its_objects() {
+    let address = |world: &World, kind, name| world.report(kind, name).address.clone();
+    let mut world = World::new();
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        http("h", "w", "h.example.com"),
+        interceptor("r", "w", "r.example.com"),
+    ]);
+    let (http, route) = (ObjectKind::HttpScaledObject, ObjectKind::InterceptorRoute);
+    assert_eq!(address(&world, http.clone(), "h"), None);
+    world.put([annotated(service("w", "w"), "zeron.dev/activator", "true")]);
+    for (kind, name) in [(http.clone(), "h"), (route, "r")] {
+        let found = address(&world, kind, name);
+        assert_eq!(found.as_deref(), Some("http://w.default.svc"), "{name}");
+    }
+    world.put([service("w", "w")]);
+    assert_eq!(address(&world, http, "h"), None);
 }

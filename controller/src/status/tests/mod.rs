@@ -28,6 +28,7 @@ fn report(kind: ObjectKind, outcome: Outcome) -> ObjectReport {
         warnings: Vec::new(),
         denied: Vec::new(),
         original_replicas: Some(2),
+        address: None,
         used_by: Vec::new(),
     }
 }

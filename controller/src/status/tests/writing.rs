@@ -17,6 +17,8 @@ struct Server {
     answers: Arc<Mutex<VecDeque<StatusError>>>,
     start: Option<Instant>,
     latency: Duration,
+    /// A field that the schema does not have.
+    pruned: Option<&'static str>,
 }
 
 impl Server {
@@ -33,12 +35,16 @@ impl Server {
 }
 
 impl WriteStatus for Server {
-    async fn write(&self, object: &ObjectKey, patch: &Value) -> Result<(), StatusError> {
+    async fn write(&self, object: &ObjectKey, patch: &Value) -> Result<Value, StatusError> {
         let at = self.start.unwrap().elapsed();
         let write = (at, object.name.to_string(), patch.clone());
         self.writes.lock().push(write);
         sleep(self.latency).await;
-        self.answers.lock().pop_front().map_or(Ok(()), Err)
+        let mut stored = patch["status"].clone();
+        if let Value::Object(fields) = &mut stored {
+            fields.retain(|name, _| Some(name.as_str()) != self.pruned);
+        }
+        self.answers.lock().pop_front().map_or(Ok(stored), Err)
     }
 }
 
@@ -196,4 +202,34 @@ async fn a_forgotten_object_is_not_written() {
     writer.forget(&named("a"));
     sleep(Duration::from_secs(120)).await;
     assert_eq!(server.writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_that_is_not_kept_is_written_once_in_ten_minutes() {
+    let server = Server {
+        pruned: Some("address"),
+        ..Server::new()
+    };
+    let writer = StatusWriter::start_with(server.clone(), StatusWriterOptions::default());
+    let status = |phase: &str| json!({"status": {"address": {"url": "http://a"}, "phase": phase}});
+    writer.publish(named("a"), Some(status("first")));
+    sleep(Duration::from_secs(1)).await;
+    // The watch shows what is stored: the address is wanted again and again.
+    let address_alone = json!({"status": {"address": {"url": "http://a"}}});
+    for _ in 0..60 {
+        writer.publish(named("a"), Some(address_alone.clone()));
+        writer.publish(named("b"), Some(address_alone.clone()));
+        sleep(Duration::from_secs(9)).await;
+    }
+    assert_eq!(server.writes().len(), 1, "{:?}", server.writes());
+    // What is kept goes on being written, without it.
+    writer.publish(named("a"), Some(status("second")));
+    sleep(Duration::from_secs(1)).await;
+    let writes = server.writes();
+    assert_eq!(writes[1].2, json!({"status": {"phase": "second"}}));
+    // Somebody may have changed the schema.
+    sleep(Duration::from_secs(600)).await;
+    writer.publish(named("b"), Some(address_alone.clone()));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(server.writes()[2].2, address_alone);
 }

@@ -3,19 +3,19 @@
 use std::error::Error as _;
 
 use kube::Client;
-use serde::de::IgnoredAny;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::projection::ObjectKey;
 
 /// Where statuses go.
 pub trait WriteStatus: Send + Sync + 'static {
-    /// Applies a merge patch to the status subresource of an object.
+    /// Applies a merge patch to the status subresource of an object; gives the status as it is stored then.
     fn write(
         &self,
         object: &ObjectKey,
         patch: &Value,
-    ) -> impl Future<Output = Result<(), StatusError>> + Send;
+    ) -> impl Future<Output = Result<Value, StatusError>> + Send;
 }
 
 /// A status was not written.
@@ -57,18 +57,25 @@ impl StatusError {
     }
 }
 
+/// What is read of an object that was written.
+#[derive(Deserialize)]
+struct Stored {
+    #[serde(default)]
+    status: Value,
+}
+
 /// Writes through a client.
 #[derive(Clone)]
 pub(super) struct KubeWriter(pub(super) Client);
 
 impl WriteStatus for KubeWriter {
-    async fn write(&self, object: &ObjectKey, patch: &Value) -> Result<(), StatusError> {
+    async fn write(&self, object: &ObjectKey, patch: &Value) -> Result<Value, StatusError> {
         let request = http::Request::patch(path(object))
             .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
             .body(patch.to_string().into_bytes())
             .expect("names in paths of Kubernetes need no escape");
-        let answer = self.0.request::<IgnoredAny>(request).await;
-        answer.map(|_| ()).map_err(StatusError::of)
+        let answer = self.0.request::<Stored>(request).await;
+        answer.map(|it| it.status).map_err(StatusError::of)
     }
 }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::StandardCondition;
+use super::status::{Address, StandardCondition};
 
 /// Which requests go to which Service, and how its workload follows them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -162,6 +162,8 @@ pub struct HttpTimeouts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpScaledObjectStatus {
+    /// Where requests to it are sent, for Knative's eventing.
+    pub address: Option<Address>,
     /// The workload that is scaled, for people.
     pub target_workload: Option<String>,
     /// The Service and port that requests go to, for people.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http_scaled_object::{HeaderMatch, default_granularity, default_window};
-use super::status::StandardCondition;
+use super::status::{Address, StandardCondition};
 
 /// Which requests go to which Service, and what of them is counted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -255,6 +255,8 @@ pub enum ResponseMode {
 /// What was observed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InterceptorRouteStatus {
+    /// Where requests to it are sent, for Knative's eventing.
+    pub address: Option<Address>,
     /// Ready, and what else is to be said.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Option<Vec<StandardCondition>>,

@@ -22,5 +22,5 @@ pub use http_scaled_object::{HttpScaledObjectSpec, HttpScaledObjectStatus};
 pub use interceptor_route::{InterceptorRouteSpec, InterceptorRouteStatus};
 pub use scaled_job::{ScaledJobSpec, ScaledJobStatus};
 pub use scaled_object::{ScaledObjectSpec, ScaledObjectStatus};
-pub use status::{Condition, Health, ScaleTargetKind, StandardCondition, TriggerActivity};
+pub use status::{Address, Condition, Health, ScaleTargetKind, StandardCondition, TriggerActivity};
 pub use trigger::{AuthenticationReference, Trigger};

@@ -3,6 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Where an object takes requests: the Addressable of `duck.knative.dev/v1`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Address {
+    /// The URL, which resolves within the cluster.
+    pub url: Option<String>,
+}
+
 /// A condition in KEDA's own form, without times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Condition {
