@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         | Role::ZeroRace
         | Role::Kafka
         | Role::KafkaGroups
-        | Role::Sources
+        | Role::Sources(_)
         | Role::Triggers
         | Role::Overload
         | Role::Kubernetes(_)

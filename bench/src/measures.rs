@@ -11,7 +11,7 @@ pub(crate) mod kubernetes;
 mod memory;
 mod overload;
 mod rhythm;
-mod sources;
+pub(crate) mod sources;
 mod triggers;
 mod warm_hop;
 mod zero_race;
@@ -52,7 +52,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         Role::ZeroRace => zero_race::run(bench),
         Role::Kafka => kafka::run(bench),
         Role::KafkaGroups => kafka::run_groups(bench),
-        Role::Sources => sources::run(bench),
+        Role::Sources(options) => sources::run(bench, &options),
         Role::Triggers => triggers::run(bench),
         Role::Overload => overload::run(bench),
         Role::Kubernetes(options) => kubernetes::run(bench, &options),
@@ -75,7 +75,9 @@ fn all(bench: &mut Bench) -> Result<()> {
         ("zero-race", zero_race::run),
         ("kafka", kafka::run),
         ("kafka-groups", kafka::run_groups),
-        ("sources", sources::run),
+        ("sources", |bench| {
+            sources::run(bench, &sources::Options::default())
+        }),
         ("triggers", triggers::run),
         ("overload", overload::run),
     ];

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::measures::{knative, kubernetes};
+use crate::measures::{knative, kubernetes, sources};
 use crate::subject::{floor, origin};
 
 /// Measures zeron against floors and peers of the same run.
@@ -65,7 +65,7 @@ pub(crate) enum Role {
     /// 1,000 consumer groups of one topic: requests, CPU, threads, connections and memory of reading them.
     KafkaGroups,
     /// From an event to the decision that wakes its function, per source: polled and pushed.
-    Sources,
+    Sources(sources::Options),
     /// 10,000 triggers of mixed kind, of whose sources some die and some hang: are the others read on time?
     Triggers,
     /// A function that gets far more than it can serve.

@@ -1,4 +1,5 @@
-//! The same engine on a cluster: its own share of a cold start, many cold starts at once, Kafka, rest and start-up.
+//! The same engine on a cluster: its own share of a cold start, many cold starts at once, Kafka, rest and start-up,
+//! and what a KEDA that stays is told.
 //!
 //! The roles run as processes of this machine against the cluster of the kubeconfig, and act on a namespace of the
 //! bench's own alone. What the API server saw, and when, is read from its audit log: one clock for all.
@@ -10,6 +11,7 @@ mod idle;
 mod kafka;
 mod many;
 mod objects;
+mod push;
 mod roles;
 mod start_up;
 
@@ -44,18 +46,21 @@ enum Scenario {
     Idle,
     /// Until ready, with 5,000 functions.
     StartUp,
+    /// From a request that waits to the push that tells a KEDA of it.
+    Push,
     /// All of them.
     All,
 }
 
 /// Measures what `options` name.
 pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
-    let scenarios: [(Scenario, &'static str, cluster::Run<Cluster>); 5] = [
+    let scenarios: [(Scenario, &'static str, cluster::Run<Cluster>); 6] = [
         (Scenario::ColdStart, "cold-start", cold_start::run),
         (Scenario::Many, "many", many::run),
         (Scenario::Idle, "idle", idle::run),
         (Scenario::StartUp, "start-up", start_up::run),
         (Scenario::Kafka, "kafka", kafka::run),
+        (Scenario::Push, "push", push::run),
     ];
     let asked = scenarios.into_iter().filter(|it| match options.scenario {
         // `idle` ends with it.

@@ -5,9 +5,11 @@
 
 mod feeds;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::Result;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::{Value, json};
 use zeron_tests::broker::Unavailable;
 
@@ -26,30 +28,46 @@ const SLACK_MS: f64 = 50.0;
 /// How often it is looked whether a decision was made.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-pub(super) fn run(bench: &mut Bench) -> Result<()> {
+/// Which sources.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Options {
+    /// The sources by their types; all of them when none is named.
+    #[arg(value_name = "TYPE", value_parser = PossibleValuesParser::new(feeds::ALL.map(|(name, _)| name)))]
+    types: Vec<String>,
+}
+
+pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
     let rounds = bench.rounds(20, 2);
     let mut csv = Csv::create(MEASURE, "samples", "source,round,ms")?;
-    for start in feeds::ALL {
+    let is_asked =
+        |name: &str| options.types.is_empty() || options.types.iter().any(|it| it == name);
+    for (name, start) in feeds::ALL.into_iter().filter(|(name, _)| is_asked(name)) {
         let feed = match start() {
             Ok(feed) => feed,
             Err(Unavailable::Skip(reason)) => {
-                note(format_args!("SKIPPED: {reason}"));
+                note(format_args!("SKIPPED {name}: {reason}"));
                 continue;
             }
             Err(Unavailable::Failed(error)) => return Err(error),
         };
-        measure(bench, feed, rounds, &mut csv)?;
+        measure(bench, name, feed, rounds, &mut csv)?;
     }
     csv.close()
 }
 
 /// All samples of one source, polled and (where it can) pushed.
-fn measure(bench: &mut Bench, mut feed: Box<dyn Feed>, rounds: usize, csv: &mut Csv) -> Result<()> {
+fn measure(
+    bench: &mut Bench,
+    source: &str,
+    mut feed: Box<dyn Feed>,
+    rounds: usize,
+    csv: &mut Csv,
+) -> Result<()> {
     for is_pushed in [false, true] {
         if is_pushed && !feed.can_push() {
             continue;
         }
-        let name = format!("{}{}", feed.name(), if is_pushed { "-push" } else { "" });
+        let name = format!("{source}{}", if is_pushed { "-push" } else { "" });
         let things: Vec<String> = (0..rounds).map(|round| format!("{name}-{round}")).collect();
         for thing in &things {
             feed.make(thing)?;
@@ -61,8 +79,7 @@ fn measure(bench: &mut Bench, mut feed: Box<dyn Feed>, rounds: usize, csv: &mut 
         let mut samples = Vec::new();
         for (round, thing) in things.iter().enumerate() {
             rest(Duration::from_millis(random.below(1_000) as u64));
-            let began = SystemTime::now();
-            feed.emit(thing)?;
+            let began = feed.emit(thing)?;
             let decided = wait_until_decided(&zeron, thing)?;
             let took = decided - began.duration_since(UNIX_EPOCH)?.as_secs_f64() * 1e3;
             csv.row(&[&name, &round, &took])?;
@@ -115,7 +132,8 @@ fn documents(feed: &dyn Feed, things: &[String], is_pushed: bool) -> Result<Vec<
                 "spec": {"containers": [container]},
             }},
         }));
-        let mut trigger = json!({"type": feed.kind(), "metadata": feed.metadata(thing, is_pushed)});
+        let mut trigger =
+            json!({"type": feed.kind(is_pushed), "metadata": feed.metadata(thing, is_pushed)});
         if has_authentication {
             trigger["authenticationRef"] = json!({"name": "bench"});
         }

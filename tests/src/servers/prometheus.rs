@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Server, accepts, find};
 use crate::broker::Unavailable;
@@ -42,7 +43,15 @@ impl Prometheus {
     /// # Errors
     /// [`Unavailable::Skip`] where it is not installed.
     pub fn scraping(target: SocketAddr) -> Result<Self, Unavailable> {
-        Self::run("", None, Some(target))
+        Self::scraping_every(target, Duration::from_secs(1))
+    }
+
+    /// The same, at another interval.
+    ///
+    /// # Errors
+    /// [`Unavailable::Skip`] where it is not installed.
+    pub fn scraping_every(target: SocketAddr, every: Duration) -> Result<Self, Unavailable> {
+        Self::run("", None, Some((target, every)))
     }
 
     /// A server that asks who comes.
@@ -56,7 +65,7 @@ impl Prometheus {
     fn run(
         prefix: &str,
         guard: Option<&Guard>,
-        target: Option<SocketAddr>,
+        target: Option<(SocketAddr, Duration)>,
     ) -> Result<Self, Unavailable> {
         let program = find("prometheus", &["/usr/bin"])?;
         let (address, folder) = (free_address(), Server::folder());
@@ -67,9 +76,11 @@ impl Prometheus {
              \x20 metrics_path: {prefix}/metrics\n\
              \x20 static_configs: [{{ targets: ['{address}'] }}]\n"
         );
-        if let Some(target) = target {
+        if let Some((target, every)) = target {
+            let every = every.as_millis();
             settings += &format!(
-                "- job_name: target\n\x20 static_configs: [{{ targets: ['{target}'] }}]\n"
+                "- job_name: target\n\x20 scrape_interval: {every}ms\n\x20 scrape_timeout: {every}ms\n\
+                 \x20 static_configs: [{{ targets: ['{target}'] }}]\n"
             );
         }
         fs::write(folder.join("prometheus.yml"), settings).expect("the folder is ours");

@@ -59,7 +59,18 @@ pub(super) struct Roles {
 impl Roles {
     /// Starts both and waits until they are ready.
     pub(super) fn start(bench: &Bench, kubeconfig: &Path, namespace: &Namespace) -> Result<Self> {
-        let autoscaler = start(bench, Role::Autoscaler, kubeconfig, namespace, None)?;
+        Self::start_with(bench, kubeconfig, namespace, &[])
+    }
+
+    /// The same, with further arguments of the autoscaler.
+    pub(super) fn start_with(
+        bench: &Bench,
+        kubeconfig: &Path,
+        namespace: &Namespace,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let role = Role::Autoscaler;
+        let autoscaler = start_as(bench, role, kubeconfig, namespace, None, arguments)?;
         let reports = Some(autoscaler.listen);
         let activator = start(bench, Role::Activator, kubeconfig, namespace, reports)?;
         Ok(Self {
@@ -76,6 +87,17 @@ pub(super) fn start(
     kubeconfig: &Path,
     namespace: &Namespace,
     autoscaler: Option<SocketAddr>,
+) -> Result<Running> {
+    start_as(bench, role, kubeconfig, namespace, autoscaler, &[])
+}
+
+fn start_as(
+    bench: &Bench,
+    role: Role,
+    kubeconfig: &Path,
+    namespace: &Namespace,
+    autoscaler: Option<SocketAddr>,
+    arguments: &[&str],
 ) -> Result<Running> {
     let listen = loopback(free_port()?);
     let health = loopback(free_port()?);
@@ -101,6 +123,7 @@ pub(super) fn start(
             command.args(["--api-listen", &api.to_string(), "--insecure-reports"]);
         }
     }
+    command.args(arguments);
     let log = log_file(role)?;
     let file = File::options().create(true).append(true).open(&log)?;
     command
