@@ -1,7 +1,7 @@
 //! What people see: commands, their words and their exit codes.
 #![allow(clippy::unwrap_used)]
 
-use zeron_tests::{Output, Service, Setup, Zeron, command, until};
+use zeron_tests::{Output, Service, Setup, Zeron, command, free_address, until};
 
 fn hello() -> Zeron {
     let zeron = Setup::new().function(&Service::new("hello")).up();
@@ -94,6 +94,47 @@ fn describe_tells_all() {
         "{}",
         output.stdout
     );
+}
+
+/// A worker whose list is on a server that does not run.
+fn unread() -> String {
+    format!(
+        r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: worker}}
+spec:
+  selector: {{matchLabels: {{app: worker}}}}
+  template:
+    metadata: {{labels: {{app: worker}}}}
+    spec: {{containers: [{{name: worker, command: [sleep, "600"]}}]}}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {{name: worker}}
+spec:
+  scaleTargetRef: {{name: worker}}
+  pollingInterval: 1
+  triggers:
+  - {{type: redis, metadata: {{address: "{}", listName: work, listLength: "5"}}}}
+"#,
+        free_address()
+    )
+}
+
+#[test]
+fn describe_says_of_a_trigger_that_it_is_unknown_and_why() {
+    let zeron = Setup::new().manifest("worker.yaml", &unread()).up();
+    until("the trigger to be read", || {
+        let said = zeron.run(&["describe", "worker"]).stdout;
+        let row = said.lines().find(|line| line.starts_with("redis "))?;
+        let is_told = row.contains("unknown: ") && row.contains("refused");
+        (is_told && !row.contains(" no ")).then_some(())
+    });
+    let json = zeron.run(&["describe", "worker", "-o", "json"]).stdout;
+    let view: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let reason = &view["triggers"][0]["value"]["unknown"]["reason"];
+    assert_eq!(reason["kind"], "transport", "{json}");
 }
 
 #[test]

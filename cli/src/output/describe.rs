@@ -103,7 +103,12 @@ fn sections(
                     (format!("unknown: {}", clean(&reason.message)), *since)
                 }
             };
-            let active = if trigger.is_active { "yes" } else { "no" };
+            // What is not known is neither work nor rest.
+            let active = match (trigger.is_active, &trigger.value) {
+                (true, _) => "yes",
+                (false, MetricValue::Known { .. }) => "no",
+                (false, MetricValue::Unknown { .. }) => "-",
+            };
             // A source that was never read has not said what one replica should carry.
             let target = match trigger.target > 0.0 {
                 true => explain::number(trigger.target),

@@ -129,7 +129,7 @@ fn describe_shows_everything() {
 
     Triggers
     TRIGGER   METRIC         VALUE                                                            TARGET   ACTIVE   AGE
-    kafka     kafka-orders   unknown: waiting for broker 127.0.0.1:9092: connection refused   10       no       12s
+    kafka     kafka-orders   unknown: waiting for broker 127.0.0.1:9092: connection refused   10       -        12s
     ");
     insta::assert_snapshot!(describe(&hello(), &none, Style::default(), NOW), @r"
     Name:         hello
