@@ -25,6 +25,8 @@ mod scale_in;
 mod start;
 #[path = "kubernetes_faults/streams.rs"]
 mod streams;
+#[path = "kubernetes_faults/upgrade.rs"]
+mod upgrade;
 #[path = "kubernetes_faults/watches.rs"]
 mod watches;
 #[path = "kubernetes_faults/way.rs"]

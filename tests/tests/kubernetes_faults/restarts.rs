@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Roles};
+use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Role, Roles};
 use zeron_tests::process::Signal;
 use zeron_tests::until;
 use zeron_tests::wait::last;
@@ -30,7 +30,7 @@ fn activators_one_after_the_other_lose_no_request_and_no_stream() {
     let calls = Streams::grpc(way.address, "grpc.example", 4);
     for _ in 0..2 {
         for number in 0..2 {
-            replace(&mut roles, number, &way);
+            replace(&mut roles, number, &way, "web.example", |_| ());
         }
     }
     load.end().assert_all_answered("rolling restarts, requests");
@@ -61,12 +61,19 @@ fn until_grpc(roles: &Installation) {
     }
 }
 
-fn addresses(roles: &Installation) -> Vec<SocketAddr> {
+pub(crate) fn addresses(roles: &Installation) -> Vec<SocketAddr> {
     roles.activators.iter().map(|role| role.listen()).collect()
 }
 
-/// As Kubernetes does it: a signal, and a moment later nobody is led there; a new one gets requests when it is ready.
-fn replace(roles: &mut Installation, number: usize, way: &Way) {
+/// As Kubernetes does it: a signal, and a moment later nobody is led there; a new one gets requests when it is ready
+/// and serves `host`.
+pub(crate) fn replace(
+    roles: &mut Installation,
+    number: usize,
+    way: &Way,
+    host: &str,
+    change: impl FnOnce(&mut Role),
+) {
     let all = addresses(roles);
     let old = &mut roles.activators[number];
     old.signal(Signal::TERM);
@@ -81,7 +88,8 @@ fn replace(roles: &mut Installation, number: usize, way: &Way) {
     way.lead_to(&[all[1 - number]]);
     let status = old.wait();
     assert!(status.success(), "{status}");
+    change(old);
     old.restart();
-    until_served_by(old, "web.example");
+    until_served_by(old, host);
     way.lead_to(&all);
 }

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use zeron_tests::cluster::{Cluster, Roles};
+use zeron_tests::cluster::{Cluster, Installation, Roles};
 use zeron_tests::until;
+use zeron_tests::wait::throughout;
 
 use super::api::{Api, Mode};
-use super::declare::{DEPLOYMENT, http_function, until_served};
+use super::declare::{DEPLOYMENT, HTTP_SCALED, http_function, until_served};
 use super::load::Load;
 
 #[test]
@@ -101,4 +102,54 @@ fn a_kind_that_is_missing_is_used_when_it_comes() {
     api.set(Mode::Pass);
     until_served(&roles, "unknown.example");
     namespace.wait_replicas(DEPLOYMENT, "unknown", 0);
+}
+
+/// A definition that is deleted takes its objects with it, one by one; one that an API server does not know for a while
+/// does not.
+#[test]
+fn a_kind_that_goes_missing_later_takes_no_function_and_no_replica_with_it() {
+    let Some(cluster) = Cluster::get("kubernetes_faults::a_kind_that_goes_missing_later") else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("faults-later");
+    let api = Api::of(cluster);
+    http_function(&namespace, "warm", 1, 2);
+    http_function(&namespace, "cold", 0, 1);
+    http_function(&namespace, "removed", 0, 1);
+    let roles = Roles::of(&namespace).kubeconfig(&api.kubeconfig()).start();
+    for host in ["warm.example", "cold.example", "removed.example"] {
+        until_served(&roles, host);
+    }
+    for name in ["cold", "removed"] {
+        namespace.wait_replicas(DEPLOYMENT, name, 0);
+        namespace.wait_pods(&format!("app={name}"), 0);
+    }
+    let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
+    api.set(Mode::Without("http.keda.sh"));
+    until_stale(&roles, 1);
+    namespace.delete(HTTP_SCALED, "removed");
+    // Kinds are looked for each 10 s: what happens once does not happen again.
+    throughout(Duration::from_secs(25), "warm stays", || {
+        namespace.replicas(DEPLOYMENT, "warm") == 1
+    });
+    assert_eq!(roles.get("cold.example", "/").status, 200);
+    api.set(Mode::Pass);
+    until_stale(&roles, 0);
+    until("what was removed meanwhile to be gone", || {
+        (roles.get("removed.example", "/").status == 404).then_some(())
+    });
+    load.end().assert_all_answered("a kind is missing");
+    namespace.wait_replicas(DEPLOYMENT, "cold", 0);
+}
+
+/// Waits until activator and autoscaler say so of HTTPScaledObjects.
+fn until_stale(roles: &Installation, count: u8) {
+    let line = format!("zeron_declared_kind_is_stale{{kind=\"HTTPScaledObject\"}} {count}");
+    for role in roles.activators.iter().chain(&roles.autoscalers) {
+        until(&line, || {
+            let text = role.ask("/metrics").ok()?.text();
+            text.lines().any(|it| it == line).then_some(())
+        });
+    }
 }
