@@ -15,7 +15,7 @@ use zeron_tests::{PATIENCE, Service};
 use super::{Site, header};
 
 /// The whole answer to a request over TLS that asks for the connection to be closed.
-async fn ask(nginx: &Nginx, request: String) -> String {
+async fn ask(nginx: &Nginx, request: &str) -> String {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from(nginx.certificate().to_vec());
     roots.add(certificate).unwrap();
@@ -42,7 +42,7 @@ async fn the_function_is_told_that_its_client_came_by_tls() {
         "GET /echo HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
         host("echo")
     );
-    let answer = timeout(PATIENCE, ask(&site.nginx, request)).await.unwrap();
+    let answer = timeout(PATIENCE, ask(&site.nginx, &request)).await.unwrap();
     let (start, end) = (answer.find('{').unwrap(), answer.rfind('}').unwrap());
     let echo = serde_json::from_str(&answer[start..=end]).unwrap();
     assert_eq!(header(&echo, "x-forwarded-proto"), ["https"]);

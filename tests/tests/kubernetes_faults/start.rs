@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use zeron_tests::Raw;
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
 use zeron_tests::servers::api::{Api, Reply};
 use zeron_tests::wait::throughout;
-use zeron_tests::{Raw, until};
 
 use super::declare::{DEPLOYMENT, Function, HTTP_SCALED, POD, http_scaled, until_served};
 
@@ -239,12 +239,9 @@ fn a_pod_that_never_becomes_ready_is_answered_and_said() {
         answer.text().trim()
     );
     assert_eq!(answer.status, 503);
-    until("the condition to say it", || {
-        let object = namespace.get(HTTP_SCALED, "patient")?;
-        ready(&object)
-            .filter(|it| it["status"] == "False")
-            .map(|it| println!("{it}"))
-    });
+    let never = Case::new("patient", container, &["ContainersNotReady"]);
+    assert!(never.is_named_in(&answer.text()), "{}", answer.text());
+    keeps_saying(&namespace, &never);
 }
 
 #[test]
