@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Roles};
+use zeron_tests::knative::is_soak;
 use zeron_tests::wait::last;
 
 use super::api::{Api, Mode};
 use super::declare::{DEPLOYMENT, POD, http_function, until_served};
 use super::load::Load;
 
-/// How long an outage lasts.
-const OUTAGE: Duration = Duration::from_secs(20);
+/// How long an outage lasts: of all of them at a time, so that a test run need not wait for one after the other.
+fn outage() -> Duration {
+    match is_soak() {
+        true => Duration::from_secs(300),
+        false => Duration::from_secs(60),
+    }
+}
 
 /// A function that is asked all the time, one that sleeps, and roles that see the API server through a proxy.
 struct Scene {
@@ -23,9 +29,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn start(test: &str, prefix: &str) -> Option<Self> {
-        let cluster = Cluster::get(&format!("kubernetes_faults::{test}"))?;
-        cluster.install_crds();
+    fn start(cluster: &'static Cluster, prefix: &str) -> Self {
         let namespace = cluster.namespace(prefix);
         let api = Api::of(cluster);
         http_function(&namespace, "warm", 0, 2);
@@ -33,17 +37,17 @@ impl Scene {
         let roles = Roles::of(&namespace).kubeconfig(&api.kubeconfig()).start();
         until_served(&roles, "cold.example");
         until_served(&roles, "warm.example");
-        let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 100);
+        let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
         namespace.wait_replicas(DEPLOYMENT, "cold", 0);
         namespace.wait_pods("app=cold", 0);
         let pod = the_pod(&namespace);
-        Some(Self {
+        Self {
             roles,
             api,
             load,
             pod,
             namespace,
-        })
+        }
     }
 
     /// All is as before: nothing was lost, the same pod serves, and who is not needed sleeps again.
@@ -71,44 +75,49 @@ fn the_pod(namespace: &Namespace) -> String {
     pod["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
+/// Each in a namespace of its own, with roles of its own.
 #[test]
-fn without_the_api_server_warm_requests_are_answered() {
-    let Some(scene) = Scene::start("without_the_api_server", "faults-api") else {
+fn without_the_api_server_the_autoscaler_or_both_warm_requests_are_answered() {
+    let Some(cluster) = Cluster::get("kubernetes_faults::without_the_api_server") else {
         return;
     };
-    // An outage lasts: first nobody is there, then somebody who is silent.
+    cluster.install_crds();
+    let outages: [(&str, fn(Scene)); 3] = [
+        ("faults-api", without_the_api_server),
+        ("faults-scaler", without_the_autoscaler),
+        ("faults-both", without_both),
+    ];
+    std::thread::scope(|scope| {
+        for (prefix, outage) in outages {
+            scope.spawn(move || outage(Scene::start(cluster, prefix)));
+        }
+    });
+}
+
+fn without_the_api_server(scene: Scene) {
+    // First nobody is there, then somebody who is silent.
     scene.api.set(Mode::Gone);
-    last(OUTAGE / 2);
+    last(outage() / 2);
     scene.api.set(Mode::Silent);
-    last(OUTAGE / 2);
+    last(outage() / 2);
     scene.api.set(Mode::Pass);
     scene.end("API server gone");
 }
 
-#[test]
-fn without_the_autoscaler_warm_and_cold_requests_are_answered() {
-    let Some(mut scene) = Scene::start("without_the_autoscaler", "faults-scaler") else {
-        return;
-    };
+fn without_the_autoscaler(mut scene: Scene) {
     scene.roles.autoscalers[0].kill();
     let answer = scene.roles.get("cold.example", "/");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.header("x-keda-http-cold-start"), Some("true"));
-    // An outage lasts.
-    last(OUTAGE);
+    last(outage());
     scene.roles.autoscalers[0].restart();
     scene.end("autoscaler gone");
 }
 
-#[test]
-fn without_both_warm_requests_are_answered() {
-    let Some(mut scene) = Scene::start("without_both", "faults-both") else {
-        return;
-    };
+fn without_both(mut scene: Scene) {
     scene.api.set(Mode::Gone);
     scene.roles.autoscalers[0].kill();
-    // An outage lasts.
-    last(OUTAGE);
+    last(outage());
     scene.api.set(Mode::Pass);
     scene.roles.autoscalers[0].restart();
     scene.end("API server and autoscaler gone");
