@@ -234,7 +234,7 @@ mod tests {
         assert_eq!(refused.kind, UnknownKind::Transport);
     }
 
-    fn allows(policy: AddressPolicy, address: &str) -> bool {
+    fn allows(policy: &AddressPolicy, address: &str) -> bool {
         policy.allows(address.parse().unwrap())
     }
 
@@ -257,7 +257,7 @@ mod tests {
             "fe80::1",
             "224.0.0.1",
         ] {
-            assert!(!allows(AddressPolicy::CLUSTER, address), "{address}");
+            assert!(!allows(&AddressPolicy::CLUSTER, address), "{address}");
         }
         for address in [
             "10.96.0.1",
@@ -266,15 +266,15 @@ mod tests {
             "2001:db8::1",
             "64:ff9b::808:808",
         ] {
-            assert!(allows(AddressPolicy::CLUSTER, address), "{address}");
+            assert!(allows(&AddressPolicy::CLUSTER, address), "{address}");
         }
     }
 
     #[test]
     fn one_machine_allows_loopback_and_refuses_metadata_services() {
-        assert!(allows(AddressPolicy::MACHINE, "127.0.0.1"));
-        assert!(!allows(AddressPolicy::MACHINE, "169.254.169.254"));
-        assert!(!allows(AddressPolicy::MACHINE, "fd00:ec2::254"));
+        assert!(allows(&AddressPolicy::MACHINE, "127.0.0.1"));
+        assert!(!allows(&AddressPolicy::MACHINE, "169.254.169.254"));
+        assert!(!allows(&AddressPolicy::MACHINE, "fd00:ec2::254"));
     }
 
     #[tokio::test]

@@ -52,11 +52,7 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let scaler = external_scaler::listen(&args.external_scaler).await?;
     let client = start::client(&args.cluster, "zeron-autoscaler").await?;
     let counters = Arc::new(Counters::new());
-    let pods = Pods::start(
-        client.clone(),
-        neighbours::pods(&args.cluster, &args.triggers),
-        Arc::clone(&counters),
-    );
+    let pods = pods(&args, client.clone(), Arc::clone(&counters));
     let (parts, server) = parts(&args, client.clone(), pods, Arc::clone(&counters)).await?;
     let stopped = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stopped.clone().cancelled_owned()));
@@ -128,6 +124,11 @@ pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
         scaling.await??;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn pods(args: &AutoscalerArgs, client: Client, counters: Arc<Counters>) -> Pods {
+    let config = neighbours::pods(&args.cluster, &args.triggers);
+    Pods::start(client, config, counters)
 }
 
 async fn synced(gate: &Gate, parts: &Parts, follower: &Follower) {

@@ -22,7 +22,7 @@ pub(super) struct RedisClient {
 }
 
 impl RedisClient {
-    pub(super) fn new(key: &SourceKey, policy: AddressPolicy) -> Self {
+    pub(super) fn new(key: &SourceKey, policy: &AddressPolicy) -> Self {
         let reader = Arc::new(Reader::new(key, policy));
         let push = Push::new(Arc::clone(&reader));
         Self { reader, push }

@@ -88,7 +88,7 @@ impl SourceType for Redis {
         };
         let key = parsed.source.clone();
         let shown = format!("redis/{key}");
-        let make = || RedisClient::new(&key, self.addresses.clone());
+        let make = || RedisClient::new(&key, &self.addresses);
         Ok(self.clients.bind(&key, &shown, make, parsed))
     }
 }

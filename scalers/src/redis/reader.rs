@@ -44,7 +44,7 @@ struct Question<'a> {
 }
 
 impl Reader {
-    pub(super) fn new(key: &SourceKey, policy: AddressPolicy) -> Self {
+    pub(super) fn new(key: &SourceKey, policy: &AddressPolicy) -> Self {
         let shown: Arc<str> = key.to_string().into();
         let access = |database| {
             let (credentials, tls) = (key.credentials.clone(), key.tls.clone());

@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn service(namespace: &str, name: &str, spec: Value) -> RawService {
+    fn service(namespace: &str, name: &str, spec: &Value) -> RawService {
         let metadata = json!({"namespace": namespace, "name": name});
         let ingress =
             json!({"loadBalancer": {"ingress": [{"ip": "203.0.113.9"}, {"hostname": "x"}]}});
@@ -106,9 +106,9 @@ mod tests {
     fn every_address_of_a_service_is_its_namespaces() {
         let mut table = Table::default();
         let spec = json!({"clusterIPs": ["10.96.0.7", "fd00::7"], "externalIPs": ["198.51.100.4"]});
-        table.apply(&service("shop", "broker", spec), 1);
+        table.apply(&service("shop", "broker", &spec), 1);
         table.apply(
-            &service("mail", "headless", json!({"clusterIPs": ["None"]})),
+            &service("mail", "headless", &json!({"clusterIPs": ["None"]})),
             1,
         );
         for address in ["10.96.0.7", "::ffff:10.96.0.7", "fd00::7", "198.51.100.4"] {
@@ -122,14 +122,14 @@ mod tests {
     fn changes_and_lists_take_old_addresses_away() {
         let mut table = Table::default();
         let at = |ip: &str| json!({"clusterIPs": [ip]});
-        table.apply(&service("a", "x", at("10.96.0.1")), 1);
-        table.apply(&service("b", "x", at("10.96.0.2")), 1);
-        table.apply(&service("a", "x", at("10.96.0.3")), 2);
+        table.apply(&service("a", "x", &at("10.96.0.1")), 1);
+        table.apply(&service("b", "x", &at("10.96.0.2")), 1);
+        table.apply(&service("a", "x", &at("10.96.0.3")), 2);
         assert!(owners(&table, "10.96.0.1").is_empty());
         table.sweep(2);
         assert!(owners(&table, "10.96.0.2").is_empty());
         assert_eq!(owners(&table, "10.96.0.3"), ["a"]);
-        table.delete(&service("a", "x", at("10.96.0.3")));
+        table.delete(&service("a", "x", &at("10.96.0.3")));
         assert!(table.owners.is_empty() && table.services.is_empty());
     }
 }

@@ -52,7 +52,7 @@ fn a_mesh_is_said() {
 }
 
 /// `status.address.url` as the object and what leads to it say.
-fn url(kind: ObjectKind, spec: Value, service: Option<&str>, outcome: Outcome) -> Value {
+fn url(kind: ObjectKind, spec: &Value, service: Option<&str>, outcome: Outcome) -> Value {
     let report = ObjectReport {
         address: service.map(str::to_owned),
         ..report(kind, outcome)
@@ -69,14 +69,14 @@ fn url(kind: ObjectKind, spec: Value, service: Option<&str>, outcome: Outcome) -
 fn an_object_is_addressable_by_its_service_or_its_first_whole_host() {
     use ObjectKind::{HttpScaledObject, InterceptorRoute};
     let spec = json!({"hosts": ["*.example.com", "web.example.com"], "pathPrefixes": ["/in"]});
-    let of = |service| url(HttpScaledObject, spec.clone(), service, Outcome::Ok);
+    let of = |service| url(HttpScaledObject, &spec, service, Outcome::Ok);
     assert_eq!(of(Some("http://web.shop.svc")), "http://web.shop.svc");
     assert_eq!(of(None), "http://web.example.com/in");
     let rules = json!({"rules": [
         {"hosts": ["a.example.com"], "headers": [{"name": "X-Tenant"}]},
         {"hosts": ["b.example.com"], "paths": [{"value": "/"}]},
     ]});
-    let of = |spec| url(InterceptorRoute, spec, None, Outcome::Ok);
+    let of = |spec: Value| url(InterceptorRoute, &spec, None, Outcome::Ok);
     assert_eq!(of(rules), "http://b.example.com");
     assert_eq!(of(json!({"rules": [{"hosts": ["*"]}]})), Value::Null);
     assert_eq!(of(json!({})), Value::Null);
@@ -87,6 +87,6 @@ fn what_is_not_in_force_has_no_address() {
     let taken = Outcome::Conflict(Conflict::CatchAll);
     let spec = json!({"hosts": ["web.example.com"]});
     let service = Some("http://web.shop.svc");
-    let found = url(ObjectKind::HttpScaledObject, spec, service, taken);
+    let found = url(ObjectKind::HttpScaledObject, &spec, service, taken);
     assert_eq!(found, Value::Null);
 }
