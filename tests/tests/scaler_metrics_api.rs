@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use zeron_core::metric::UnknownKind;
+use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::TriggerSpec;
-use zeron_scalers::AddressPolicy;
+use zeron_core::roles::{BoxFuture, ScalerRegistry};
+use zeron_scalers::{AddressPolicy, EndpointLookup, ReadyEndpoint, Registry, ServiceName};
 use zeron_tests::servers::api::{Api, Reply};
 use zeron_tests::servers::proxy::{FaultProxy, Mode};
 use zeron_tests::servers::triggers::{Answer, Sources, TIMEOUT, spec};
@@ -344,4 +345,76 @@ fn on_a_cluster_loopback_is_refused_whatever_it_is_called() {
         assert_eq!(value(&answer), Err(UnknownKind::Configuration), "{host}");
     }
     assert_eq!(api.requests(), 0);
+}
+
+/// The endpoints of `stats.shop`: servers of this machine.
+#[derive(Debug)]
+struct Cluster(Vec<ReadyEndpoint>);
+
+impl Cluster {
+    fn of(apis: &[&Api]) -> Arc<Self> {
+        let endpoint = |api: &&Api| ReadyEndpoint {
+            address: api.address().ip(),
+            ports: vec![api.address().port()],
+        };
+        Arc::new(Self(apis.iter().map(endpoint).collect()))
+    }
+}
+
+impl EndpointLookup for Cluster {
+    fn ready<'a>(
+        &'a self,
+        service: &'a ServiceName,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<Vec<ReadyEndpoint>, Unknown>> {
+        assert_eq!((&*service.name, &*service.namespace), ("stats", "shop"));
+        Box::pin(std::future::ready(Ok(self.0.clone())))
+    }
+}
+
+fn aggregated(how: &str) -> TriggerSpec {
+    let further = [
+        ("aggregateFromKubeServiceEndpoints", "true"),
+        ("aggregationType", how),
+    ];
+    at("http://stats.shop.svc/size?of=all", "size", &further)
+}
+
+#[test]
+fn every_endpoint_of_a_service_is_asked_and_their_values_are_one() {
+    let sized = |size: u32| {
+        Api::start(move |parts, _| match parts.uri.query() {
+            Some("of=all") => Reply::ok(format!("{{\"size\": {size}}}")),
+            _ => Reply::status(404, ""),
+        })
+    };
+    let (one, five) = (sized(1), sized(5));
+    let machine = || Registry::builtin(AddressPolicy::MACHINE);
+    let both = Cluster::of(&[&one, &five]);
+    let sources = Sources::of(machine().with_endpoints(AddressPolicy::MACHINE, both));
+    let specs = ["sum", "average", "max", "min"].map(aggregated);
+    let bound: Vec<_> = specs.iter().map(|spec| sources.bind(spec)).collect();
+    let answers = sources.evaluate(&bound.iter().collect::<Vec<_>>(), TIMEOUT);
+    let values: Vec<_> = answers.iter().map(|it| value(it).unwrap()).collect();
+    assert_eq!(values, [6.0, 3.0, 5.0, 1.0]);
+    assert_eq!(one.requests(), 1, "once for all triggers");
+
+    let silent = Api::start(|_, _| Reply::status(500, ""));
+    let some = Cluster::of(&[&one, &silent]);
+    let sources = Sources::of(machine().with_endpoints(AddressPolicy::MACHINE, some));
+    let partly = sources.read_once(&aggregated("max"));
+    assert!(partly.is_err(), "the rest is not the whole: {partly:?}");
+}
+
+#[test]
+fn one_machine_has_no_endpoints_of_services() {
+    let registry = Registry::builtin(AddressPolicy::MACHINE);
+    assert_eq!(registry.validate(&aggregated("sum")), []);
+    let refused = registry.bind(&aggregated("sum")).unwrap_err();
+    assert_eq!(refused.kind, UnknownKind::Configuration);
+    assert!(
+        refused.message.contains("needs Kubernetes"),
+        "{}",
+        refused.message
+    );
 }

@@ -62,8 +62,16 @@ impl Sources {
     /// # Panics
     /// When there is no runtime.
     pub fn new(addresses: AddressPolicy) -> Self {
+        Self::of(Registry::builtin(addresses))
+    }
+
+    /// These sources.
+    ///
+    /// # Panics
+    /// When there is no runtime.
+    pub fn of(registry: Registry) -> Self {
         Self {
-            registry: Registry::builtin(addresses),
+            registry,
             runtime: Runtime::new().expect("there is a runtime"),
         }
     }
