@@ -179,7 +179,7 @@ pub(super) fn fault(
         Outcome::TargetMissing { message } => message.clone(),
         Outcome::Conflict(conflict) => extras::in_words(conflict),
         Outcome::NotBuiltIn { types } => format!(
-            "triggers of type {} are not built in: it is left alone",
+            "triggers of type {} are not built in: it is left alone; an external scaler may serve them",
             types.join(", ")
         ),
     };

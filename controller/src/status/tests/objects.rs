@@ -460,3 +460,16 @@ fn conditions_that_old_add_ons_wrote_without_a_time_are_dropped() {
     let types: Vec<&str> = all.iter().map(|c| c["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["Ready", "Audited"]);
 }
+
+#[test]
+fn a_type_that_is_not_built_in_is_named_with_who_may_serve_it() {
+    let types = vec!["aws-sqs-queue".to_owned()];
+    let report = report(ObjectKind::ScaledObject, Outcome::NotBuiltIn { types });
+    let after = scaled(&object(), &report, &[]);
+    assert_eq!(said(&after, "Ready"), ("False", "ScaledObjectCheckFailed"));
+    let ready = condition(&after, "Ready");
+    let message = ready["message"].as_str().unwrap();
+    for part in ["aws-sqs-queue", "an external scaler may serve them"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
