@@ -252,7 +252,13 @@ impl KnativeState {
         let averages = self
             .collector
             .averages_with(scaling.metric, now, &outstanding);
-        let is_scraped = scaling.path == RequestPath::Serverless { is_scraped: true };
+        let is_scraped = matches!(
+            scaling.path,
+            RequestPath::Serverless {
+                is_scraped: true,
+                ..
+            }
+        );
         // Whoever scrapes may have missed what there is: no decision. Else the activators are the
         // only source, and their silence is a known zero.
         if averages.is_none() && is_scraped {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use zeron_core::Timestamp;
 use zeron_core::decision::{Rule, ZeroWait};
-use zeron_core::path::{Activity, PathFacts, PathMode};
+use zeron_core::path::{Activity, PathFacts, PathMode, RequestPath};
 use zeron_core::policy::KnativeScaling;
 
 use crate::kpa::{Status, as_count};
@@ -277,7 +277,14 @@ impl ServerlessPath {
         ready: u32,
     ) -> Plan {
         let is_wanted = scaled.want.is_some_and(|want| want > 0);
-        let is_served = is_wanted && status.excess_burst_capacity >= 0.0;
+        let is_always_proxied = matches!(
+            scaling.path,
+            RequestPath::Serverless {
+                is_always_proxied: true,
+                ..
+            }
+        );
+        let is_served = is_wanted && status.excess_burst_capacity >= 0.0 && !is_always_proxied;
         Plan {
             desired: scaled.want,
             mode: if is_served {

@@ -21,6 +21,10 @@ pub enum RequestPath {
         /// Queue-proxies are scraped: without data there is no decision, where else silence would
         /// be zero. False with a target burst capacity of -1: activators see everything.
         is_scraped: bool,
+        /// Activators are in the way of a function with replicas too, whatever the capacity for
+        /// bursts: whoever sends requests speaks TLS to activators only.
+        #[serde(default)]
+        is_always_proxied: bool,
     },
 }
 

@@ -5,7 +5,7 @@ mod recorded;
 
 use super::*;
 use crate::testkit::knative;
-use zeron_core::path::{ActivatorProbe, FoundPath, RequestPath};
+use zeron_core::path::{ActivatorProbe, FoundPath};
 
 const BOUNDS: Bounds = Bounds {
     min: 0,
@@ -19,7 +19,10 @@ fn at(second: u64) -> Timestamp {
 
 fn scaling() -> KnativeScaling {
     KnativeScaling {
-        path: RequestPath::Serverless { is_scraped: true },
+        path: RequestPath::Serverless {
+            is_scraped: true,
+            is_always_proxied: false,
+        },
         ..knative()
     }
 }
@@ -73,6 +76,27 @@ fn answer(path: &mut ServerlessPath, second: u64, is_activator: bool) {
         ..path.facts
     };
     path.observe(facts, at(second));
+}
+
+#[test]
+fn with_tls_inside_the_cluster_activators_stay_in_the_way_of_what_has_room() {
+    let has_room = Status {
+        desired: Some(1),
+        excess_burst_capacity: 0.0,
+    };
+    for (is_always_proxied, mode) in [(false, PathMode::Serve), (true, PathMode::Proxy)] {
+        let scaling = KnativeScaling {
+            path: RequestPath::Serverless {
+                is_scraped: true,
+                is_always_proxied,
+            },
+            ..knative()
+        };
+        let mut path = ServerlessPath::new(at(0));
+        path.observe(facts(), at(0));
+        path.step(&scaling, BOUNDS, has_room, one(), at(1));
+        assert_eq!(path.plan().mode, mode);
+    }
 }
 
 fn step(path: &mut ServerlessPath, second: u64) -> u32 {

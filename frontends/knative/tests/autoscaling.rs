@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use zeron_core::Timestamp;
-use zeron_core::path::{Activity, PathAsk, PathMode};
+use zeron_core::path::{Activity, PathAsk, PathMode, RequestPath};
 use zeron_core::policy::Scaling;
 use zeron_frontend_knative::autoscaling::{
     Change, Collection, ConfigMapName, MeshCompatibility, Metric, PodAutoscaler, Seen,
@@ -443,6 +443,22 @@ fn a_config_map_that_cannot_be_read_changes_nothing() {
         assert_eq!(config, held, "{name:?}");
     }
     assert_eq!(config.mesh_compatibility, MeshCompatibility::Enabled);
+    for (key, value, is_proxied) in [
+        ("system-internal-tls", "Enabled", true),
+        ("internal-encryption", "true", true),
+        ("system-internal-tls", "Disabled", false),
+    ] {
+        let data = [(key.to_owned(), value.to_owned())].into();
+        assert_eq!(config.update(ConfigMapName::Network, &data), []);
+        let path = plain().scaling(&config).path;
+        let RequestPath::Serverless {
+            is_always_proxied, ..
+        } = path
+        else {
+            panic!("{path:?}")
+        };
+        assert_eq!(is_always_proxied, is_proxied, "{key}: {value}");
+    }
     let function = plain().function(&config);
     let Scaling::Knative(scaling) = &function.scale.groups[0].scaling else {
         panic!("not a Knative group")

@@ -21,7 +21,10 @@ fn scaling() -> KnativeScaling {
     KnativeScaling {
         total: 10.0,
         target: 7.0,
-        path: RequestPath::Serverless { is_scraped: true },
+        path: RequestPath::Serverless {
+            is_scraped: true,
+            is_always_proxied: false,
+        },
         ..knative()
     }
 }

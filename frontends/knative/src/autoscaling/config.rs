@@ -37,6 +37,8 @@ pub struct ServingConfig {
     pub autoscaler: AutoscalerConfig,
     /// How pods are asked for their load.
     pub mesh_compatibility: MeshCompatibility,
+    /// `system-internal-tls`: gateways speak TLS to activators only, which then stay in the way.
+    pub has_internal_tls: bool,
     /// How long a new revision may take to become ready.
     pub progress_deadline: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for ServingConfig {
         Self {
             autoscaler: AutoscalerConfig::default(),
             mesh_compatibility: MeshCompatibility::default(),
+            has_internal_tls: false,
             progress_deadline: Duration::from_secs(600),
         }
     }
@@ -95,7 +98,10 @@ impl ServingConfig {
         match name {
             ConfigMapName::Autoscaler => (new.autoscaler, problems) = AutoscalerConfig::parse(data),
             ConfigMapName::Network => match mesh(data) {
-                Ok(mode) => new.mesh_compatibility = mode,
+                Ok(mode) => {
+                    new.mesh_compatibility = mode;
+                    new.has_internal_tls = has_internal_tls(data);
+                }
                 Err(problem) => problems.push(problem),
             },
             ConfigMapName::Deployment => match progress_deadline(data) {
@@ -116,6 +122,15 @@ fn mesh(data: &BTreeMap<String, String>) -> Result<MeshCompatibility, ConfigProb
         "disabled" => Ok(MeshCompatibility::Disabled),
         _ => Err(refused(key, text, "must be auto, enabled or disabled")),
     }
+}
+
+/// By the key of today or the one before it; unknown values are as good as none, as activators have it.
+fn has_internal_tls(data: &BTreeMap<String, String>) -> bool {
+    let is = |key: &str, wanted: &str| {
+        let word = data.get(key).map(|text| text.trim());
+        word.is_some_and(|word| word.eq_ignore_ascii_case(wanted))
+    };
+    is("system-internal-tls", "enabled") || is("internal-encryption", "true")
 }
 
 fn progress_deadline(data: &BTreeMap<String, String>) -> Result<Duration, ConfigProblem> {

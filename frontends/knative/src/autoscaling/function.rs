@@ -25,6 +25,7 @@ impl PodAutoscaler {
         scaling.progress_deadline = declared.unwrap_or(config.progress_deadline);
         scaling.path = RequestPath::Serverless {
             is_scraped: scaling.target_burst_capacity != -1.0,
+            is_always_proxied: config.has_internal_tls,
         };
         scaling
     }
