@@ -111,6 +111,32 @@ impl fmt::Debug for Gauges {
     }
 }
 
+impl Gauges {
+    /// Only of functions for which any waits: thousands may be at rest.
+    fn waiting(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut waiting = encoder.encode_descriptor(
+            "waiting_requests",
+            "Requests that wait for a replica, of functions for which any does",
+            None,
+            MetricType::Gauge,
+        )?;
+        for function in self.0.registry.all() {
+            let queued = function.load().queued;
+            if queued == 0 {
+                continue;
+            }
+            let id = &function.id;
+            let labels = [
+                ("namespace", id.namespace()),
+                ("kind", id.kind()),
+                ("name", id.name()),
+            ];
+            ConstGauge::new(i64::from(queued)).encode(waiting.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Gauges {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counts = self.0.counts();
@@ -142,6 +168,7 @@ impl Collector for Gauges {
             None,
             MetricType::Counter,
         )?)?;
+        self.waiting(&mut encoder)?;
         let gauges = [
             (
                 "connections",

@@ -134,7 +134,12 @@ impl Entry {
         let current = self.replicas.current();
         self.state
             .update(&self.function.scale, &function.scale, current, now);
+        let was_theirs = self.function.scale.writer == Writer::External;
         self.function = function;
+        if was_theirs && self.function.scale.writer == Writer::Zeron {
+            // Whoever wrote the count until now need not have told what for.
+            self.doubt(now);
+        }
         self.observe_path_again(now);
     }
 

@@ -18,7 +18,7 @@ use super::few::Few;
 use super::key::{ObjectKey, ObjectKind};
 use super::members::{Gathered, Members};
 use super::report::Finding;
-use super::snapshot::{is_wake_allowed, wake_count};
+use super::snapshot::{is_wake_allowed, is_woken_by_requests, wake_count};
 
 /// A function that is declared.
 #[derive(Debug)]
@@ -92,6 +92,7 @@ impl Projection {
             }
             self.reports.find(key, finding);
         }
+        let is_held = self.is_held(&members, conflict.as_ref());
         let objects = members
             .ours
             .iter()
@@ -104,6 +105,7 @@ impl Projection {
             service: self.service(id, &members),
             mesh: self.mesh(&members),
             function,
+            is_held,
             port,
             objects,
             routes,
@@ -326,6 +328,7 @@ impl Projection {
             service,
             mesh,
             function,
+            is_held,
             port,
             objects,
             routes,
@@ -342,7 +345,9 @@ impl Projection {
             Some(_) | None => Arc::new(function),
         };
         let is_wake_allowed = !target.is_deleting
-            && (is_wake_allowed(&function) || self.is_scaled_elsewhere(&function, &objects));
+            && (is_wake_allowed(&function)
+                || is_held && is_woken_by_requests(&function.scale)
+                || self.is_scaled_elsewhere(&function, &objects));
         let declared = Declared {
             wake_count: wake_count(&function),
             is_wake_allowed,
@@ -435,6 +440,8 @@ struct Product {
     service: Option<SocketAddr>,
     mesh: Option<MeshMode>,
     function: Function,
+    /// Requests wait while somebody else writes the replicas.
+    is_held: bool,
     port: TargetPort,
     objects: Vec<ObjectKey>,
     routes: Vec<(ObjectKey, Arc<Route>)>,

@@ -251,14 +251,30 @@ impl Projection {
         !entry.is_handed_back && is_meant
     }
 
-    /// Requests of its function are ours and its replicas somebody else's: it is on its way back to
-    /// KEDA, or KEDA came back after it was taken over. Its Service still leads to us then.
+    /// Requests of its function are ours and its replicas KEDA's, which came back after it was taken
+    /// over. Its Service still leads to us then.
     fn is_lent(&self, key: &ObjectKey) -> bool {
         self.index.get(key).is_some_and(|entry| {
             let is_ours_alone = entry.is_labelled || !self.is_labelled_only();
             let is_keda_back = self.keda == KedaLife::Alive;
-            entry.is_handing_back || entry.is_adopted && is_keda_back && !is_ours_alone
+            (entry.is_handing_back || entry.is_adopted) && is_keda_back && !is_ours_alone
         })
+    }
+
+    /// On its way from KEDA to us or back: whoever may not write its replicas now will soon, or
+    /// somebody else will.
+    fn is_moving(&self, key: &ObjectKey) -> bool {
+        self.index
+            .get(key)
+            .is_some_and(|entry| entry.is_handing_back || entry.is_adopted && !entry.is_handed_back)
+    }
+
+    /// On its way back to KEDA, which does not work yet: what waits has to be woken by us, and nobody
+    /// but KEDA may take a replica away.
+    fn is_returning(&self, key: &ObjectKey) -> bool {
+        self.index
+            .get(key)
+            .is_some_and(|entry| entry.is_handing_back)
     }
 
     fn last_active(&self, objects: &[ObjectKey]) -> Option<Timestamp> {

@@ -37,11 +37,25 @@ impl Projection {
                 owner: owner.clone(),
             }),
             None => self.autoscaler(members),
-        }?;
+        };
+        if members.ours.iter().any(|key| self.is_returning(key)) {
+            function.scale.pause.scale_in = true;
+        }
+        let conflict = conflict?;
         // Where we would not write anyway, somebody else is meant to.
         let is_meant = function.scale.writer == Writer::External;
         function.scale.writer = Writer::External;
         Some(conflict).filter(|_| !is_meant)
+    }
+
+    /// Whether requests wait while somebody else writes the replicas: an import or a handback is under
+    /// way, and at its end somebody wakes the function. Of any other they would wait in vain.
+    pub(super) fn is_held(&self, members: &Members, conflict: Option<&Conflict>) -> bool {
+        let is_kedas = matches!(
+            conflict,
+            Some(Conflict::Unmanaged { .. } | Conflict::KedaHpa { .. })
+        );
+        is_kedas && members.ours.iter().any(|key| self.is_moving(key))
     }
 
     fn autoscaler(&self, members: &Members) -> Option<Conflict> {

@@ -71,9 +71,12 @@ fn is_paused(scale: &ScalePolicy) -> bool {
 /// Whether a request may wake a function: objects scale it by its requests, we write its count, and
 /// nobody has paused it.
 pub(super) fn is_wake_allowed(function: &Function) -> bool {
-    let scale = &function.scale;
-    scale.writer == Writer::Zeron
-        && !is_paused(scale)
+    function.scale.writer == Writer::Zeron && is_woken_by_requests(&function.scale)
+}
+
+/// The same, whoever writes its count.
+pub(super) fn is_woken_by_requests(scale: &ScalePolicy) -> bool {
+    !is_paused(scale)
         && scale
             .groups
             .iter()

@@ -3,6 +3,7 @@
 mod parts;
 mod proxy;
 mod requests;
+mod waiting;
 
 use std::time::Duration;
 
@@ -150,6 +151,10 @@ impl Performer {
             Step::GiveBack { object } => self.give_back(object).await,
             Step::ReturnServices { namespace } => {
                 self.return_services(namespace.as_deref(), listener).await
+            }
+            Step::AwaitAnswered { namespace } => {
+                self.await_answered(namespace.as_deref(), step, listener)
+                    .await
             }
             Step::Release {
                 autoscaler, uid, ..

@@ -300,8 +300,9 @@ struct Handback<'a> {
 }
 
 impl Handback<'_> {
-    /// Our writers stop first. Services go back before our routes go away, and KEDA comes last:
-    /// while it lives, what is not labelled is no longer ours.
+    /// Our writers stop scaling in first: nobody counts what is at interceptors. They wake what waits
+    /// until the end. Services go back before our routes go away, and KEDA comes last: while it lives,
+    /// what is not labelled is no longer ours.
     fn steps(&self) -> Vec<Step> {
         let objects: Vec<&Object> = self.scope.objects().filter(|o| !is_given_back(o)).collect();
         let held = objects.iter().map(|o| Step::Hold { object: o.id() });
@@ -319,6 +320,11 @@ impl Handback<'_> {
         steps.push(Step::ReturnServices {
             namespace: self.request.namespace.clone(),
         });
+        if !objects.is_empty() {
+            steps.push(Step::AwaitAnswered {
+                namespace: self.request.namespace.clone(),
+            });
+        }
         steps.extend(objects.iter().map(|o| Step::GiveBack { object: o.id() }));
         steps.extend(self.start(Part::Operator));
         let deployment = self.survey.parts_of(Part::Operator).next().map(Object::id);

@@ -87,7 +87,7 @@ pub enum Step {
         /// Which.
         object: ObjectName,
     },
-    /// Makes our writers stop for an object; requests go on being routed and held.
+    /// Keeps our writers from taking replicas away; requests go on being routed, held and answered.
     Hold {
         /// Which.
         object: ObjectName,
@@ -114,6 +114,11 @@ pub enum Step {
     /// Gives Services that have opted in to the activators their pods back.
     ReturnServices {
         /// Only those of this namespace.
+        namespace: Option<String>,
+    },
+    /// Waits until no request waits for a replica at our activators.
+    AwaitAnswered {
+        /// Only those for functions of this namespace.
         namespace: Option<String>,
     },
     /// Takes all our marks off an object and leaves it alone from now on.
@@ -151,6 +156,7 @@ impl Step {
             | Self::AwaitDrained { .. }
             | Self::AwaitManaged { .. }
             | Self::AwaitReady { .. }
+            | Self::AwaitAnswered { .. }
             | Self::AwaitKeda { .. }
             | Self::AwaitAutoscaler { .. } => false,
         }
@@ -173,7 +179,7 @@ impl Step {
             }
             Self::Switch { service } | Self::SwitchBack { service } => Some(service),
             Self::AwaitKeda { deployment } => deployment.as_ref(),
-            Self::ReturnServices { .. } => None,
+            Self::ReturnServices { .. } | Self::AwaitAnswered { .. } => None,
             Self::AwaitAutoscaler { scaled } => Some(scaled),
         }
     }
@@ -216,7 +222,7 @@ impl fmt::Display for Step {
             Self::AwaitManaged { object } => {
                 write!(f, "wait until zeron has written the status of {object}")
             }
-            Self::Hold { object } => write!(f, "stop writing replicas for {object}"),
+            Self::Hold { object } => write!(f, "take no replica of {object} away any more"),
             Self::Start {
                 deployment,
                 replicas,
@@ -226,6 +232,9 @@ impl fmt::Display for Step {
             Self::SwitchBack { service } => write!(f, "give {service} its own pods back"),
             Self::ReturnServices { .. } => {
                 f.write_str("give Services with zeron.dev/activator their own pods back")
+            }
+            Self::AwaitAnswered { .. } => {
+                f.write_str("wait until no request waits at zeron's activators")
             }
             Self::GiveBack { object } => write!(f, "give {object} back"),
             Self::AwaitKeda { .. } => f.write_str("wait until KEDA holds its lease"),

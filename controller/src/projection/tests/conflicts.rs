@@ -228,19 +228,63 @@ fn an_object_that_was_handed_back_is_not_ours() {
 }
 
 #[test]
-fn an_object_on_its_way_back_is_routed_and_counted_and_not_written() {
+fn an_object_on_its_way_back_is_woken_and_loses_no_replica() {
     let mut world = World::new();
-    world.put([deployment("w"), scaled("so", "w")]);
-    world.put([annotated(
-        scaled("so", "w"),
+    let back = annotated(
+        http("so", "w", "h.example.com"),
         "zeron.dev/handed-back",
         "pending",
-    )]);
-    assert!(matches!(
-        world.so(),
-        Outcome::Conflict(Conflict::Unmanaged { .. })
-    ));
+    );
+    world.put([deployment("w"), service("w", "w"), back]);
+    let scale = &world.function("w").scale;
+    assert_eq!(scale.writer, Writer::Zeron);
+    assert!(scale.pause.scale_in, "nobody counts what interceptors have");
+    let declared = world.declared("w");
+    assert!(declared.is_wake_allowed);
+    assert_eq!(declared.wake_count, 1);
+}
+
+#[test]
+fn an_object_on_its_way_back_is_kedas_as_soon_as_it_works_and_its_requests_wait() {
+    let mut world = World::new();
+    let back = annotated(
+        http("so", "w", "h.example.com"),
+        "zeron.dev/handed-back",
+        "pending",
+    );
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        annotated(back, "zeron.dev/adopted-from", "keda"),
+    ]);
+    world.projection.set_keda(KedaLife::Alive);
+    world.take();
     assert_eq!(world.function("w").scale.writer, Writer::External);
+    let declared = world.declared("w");
+    assert!(declared.is_wake_allowed, "they are held");
+    assert_eq!(declared.wake_count, 0, "nothing is written");
+}
+
+#[test]
+fn requests_of_an_adopted_object_wait_while_kedas_autoscaler_is_there() {
+    let mut world = World::new();
+    let adopted = annotated(
+        http("so", "w", "h.example.com"),
+        "zeron.dev/adopted-from",
+        "keda",
+    );
+    let kedas = with(
+        autoscaler("keda-hpa-so", "w"),
+        "metadata/ownerReferences",
+        serde_json::json!([{ "kind": "ScaledObject", "name": "so", "controller": true }]),
+    );
+    world.put([deployment("w"), service("w", "w"), adopted, kedas.clone()]);
+    assert_eq!(world.function("w").scale.writer, Writer::External);
+    assert!(world.declared("w").is_wake_allowed);
+    assert_eq!(world.declared("w").wake_count, 0);
+    // What a foreign autoscaler keeps would wait in vain.
+    world.delete([kedas]);
+    world.put([autoscaler("theirs", "w")]);
     assert!(!world.declared("w").is_wake_allowed);
 }
 

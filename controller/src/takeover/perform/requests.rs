@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kube::api::{ApiResource, PostParams};
+use kube::api::{ApiResource, Patch, PatchParams, PostParams};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, discovery};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Listener, Patience, Performer, Progress, is_missing};
@@ -57,10 +58,13 @@ impl Performer {
     ) -> Result<Held, TakeoverError> {
         let held = self.held(interceptor).await?;
         for (route, count) in held.in_flight.iter().filter(|(_, count)| **count > 0) {
-            let Some(target) = self.target_of(route).await? else {
+            let Some((target, scaled)) = self.target_of(route).await? else {
                 continue;
             };
             if self.wake(&target).await? {
+                if let Some(scaled) = scaled {
+                    self.note_active(&scaled).await?;
+                }
                 let (_, kind, namespace, name) = &target;
                 let text = format!("woke {kind} {namespace}/{name}: {count} requests wait for it");
                 listener(Progress::Notes(text));
@@ -124,25 +128,29 @@ impl Performer {
     }
 
     async fn counts_of(&self, pod: &Object) -> Result<BTreeMap<String, Count>, kube::Error> {
-        let ports = pod.list("/spec/containers").iter();
-        let mut ports = ports.flat_map(|c| c["ports"].as_array().into_iter().flatten());
-        let admin = ports.find(|port| port["name"] == "admin");
-        let port = admin
-            .and_then(|p| p["containerPort"].as_u64())
-            .unwrap_or(ADMIN_PORT);
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{}:{port}/proxy/queue",
-            pod.namespace(),
-            pod.name()
-        );
-        let request = http::Request::get(path).body(Vec::new());
-        let request = request.map_err(kube::Error::HttpError)?;
+        let request = question(pod, ("admin", ADMIN_PORT), "queue")?;
         self.cluster.0.request(request).await
     }
 
-    /// What scales behind a route: the target of an HTTPScaledObject, or of the ScaledObject
-    /// whose trigger names the InterceptorRoute.
-    async fn target_of(&self, route: &str) -> Result<Option<Target>, TakeoverError> {
+    /// As KEDA notes what it wakes: from then on the cooldown counts, ours and later KEDA's again.
+    async fn note_active(&self, scaled: &ObjectName) -> Result<(), TakeoverError> {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
+        let patch = Patch::Merge(json!({ "status": { "lastActiveTime": now.to_string() } }));
+        let api = self.cluster.api(scaled.kind, &scaled.namespace);
+        let params = PatchParams::default();
+        match api.patch_status(&scaled.name, &params, &patch).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_missing(&error) => Ok(()),
+            Err(error) => Err(TakeoverError::object("write the status of", scaled)(error)),
+        }
+    }
+
+    /// What scales behind a route, and the ScaledObject that does it: the one whose trigger names the
+    /// InterceptorRoute or the HTTPScaledObject. Without any it is the target of the HTTPScaledObject.
+    async fn target_of(
+        &self,
+        route: &str,
+    ) -> Result<Option<(Target, Option<ObjectName>)>, TakeoverError> {
         let Some((namespace, name)) = route.split_once('/') else {
             return Ok(None);
         };
@@ -157,10 +165,14 @@ impl Performer {
             })
         };
         if let Some(scaled) = scaled.iter().find(names_it) {
-            return Ok(target(scaled));
+            return Ok(target(scaled).map(|target| (target, Some(scaled.id()))));
         }
         let object = ObjectName::new(Kind::HttpScaledObject, namespace, name);
-        Ok(self.cluster.get(&object).await?.as_ref().and_then(target))
+        let object = self.cluster.get(&object).await?;
+        Ok(object
+            .as_ref()
+            .and_then(target)
+            .map(|target| (target, None)))
     }
 
     /// One replica where there is none; never fewer than there are. True when it wrote.
@@ -208,6 +220,27 @@ impl Performer {
                 .map(|(resource, _)| resource),
         }
     }
+}
+
+/// A GET to a port of a pod, through the API server: the port of this name, or else of this number.
+pub(super) fn question(
+    pod: &Object,
+    (name, number): (&str, u64),
+    path: &str,
+) -> Result<http::Request<Vec<u8>>, kube::Error> {
+    let ports = pod.list("/spec/containers").iter();
+    let mut ports = ports.flat_map(|c| c["ports"].as_array().into_iter().flatten());
+    let named = ports.find(|port| port["name"] == name);
+    let port = named
+        .and_then(|port| port["containerPort"].as_u64())
+        .unwrap_or(number);
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}:{port}/proxy/{path}",
+        pod.namespace(),
+        pod.name()
+    );
+    let request = http::Request::get(path).body(Vec::new());
+    request.map_err(kube::Error::HttpError)
 }
 
 fn target(object: &Object) -> Option<Target> {

@@ -149,6 +149,7 @@ fn handing_back_stops_our_writers_first_and_starts_keda_last() {
         )
     };
     let keda = position(&plan, is_operator);
+    let answered = position(&plan, |s| matches!(s, Step::AwaitAnswered { .. }));
     assert!(
         held < proxy,
         "a request counted by nobody must not cost its replica"
@@ -156,6 +157,10 @@ fn handing_back_stops_our_writers_first_and_starts_keda_last() {
     assert!(
         proxy < given,
         "no route may go away under a Service that leads to us"
+    );
+    assert!(
+        proxy < answered && answered < given,
+        "what waits at us is answered before our routes go"
     );
     assert!(given < keda, "never two writers");
 }

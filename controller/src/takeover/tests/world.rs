@@ -206,6 +206,7 @@ pub(super) fn perform(survey: &mut Survey, step: &Step) {
         | Step::ReturnServices { .. }
         | Step::AwaitDrained { .. }
         | Step::AwaitManaged { .. }
+        | Step::AwaitAnswered { .. }
         | Step::AwaitReady { .. } => {}
     }
 }

@@ -151,3 +151,24 @@ async fn an_external_writers_count_is_followed_through_everything() {
     assert_eq!(rig.handle.status(&id("hello")).unwrap().desired, 3);
     assert_eq!(rig.drains(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_count_that_is_ours_from_now_on_is_kept_for_one_cooldown() {
+    let mut rig = Rig::start();
+    let mut external = hello(100);
+    external.scale.writer = Writer::External;
+    rig.handle.apply_found(external.into(), Found::default());
+    rig.backend.declare("hello", 0);
+    rig.quiet(1).await;
+    // Somebody woke it and has its requests; we never saw any.
+    rig.backend.declare("hello", 1);
+    rig.backend.run("hello", 1);
+    rig.quiet(1).await;
+    rig.apply(hello(100));
+    rig.quiet(98).await;
+    assert!(rig.backend.asked("hello").is_empty());
+    let drain = rig.drain(second() * 5).await;
+    rig.drained(&drain).await;
+    rig.quiet(2).await;
+    assert_eq!(rig.backend.asked("hello"), [0]);
+}
