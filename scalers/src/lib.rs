@@ -38,6 +38,8 @@ mod registry;
 pub mod source;
 #[cfg(feature = "sql")]
 mod sql;
+#[cfg(test)]
+mod testkit;
 #[cfg(feature = "tls")]
 mod tls;
 

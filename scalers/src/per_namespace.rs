@@ -71,9 +71,6 @@ impl ScalerRegistry for PerNamespace {
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use zeron_core::id::ObjectRef;
 
     use super::*;
     use crate::address::AddressPolicy;
@@ -84,22 +81,9 @@ mod tests {
             ("valueLocation", "jobs"),
             ("targetValue", "1"),
         ];
-        let metadata = metadata.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        TriggerSpec {
-            object: ObjectRef {
-                api_version: "keda.sh/v1alpha1".to_owned(),
-                kind: "ScaledObject".to_owned(),
-                namespace: namespace.to_owned(),
-                name: "orders".to_owned(),
-            },
-            index: 0,
-            kind: "metrics-api".to_owned(),
-            metadata: BTreeMap::from(metadata),
-            from_environment: Default::default(),
-            auth: BTreeMap::new(),
-            remote: Vec::new(),
-            is_formula_input: false,
-        }
+        let mut trigger = crate::testkit::spec("metrics-api", &metadata, &[]);
+        trigger.object.namespace = namespace.to_owned();
+        trigger
     }
 
     #[test]

@@ -93,9 +93,7 @@ impl Registry {
         #[cfg(feature = "sql")]
         let registry = registry
             .with(Box::new(crate::mysql::Mysql::new(addresses.clone())))
-            .with(Box::new(crate::postgresql::Postgresql::new(
-                addresses.clone(),
-            )));
+            .with(Box::new(crate::postgresql::Postgresql::new(addresses)));
         registry
     }
 
@@ -230,26 +228,11 @@ pub fn configuration(problems: &[TriggerProblem]) -> Unknown {
 
 #[cfg(test)]
 mod tests {
-    use zeron_core::id::ObjectRef;
 
     use super::*;
 
     fn trigger(kind: &str) -> TriggerSpec {
-        TriggerSpec {
-            object: ObjectRef {
-                api_version: "keda.sh/v1alpha1".to_owned(),
-                kind: "ScaledObject".to_owned(),
-                namespace: "default".to_owned(),
-                name: "orders".to_owned(),
-            },
-            index: 0,
-            kind: kind.to_owned(),
-            metadata: BTreeMap::new(),
-            from_environment: std::collections::BTreeSet::new(),
-            remote: Vec::new(),
-            is_formula_input: false,
-            auth: BTreeMap::new(),
-        }
+        crate::testkit::spec(kind, &[], &[])
     }
 
     #[test]

@@ -1,11 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use zeron_core::id::ObjectRef;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::policy::{VaultEngine, VaultParameters, VaultSecret, VaultSignIn};
 use zeron_core::roles::{BoxFuture, TriggerHandle};
@@ -14,6 +12,7 @@ use super::*;
 use crate::parameters::Parameter;
 use crate::registry::{SourceType, TriggerType};
 use crate::source::{Client, Readings, Sources};
+use crate::testkit::spec;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,19 +83,8 @@ fn sources() -> Arc<Builtin> {
 
 fn trigger(remote: RemoteParameters) -> TriggerSpec {
     TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "length".to_owned(),
-        metadata: BTreeMap::new(),
-        from_environment: BTreeSet::new(),
-        auth: BTreeMap::new(),
         remote: vec![remote],
-        is_formula_input: false,
+        ..spec("length", &[], &[])
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use zeron_core::ObjectRef;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::policy::{Secret, TriggerSpec};
 use zeron_core::roles::BoundTrigger;
@@ -25,24 +24,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const SHORT: Duration = Duration::from_millis(300);
 
 pub(super) fn spec(kind: &str, name: &str, metadata: &[(&str, &str)]) -> TriggerSpec {
-    let metadata = metadata.iter();
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "shop".to_owned(),
-            name: name.to_owned(),
-        },
-        index: 0,
-        kind: kind.to_owned(),
-        metadata: metadata
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: Default::default(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: BTreeMap::new(),
-    }
+    let mut spec = crate::testkit::spec(kind, metadata, &[]);
+    (spec.object.namespace, spec.object.name) = ("shop".to_owned(), name.to_owned());
+    spec
 }
 
 fn external() -> External {

@@ -55,29 +55,11 @@ impl Workload {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use zeron_core::ObjectRef;
-
     use super::*;
 
     fn read(metadata: &[(&str, &str)]) -> (Option<Workload>, Vec<String>) {
-        let trigger = TriggerSpec {
-            object: ObjectRef {
-                api_version: "keda.sh/v1alpha1".to_owned(),
-                kind: "ScaledJob".to_owned(),
-                namespace: "shop".to_owned(),
-                name: "a".to_owned(),
-            },
-            index: 0,
-            kind: "kubernetes-workload".to_owned(),
-            metadata: metadata
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            from_environment: std::collections::BTreeSet::new(),
-            remote: Vec::new(),
-            is_formula_input: false,
-            auth: std::collections::BTreeMap::new(),
-        };
+        let mut trigger = crate::testkit::spec("kubernetes-workload", metadata, &[]);
+        trigger.object.namespace = "shop".to_owned();
         let check = |text: &str| match text.contains("==") {
             true => Err(format!("{text:?} is no selector")),
             false => Ok(()),

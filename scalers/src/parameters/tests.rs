@@ -1,32 +1,7 @@
-use std::collections::BTreeMap;
-
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::Secret;
-
 use super::*;
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "kafka".to_owned(),
-        metadata: metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect::<BTreeMap<_, _>>(),
-    }
+    crate::testkit::spec("kafka", metadata, auth)
 }
 
 const TOPIC: Parameter = Parameter::text("topic", "a topic");

@@ -1,10 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
-
 use tokio::time::Instant;
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::TriggerSpec;
 
 use super::*;
+use crate::testkit::spec;
 
 /// A clock that goes with tokio's, from half an hour before eight on a Monday.
 fn clock() -> Clock {
@@ -20,24 +17,7 @@ fn trigger(start: &str, end: &str) -> Arc<CronTrigger> {
         ("end", end),
         ("desiredReplicas", "3"),
     ];
-    let spec = TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "cron".to_owned(),
-        metadata: metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: BTreeMap::new(),
-    };
+    let spec = spec("cron", &metadata, &[]);
     Arc::new(CronTrigger::parse(&spec).0.unwrap())
 }
 

@@ -1,28 +1,7 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use zeron_core::id::ObjectRef;
-
 use super::*;
 
 fn spec(metadata: &[(&str, &str)]) -> TriggerSpec {
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "cron".to_owned(),
-        metadata: metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: BTreeMap::new(),
-    }
+    crate::testkit::spec("cron", metadata, &[])
 }
 
 fn window(zone: &str, start: &str, end: &str) -> CronTrigger {

@@ -1,6 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use zeron_core::id::ObjectRef;
 use zeron_core::policy::TriggerSpec;
 
 use super::*;
@@ -8,25 +5,7 @@ use super::*;
 const ALL: &[&str] = &["basic", "bearer", "tls", "custom", "oauth", "apiKey"];
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
-    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "prometheus".to_owned(),
-        metadata: metadata.iter().map(owned).collect::<BTreeMap<_, _>>(),
-        from_environment: BTreeSet::new(),
-        auth: auth
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
-            .collect(),
-        remote: Vec::new(),
-        is_formula_input: false,
-    }
+    crate::testkit::spec("prometheus", metadata, auth)
 }
 
 /// What was read, and the messages.

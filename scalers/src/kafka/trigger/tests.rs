@@ -1,6 +1,3 @@
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::Secret;
-
 use super::*;
 
 pub(crate) fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
@@ -8,28 +5,7 @@ pub(crate) fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)])
         ("bootstrapServers", "a:9092, b:9092"),
         ("consumerGroup", "billing"),
     ];
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: kind.to_owned(),
-        metadata: base
-            .iter()
-            .chain(metadata)
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: Default::default(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect(),
-    }
+    crate::testkit::spec(kind, base.iter().chain(metadata), auth)
 }
 
 fn kafka(metadata: &[(&str, &str)]) -> KafkaTrigger {

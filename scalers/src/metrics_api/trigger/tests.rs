@@ -1,8 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::Secret;
-
 use super::*;
 use crate::metrics_api::endpoints::Aggregation;
 
@@ -12,27 +7,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
         ("valueLocation", "queue.size"),
         ("targetValue", "5"),
     ];
-    let all = needed.iter().chain(metadata);
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "metrics-api".to_owned(),
-        metadata: all
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect::<BTreeMap<_, _>>(),
-        from_environment: BTreeSet::new(),
-        auth: auth
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
-            .collect(),
-        remote: Vec::new(),
-        is_formula_input: false,
-    }
+    crate::testkit::spec("metrics-api", needed.iter().chain(metadata), auth)
 }
 
 fn good(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> (ServerKey, MetricsApiTrigger) {

@@ -1,8 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::Secret;
-
 use super::*;
 
 const FIELDS: [(&str, &str); 7] = [
@@ -16,27 +11,7 @@ const FIELDS: [(&str, &str); 7] = [
 ];
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "postgresql".to_owned(),
-        metadata: metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect::<BTreeMap<_, _>>(),
-    }
+    crate::testkit::spec("postgresql", metadata, auth)
 }
 
 fn with(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {

@@ -1,7 +1,3 @@
-use std::collections::{BTreeMap, BTreeSet};
-
-use zeron_core::id::ObjectRef;
-
 use super::*;
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
@@ -10,27 +6,7 @@ fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
         ("query", "sum(rate(http_requests_total[1m]))"),
         ("threshold", "100"),
     ];
-    let all = needed.iter().chain(metadata);
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "prometheus".to_owned(),
-        metadata: all
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect::<BTreeMap<_, _>>(),
-        from_environment: BTreeSet::new(),
-        auth: auth
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
-            .collect(),
-        remote: Vec::new(),
-        is_formula_input: false,
-    }
+    crate::testkit::spec("prometheus", needed.iter().chain(metadata), auth)
 }
 
 fn good(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> (ServerKey, PrometheusTrigger) {

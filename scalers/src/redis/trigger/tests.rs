@@ -1,32 +1,8 @@
-use zeron_core::id::ObjectRef;
 use zeron_core::policy::Secret;
 
 use super::super::key::{Host, Servers};
 use super::*;
-
-fn spec(kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
-    let metadata = metadata.iter();
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: kind.to_owned(),
-        metadata: metadata
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: Default::default(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect(),
-    }
-}
+use crate::testkit::spec;
 
 fn parse(kind: &str, metadata: &[(&str, &str)]) -> RedisTrigger {
     let (trigger, problems) = RedisTrigger::parse(&spec(kind, metadata, &[]));
