@@ -1,6 +1,8 @@
 //! From a live KEDA to zeron and back, under load: no request lost, no replica dropped.
 #![allow(clippy::unwrap_used)]
 
+#[path = "kubernetes_takeover/add_on.rs"]
+mod add_on;
 #[allow(dead_code, reason = "shared with other tests of KEDA")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;
@@ -10,13 +12,16 @@ mod load;
 mod scene;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::json;
-use zeron_tests::cluster::{Cluster, Roles};
+use zeron_tests::cluster::{Cluster, Role, Roles};
+use zeron_tests::wait::within;
 
+use add_on::Held;
 use keda::Keda;
 use load::Load;
-use scene::{AUTOSCALER, DEPLOYMENT, Import, SCALED, SERVICE, SLICE, Scene, replicas_over_time};
+use scene::{AUTOSCALER, DEPLOYMENT, Import, SCALED, SERVICE, Scene, replicas_over_time};
 
 #[test]
 fn an_import_and_a_handback_lose_no_request_and_drop_no_replica() {
@@ -148,50 +153,88 @@ fn a_dry_run_says_what_differs_and_changes_nothing() {
     assert_eq!(version(&scene), before);
 }
 
-/// The add-on's interceptors are stood for by pods that answer: what is moved is their Service.
+/// Requests are held at every place where one can be: at our activators before KEDA ends, at an interceptor that KEDA
+/// does not serve any more, at our activators on the way back, at an interceptor before KEDA begins.
 #[test]
-fn the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request() {
+fn a_move_from_the_add_on_and_back_answers_every_request_that_is_held_on_the_way() {
     const TEST: &str =
-        "the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request";
+        "a_move_from_the_add_on_and_back_answers_every_request_that_is_held_on_the_way";
     let Some(cluster) = Cluster::get(TEST) else {
         return;
     };
-    let scene = Scene::new(cluster, "proxy");
+    let (Some(keda_binary), Some(programs)) = (keda::binary(TEST), add_on::programs(TEST)) else {
+        return;
+    };
+    let scene = Scene::new(cluster, "add-on");
     let namespace = &scene.namespace;
-    scene.add_interceptors();
+    add_on::install(&scene, &programs);
+    add_on::add_to_web(&scene);
+    let cold = ["before", "between", "back", "after"];
+    cold.iter().for_each(|name| add_on::add_cold(&scene, name));
+    let keda = Keda::start(&keda_binary, namespace, &[]);
+    for name in ["keda-hpa-web", "keda-hpa-before", "keda-hpa-after"] {
+        namespace.wait(AUTOSCALER, name, "to be made by KEDA", scene::is_there);
+    }
     let host = SocketAddr::new(cluster.host_address(), scene::ACTIVATOR_PORT);
-    let _roles = Roles::of(namespace)
+    let roles = Roles::of(namespace)
         .for_pods()
         .activator_port(host.port())
         .controller_args(&["--alias-namespace", namespace.name()])
         .start();
-    // The activator is a process of this machine; this is how the controller finds it.
-    scene.add_activator_pod(host);
+    let activator = &roles.activators[0];
+    scene.add_activator_pod(activator);
     let proxy = scene.address_of(scene::PROXY);
-    scene.wait_answer(proxy, "interceptor");
+    scene.wait_answer(proxy, "web");
     let load = Load::start(proxy, "web.example", 50);
+    let counts = replicas_over_time(namespace, "web");
 
-    Import::start(
-        &scene,
-        &["import", "http-add-on", "--apply", "--timeout", "60s"],
-    )
-    .succeeds();
+    let mut import = Import::start(&scene, &["import", "http-add-on", "--apply", "--stop-keda"]);
+    import.wait_for("KEDA is alive");
+    let before = Held::send(activator.listen(), "before");
+    wait_waiting(activator, "before");
+    // Killed, not ended: until its lease has run out nobody scales.
+    drop(keda);
+    let between = Held::send(proxy, "between");
+    add_on::wait_held(&scene, "between");
+    import.succeeds();
+    before.is_answered("before");
+    between.is_answered("between");
     let service = namespace.get(SERVICE, scene::PROXY).unwrap();
     assert!(service["spec"]["selector"].is_null(), "{service:#}");
-    let slices = namespace.list(
-        SLICE,
-        &format!("kubernetes.io/service-name={}", scene::PROXY),
-    );
-    assert_eq!(slices.len(), 1, "only ours");
-    scene.wait_answer(proxy, "web");
+    for part in add_on::PARTS {
+        assert_eq!(namespace.replicas(DEPLOYMENT, part), 0, "{part}");
+    }
 
-    // Here is no KEDA that would come: all that is ours is done before it waits for one.
-    let mut handback = Import::start(&scene, &["handback", "http-add-on", "--apply"]);
+    let mut handback = Import::start(
+        &scene,
+        &["handback", "http-add-on", "--apply", "--start-keda"],
+    );
+    namespace.wait(SCALED, "back", "to be on its way back", |object| {
+        let mark = &object["metadata"]["annotations"]["zeron.dev/handed-back"];
+        (mark == "pending").then_some(())
+    });
+    let back = Held::send(activator.listen(), "back");
+    // The step itself; its name stands in the plan, too.
     handback.wait_for("wait until KEDA holds its lease: ");
-    handback.kill();
+    back.is_answered("back");
     let service = namespace.get(SERVICE, scene::PROXY).unwrap();
-    assert_eq!(service["spec"]["selector"], json!({ "app": "interceptor" }));
+    assert_eq!(
+        service["spec"]["selector"],
+        json!({ "app": add_on::PARTS[0] })
+    );
     assert!(service["metadata"]["annotations"]["zeron.dev/selector"].is_null());
+    let after = Held::send(proxy, "after");
+    add_on::wait_held(&scene, "after");
+    let keda = Keda::start(&keda_binary, namespace, &[]);
+    handback.succeeds();
+    after.is_answered("after");
+    for part in add_on::PARTS {
+        assert_eq!(namespace.replicas(DEPLOYMENT, part), 1, "{part}");
+    }
+    for name in cold {
+        assert!(namespace.replicas(DEPLOYMENT, name) > 0, "{name} keeps it");
+    }
+
     let outcome = load.end();
     assert!(
         outcome.lost.is_empty(),
@@ -199,4 +242,21 @@ fn the_add_ons_service_moves_to_the_activators_and_back_without_a_lost_request()
         outcome.sent,
         outcome.lost
     );
+    assert!(outcome.sent > 500, "{} requests are no load", outcome.sent);
+    assert_eq!(counts.end(), [2], "the replica count never changes");
+    drop(keda);
+}
+
+/// Waits until an activator says that a request waits there for a function.
+fn wait_waiting(activator: &Role, name: &str) {
+    let what = format!("a request to wait for {name}");
+    within(Duration::from_secs(30), &what, || {
+        let page = activator.ask("/metrics").ok()?;
+        let page = String::from_utf8_lossy(&page.body).into_owned();
+        let is_it = |line: &str| {
+            line.starts_with("zeron_activator_waiting_requests{")
+                && line.contains(&format!("name=\"{name}\""))
+        };
+        page.lines().any(is_it).then_some(())
+    });
 }

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use zeron_tests::cluster::{Cluster, Namespace, Program};
+use zeron_tests::cluster::{Cluster, Namespace, Program, Role};
 use zeron_tests::wait::within;
 
 pub(crate) const SCALED: &str = "keda.sh/v1alpha1/ScaledObject";
@@ -46,7 +46,7 @@ impl Scene {
 
     /// A Deployment of two and its ScaledObject with this minimum.
     pub(crate) fn add_function(&self, name: &str, min: u32) {
-        self.namespace.apply(&self.workload(name));
+        self.add_workload(name, 2);
         self.namespace.apply(&format!(
             r#"
 apiVersion: keda.sh/v1alpha1
@@ -62,15 +62,16 @@ spec:
         ));
     }
 
-    fn workload(&self, name: &str) -> String {
+    /// A Deployment of so many, and its Service.
+    pub(crate) fn add_workload(&self, name: &str, replicas: u32) {
         let image = self.cluster.image(Program::Function);
-        format!(
+        self.namespace.apply(&format!(
             r#"
 apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: {name}}}
 spec:
-  replicas: 2
+  replicas: {replicas}
   selector: {{matchLabels: {{app: {name}}}}}
   template:
     metadata: {{labels: {{app: {name}}}}}
@@ -93,64 +94,29 @@ kind: Service
 metadata: {{name: {name}}}
 spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: 8080}}]}}
 "#
-        )
+        ));
     }
 
-    /// Pods that answer for the HTTP add-on's interceptors, their Service, and a route to `web`.
-    pub(crate) fn add_interceptors(&self) {
-        self.namespace.apply(&self.workload("interceptor"));
-        self.namespace.apply(
-            r#"
-apiVersion: v1
-kind: Service
-metadata: {name: keda-add-ons-http-interceptor-proxy}
-spec: {selector: {app: interceptor}, ports: [{name: proxy, port: 8080, targetPort: proxy}]}
----
-apiVersion: http.keda.sh/v1beta1
-kind: InterceptorRoute
-metadata: {name: web}
-spec:
-  target: {service: web, port: 80}
-  rules: [{hosts: [web.example]}]
-  scalingMetric: {concurrency: {targetValue: 100}}
-"#,
+    /// Stands for an activator that runs as a process of this machine: this is how the controller and commands
+    /// find it.
+    pub(crate) fn add_activator_pod(&self, activator: &Role) {
+        let (ip, health) = (
+            activator.listen().ip().to_string(),
+            activator.health().port(),
         );
-        self.namespace.wait_pods("app=interceptor", 2);
-        // KEDA would take both triggers into one ScaledObject.
-        let triggers = json!([
-            { "type": "cpu", "metricType": "Utilization", "metadata": { "value": "90" } },
-            { "type": "external-push",
-              "metadata": { "scalerAddress": "nowhere:9090", "interceptorRoute": "web" } },
-        ]);
-        self.namespace
-            .patch(SCALED, "web", json!({ "spec": { "triggers": triggers } }));
-        self.namespace.wait_list(
-            SLICE,
-            "kubernetes.io/service-name=web",
-            "to lead to pods",
-            |s| {
-                s.iter()
-                    .any(|slice| slice["endpoints"][0]["conditions"]["ready"] == true)
-                    .then_some(())
-            },
-        );
-    }
-
-    /// Stands for an activator that runs as a process of this machine.
-    pub(crate) fn add_activator_pod(&self, address: SocketAddr) {
-        self.namespace.apply(
+        self.namespace.apply(&format!(
             r#"
 apiVersion: v1
 kind: Pod
 metadata:
   name: activator-0
-  labels: {app.kubernetes.io/name: zeron, app.kubernetes.io/component: activator}
+  labels: {{app.kubernetes.io/name: zeron, app.kubernetes.io/component: activator}}
 spec:
   schedulerName: nobody
-  containers: [{name: activator, image: none}]
-"#,
-        );
-        let ip = address.ip().to_string();
+  terminationGracePeriodSeconds: 0
+  containers: [{{name: activator, image: none, ports: [{{name: health, containerPort: {health}}}]}}]
+"#
+        ));
         self.namespace.patch_part(
             "v1/Pod",
             "activator-0",
