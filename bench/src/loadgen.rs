@@ -23,7 +23,7 @@ use report::Collector;
 use timer::Timer;
 
 pub(crate) use report::{Class, Report, Sample};
-pub(crate) use schedule::{Arrival, burst, constant};
+pub(crate) use schedule::{Arrival, burst, constant, ramp};
 
 /// What to ask for.
 #[derive(Clone, Debug)]
@@ -58,21 +58,34 @@ pub(crate) struct Load {
 /// # Errors
 /// When the first connections or the timer cannot be made. Failed requests are samples, not errors.
 pub(crate) async fn open_loop(load: &Load, arrivals: &[Arrival]) -> Result<Report> {
-    let pool = Pool::new(load.address, load.connections);
-    if load.preconnect {
-        pool.fill().await?;
-    }
+    open_loop_changing(load, arrivals, None, &mut || None).await
+}
+
+/// [`open_loop`] of which `change` may send the rest another way: it is asked before each request. Connections that have
+/// been open for `renew_after` are not used again: a Service chooses a pod for each connection.
+///
+/// # Errors
+/// As [`open_loop`].
+pub(crate) async fn open_loop_changing(
+    load: &Load,
+    arrivals: &[Arrival],
+    renew_after: Option<Duration>,
+    change: &mut dyn FnMut() -> Option<Load>,
+) -> Result<Report> {
+    let mut way = Way::prepare(load, renew_after).await?;
     let mut timer = Timer::new()?;
-    let exchanges = exchanges(load)?;
     let collector = Arc::new(Collector::new(arrivals.len()));
     let started = Started::now();
     for arrival in arrivals {
         timer.until(started.at + arrival.at).await?;
+        if let Some(load) = change() {
+            way = Way::prepare(&load, renew_after).await?;
+        }
         let request = Request {
-            exchange: Arc::clone(&exchanges[arrival.target]),
-            pool: Arc::clone(&pool),
+            exchange: Arc::clone(&way.exchanges[arrival.target]),
+            pool: Arc::clone(&way.pool),
             intended: started.at + arrival.at,
-            timeout: load.timeout,
+            timeout: way.timeout,
         };
         let (collector, arrival) = (Arc::clone(&collector), *arrival);
         tokio::spawn(async move { collector.push(request.send(arrival).await) });
@@ -81,12 +94,33 @@ pub(crate) async fn open_loop(load: &Load, arrivals: &[Arrival]) -> Result<Repor
     Ok(collector.report(started.wall, started.at.elapsed()))
 }
 
+/// A [`Load`] whose requests can be sent.
+struct Way {
+    pool: Arc<Pool>,
+    exchanges: Vec<Arc<Exchange>>,
+    timeout: Duration,
+}
+
+impl Way {
+    async fn prepare(load: &Load, renew_after: Option<Duration>) -> Result<Self> {
+        let pool = Pool::new(load.address, load.connections, renew_after);
+        if load.preconnect {
+            pool.fill().await?;
+        }
+        Ok(Self {
+            pool,
+            exchanges: exchanges(load)?,
+            timeout: load.timeout,
+        })
+    }
+}
+
 /// Keeps every connection busy for `duration`: a ceiling, not a latency.
 ///
 /// # Errors
 /// When the connections cannot be made.
 pub(crate) async fn closed_loop(load: &Load, duration: Duration) -> Result<Report> {
-    let pool = Pool::new(load.address, load.connections);
+    let pool = Pool::new(load.address, load.connections, None);
     pool.fill().await?;
     let exchange = Arc::new(Exchange::new(&load.targets[0])?);
     let collector = Arc::new(Collector::new(load.connections));
@@ -133,7 +167,7 @@ impl Client {
     /// Opens nothing yet.
     pub(crate) fn new(load: &Load) -> Result<Self> {
         Ok(Self {
-            pool: Pool::new(load.address, load.connections),
+            pool: Pool::new(load.address, load.connections, None),
             exchanges: Arc::new(exchanges(load)?),
             timeout: load.timeout,
         })

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -20,6 +21,8 @@ use super::report::Class;
 pub(super) struct Pool {
     address: SocketAddr,
     size: usize,
+    /// A connection is not used again when it has been open for so long.
+    renew_after: Option<Duration>,
     idle: Mutex<VecDeque<Connection>>,
     /// One permit per connection; waits in order.
     permits: Arc<Semaphore>,
@@ -29,6 +32,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Empty<Bytes>>,
+    opened: Instant,
     driver: AbortHandle,
 }
 
@@ -46,10 +50,15 @@ pub(super) struct Lease {
 }
 
 impl Pool {
-    pub(super) fn new(address: SocketAddr, size: usize) -> Arc<Self> {
+    pub(super) fn new(
+        address: SocketAddr,
+        size: usize,
+        renew_after: Option<Duration>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             address,
             size,
+            renew_after,
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(size)),
         })
@@ -90,7 +99,10 @@ impl Pool {
     }
 
     pub(super) fn put_back(&self, lease: Lease) {
-        self.idle.lock().push_back(lease.connection);
+        let age = lease.connection.opened.elapsed();
+        if self.renew_after.is_none_or(|most| age < most) {
+            self.idle.lock().push_back(lease.connection);
+        }
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
@@ -98,7 +110,11 @@ impl Pool {
         stream.set_nodelay(true)?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
-        Ok(Connection { sender, driver })
+        Ok(Connection {
+            sender,
+            opened: Instant::now(),
+            driver,
+        })
     }
 }
 

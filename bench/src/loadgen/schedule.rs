@@ -20,6 +20,24 @@ pub(crate) fn constant(per_second: f64, count: usize, targets: usize) -> Vec<Arr
     arrivals.collect()
 }
 
+/// For as long as `step` each at these rates a second, one after the other, all to the first target.
+pub(crate) fn ramp(per_second: &[f64], step: Duration) -> Vec<Arrival> {
+    let mut begin = Duration::ZERO;
+    let mut arrivals = Vec::new();
+    for rate in per_second {
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // some thousands a second for minutes
+        let count = (rate * step.as_secs_f64()) as usize;
+        let later = |arrival: Arrival| Arrival {
+            at: arrival.at + begin,
+            ..arrival
+        };
+        arrivals.extend(constant(*rate, count, 1).into_iter().map(later));
+        begin += step;
+    }
+    arrivals
+}
+
 /// `count` requests at once to the first target.
 pub(crate) fn burst(count: usize) -> Vec<Arrival> {
     let arrival = Arrival {
@@ -46,6 +64,13 @@ mod tests {
     fn rounding_does_not_add_up() {
         let arrivals = constant(3_000.0, 600_001, 1);
         assert_eq!(arrivals[600_000].at, Duration::from_secs(200));
+    }
+
+    #[test]
+    fn a_ramp_goes_from_step_to_step() {
+        let arrivals = ramp(&[2.0, 4.0], Duration::from_secs(1));
+        let at: Vec<u128> = arrivals.iter().map(|a| a.at.as_millis()).collect();
+        assert_eq!(at, [0, 500, 1_000, 1_250, 1_500, 1_750]);
     }
 
     #[test]

@@ -91,6 +91,25 @@ async fn a_client_that_leaves_is_a_timeout_and_frees_its_connection() {
 }
 
 #[tokio::test]
+async fn a_change_sends_the_rest_another_way_and_loses_nothing() {
+    let (first, second) = (an_origin().await, an_origin().await);
+    let mut asked = 0;
+    let arrivals = constant(1_000.0, 20, 1);
+    let (one, other) = (
+        load(first, "/?bytes=64", 64),
+        load(second, "/?bytes=65", 65),
+    );
+    let mut change = || {
+        asked += 1;
+        (asked == 11).then(|| other.clone())
+    };
+    let renewed = Some(Duration::ZERO);
+    let report = open_loop_changing(&one, &arrivals, renewed, &mut change).await;
+    let report = report.unwrap();
+    assert_eq!((report.ok(), asked), (20, 20), "{:?}", report.failures());
+}
+
+#[tokio::test]
 async fn the_floor_passes_bodies_through_and_reuses_connections() {
     let origin = an_origin().await;
     let floor = a_floor(origin).await;

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod audit;
 pub(crate) mod namespace;
+pub(crate) mod plain;
 pub(crate) mod pods;
 pub(crate) mod pressure;
 pub(crate) mod request;

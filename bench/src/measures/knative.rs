@@ -4,13 +4,17 @@
 //! that no Service leads to. What is found is put back: Knative's own parts, and its settings.
 
 mod cold_start;
+mod dataplane_probe;
 mod hop;
 mod idle;
 mod installation;
-mod many;
+mod load_test;
 mod overload;
 mod revisions;
+mod rollout_probe;
+mod scale_from_zero;
 mod settings;
+mod shapes;
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
@@ -19,6 +23,7 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
 use self::installation::Installation;
+use self::shapes::Pace;
 use super::cluster::{self, Access, Cluster};
 use super::rest;
 use crate::affinity::Place;
@@ -37,6 +42,8 @@ pub(crate) struct Options {
     scenario: Scenario,
     #[command(flatten)]
     access: Access,
+    #[command(flatten)]
+    pace: Pace,
     /// Zeron's image, which the node must have [default: made of the binary and loaded by `cargo xtask`].
     #[arg(long, value_name = "NAME")]
     zeron_image: Option<String>,
@@ -48,24 +55,42 @@ enum Scenario {
     Hop,
     /// The own share of a cold start, and the whole.
     ColdStart,
-    /// 25 functions at zero, asked at once.
-    Many,
+    /// 1, 5 and 25 functions at zero, asked at once; plain Deployments beside them.
+    #[value(alias = "many")]
+    ScaleFromZero,
     /// The autoscaler with 100 and 600 revisions at zero.
     Idle,
     /// Far more than a function can serve, by clients that soon give up: the activator's memory.
     Overload,
+    /// A steady load on functions that do not scale: through an activator, to the queue-proxy, to plain pods.
+    DataplaneProbe,
+    /// From zero to three times the rate in three steps, with three target burst capacities.
+    LoadTest,
+    /// A steady load while a new revision takes over.
+    RolloutProbe,
     /// All of them.
     All,
 }
 
 /// Measures what `options` name.
 pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
-    let scenarios: [(Scenario, &'static str, cluster::Run<Installation>); 5] = [
+    let scenarios: [(Scenario, &'static str, cluster::Run<Installation>); 8] = [
         (Scenario::Hop, "hop", hop::run),
         (Scenario::ColdStart, "cold-start", cold_start::run),
-        (Scenario::Many, "many", many::run),
+        (
+            Scenario::ScaleFromZero,
+            "scale-from-zero",
+            scale_from_zero::run,
+        ),
         (Scenario::Idle, "idle", idle::run),
         (Scenario::Overload, "overload", overload::run),
+        (
+            Scenario::DataplaneProbe,
+            "dataplane-probe",
+            dataplane_probe::run,
+        ),
+        (Scenario::LoadTest, "load-test", load_test::run),
+        (Scenario::RolloutProbe, "rollout-probe", rollout_probe::run),
     ];
     let is_asked = |it: &(Scenario, _, _)| {
         matches!(options.scenario, Scenario::All) || options.scenario == it.0
@@ -85,7 +110,7 @@ pub(super) fn run(bench: &mut Bench, options: &Options) -> Result<()> {
     // Activators beside the installed one are in nobody's way.
     let is_beside = matches!(options.scenario, Scenario::Hop | Scenario::Overload);
     let _lock = lock(&cluster, is_beside)?;
-    let installation = Installation::find(cluster, bench.zeron_program()?, image)?;
+    let installation = Installation::find(cluster, options.pace, bench.zeron_program()?, image)?;
     cluster::run_all(bench, MEASURE, &installation, &asked)
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
+use super::shapes::Pace;
 use crate::bench::{Bench, note};
 use crate::measures::cluster::Cluster;
 use crate::process::process_of_pod;
@@ -56,6 +57,8 @@ impl Side {
 #[derive(Debug)]
 pub(super) struct Installation {
     pub(super) cluster: Cluster,
+    /// Of scenarios that are a load.
+    pub(super) pace: Pace,
     zeron: PathBuf,
     image: String,
     /// Images of zeron that ran as [`PARTS`].
@@ -64,9 +67,15 @@ pub(super) struct Installation {
 
 impl Installation {
     /// Looks whose the parts are.
-    pub(super) fn find(cluster: Cluster, zeron: PathBuf, image: String) -> Result<Self> {
+    pub(super) fn find(
+        cluster: Cluster,
+        pace: Pace,
+        zeron: PathBuf,
+        image: String,
+    ) -> Result<Self> {
         let mut found = Self {
             cluster,
+            pace,
             zeron,
             image,
             found: [None, None],
@@ -165,6 +174,11 @@ impl Installation {
         let collection = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments");
         api.block_on(api.create(&collection, &object))?;
         Ok(beside)
+    }
+
+    /// The list of its activators.
+    pub(super) fn activators_path(&self) -> String {
+        format!("{}?labelSelector=app%3Dactivator", pods_path())
     }
 
     /// The one ready pod of a Deployment whose label `app` is this.

@@ -1,6 +1,6 @@
 //! Functions as revisions of Configurations, to which no Route leads.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -22,9 +22,9 @@ const GONE_WITHIN: Duration = Duration::from_secs(900);
 /// Functions that are declared at once.
 const CHUNK: usize = 50;
 /// Longer than a block of cold starts: nothing goes to zero meanwhile.
-const WINDOW: &str = "45s";
+pub(super) const WINDOW: &str = "45s";
 /// Until nodes know new Services, and controllers are done.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 
 /// What a function is declared by.
 #[derive(Clone, Debug)]
@@ -66,11 +66,17 @@ impl Namespace {
         names: &[String],
         template: &Template<'_>,
     ) -> Result<()> {
+        let each = names.iter().map(|name| (name.clone(), template.clone()));
+        self.declare_each(&each.collect::<Vec<_>>())
+    }
+
+    /// The same with a template each; there are no others in the namespace.
+    pub(super) fn declare_each(&self, functions: &[(String, Template<'_>)]) -> Result<()> {
         let mut made = 0;
-        for chunk in names.chunks(CHUNK) {
+        for chunk in functions.chunks(CHUNK) {
             let all = chunk
                 .iter()
-                .map(|name| (Kind::Configuration, template.configuration(name)));
+                .map(|(name, template)| (Kind::Configuration, template.configuration(name)));
             self.create_all(all.collect())?;
             made += chunk.len();
             self.wait_for_all(Kind::Configuration, "functions are ready", made, is_ready)?;
@@ -83,6 +89,21 @@ impl Namespace {
         let api = &cluster.api;
         api.block_on(api.delete(&self.path(Kind::Configuration)))?;
         api.block_on(self.none_left(Kind::Revision, GONE_WITHIN))?;
+        self.end_pods(cluster)
+    }
+
+    /// Deletes one function whose pods are the only ones left, and waits until they are gone.
+    pub(super) fn remove_revision(&self, cluster: &Cluster, function: &str) -> Result<()> {
+        let api = &cluster.api;
+        let path = format!("{}/{function}", self.path(Kind::Configuration));
+        api.block_on(api.delete(&path))?;
+        let deployment = format!("{}-deployment", revision(function));
+        let is_gone = |list: &Value| {
+            let mut all = list["items"].as_array()?.iter();
+            (!all.any(|it| it["metadata"]["name"] == deployment)).then_some(())
+        };
+        let deployments = self.path(Kind::Deployment);
+        api.block_on(api.wait(&deployments, "it is gone", GONE_WITHIN, is_gone))?;
         self.end_pods(cluster)
     }
 
@@ -158,34 +179,49 @@ impl Namespace {
             concurrency: 0,
         };
         self.declare_revisions(names, &template)?;
+        self.wait_for_zero(cluster, names.len())?;
+        self.asked_at(cluster, names.iter().map(|name| revision(name)))
+    }
+
+    /// Waits until so many functions, all of the namespace, have gone to zero and their pods are gone.
+    pub(super) fn wait_for_zero(&self, cluster: &Cluster, count: usize) -> Result<()> {
         let is_zero = |deployment: &Value| deployment["spec"]["replicas"] == 0;
-        let what = "functions went to zero";
-        self.wait_for_all(Kind::Deployment, what, names.len(), is_zero)?;
+        self.wait_for_all(Kind::Deployment, "functions went to zero", count, is_zero)?;
         self.end_pods(cluster)?;
         rest(SETTLE);
-        let list = cluster
-            .api
-            .block_on(cluster.api.get(&self.path(Kind::Service)))?;
-        let service = |name: &String| {
-            let name = revision(name);
-            let services = list["items"].as_array().into_iter().flatten();
-            let found = services
-                .into_iter()
-                .find(|it| it["metadata"]["name"] == name.as_str());
-            let ip = found.and_then(|it| it["spec"]["clusterIP"].as_str());
-            let ip = ip.with_context(|| format!("{name} has no Service"))?;
-            let namespace = &self.name;
+        Ok(())
+    }
+
+    /// Where revisions are asked for.
+    pub(super) fn asked_at(
+        &self,
+        cluster: &Cluster,
+        revisions: impl Iterator<Item = String>,
+    ) -> Result<Vec<Revision>> {
+        let path = self.path(Kind::Service);
+        let list = cluster.api.block_on(cluster.api.get(&path))?;
+        let namespace = &self.name;
+        let found = revisions.map(|name| {
             Ok(Revision {
-                service: SocketAddr::new(ip.parse()?, 80),
+                service: SocketAddr::new(cluster_ip(&list, &name)?, 80),
                 host: format!("{name}.{namespace}.example.com"),
                 headers: format!(
                     "Knative-Serving-Namespace: {namespace}\r\nKnative-Serving-Revision: {name}\r\n"
                 ),
                 name,
             })
-        };
-        names.iter().map(service).collect()
+        });
+        found.collect()
     }
+}
+
+/// The address of a Service in a list of them.
+pub(super) fn cluster_ip(list: &Value, name: &str) -> Result<IpAddr> {
+    let mut services = list["items"].as_array().into_iter().flatten();
+    let found = services.find(|it| it["metadata"]["name"] == name);
+    let ip = found.and_then(|it| it["spec"]["clusterIP"].as_str());
+    let ip = ip.with_context(|| format!("{name} has no Service"))?;
+    Ok(ip.parse()?)
 }
 
 /// The first revision of a Configuration.

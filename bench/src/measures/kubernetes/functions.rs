@@ -6,21 +6,6 @@ use super::objects;
 use crate::measures::cluster::namespace::{Kind, Namespace, is_ready};
 
 impl Namespace {
-    /// Makes Deployments at zero, and waits until their controller has seen them.
-    pub(super) fn deploy(&self, names: &[String], image: &str) -> Result<()> {
-        let objects = names
-            .iter()
-            .map(|name| (Kind::Deployment, objects::deployment(name, image)))
-            .collect();
-        self.create_all(objects)?;
-        self.wait_for_all(
-            Kind::Deployment,
-            "Deployments are seen",
-            names.len(),
-            |object| object["status"]["observedGeneration"].is_u64(),
-        )
-    }
-
     /// Declares functions over Deployments, and waits until they are said to be ready.
     pub(super) fn declare(&self, names: &[String]) -> Result<()> {
         let services = names

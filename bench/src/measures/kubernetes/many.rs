@@ -3,15 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use tokio::net::TcpStream;
 
 use super::roles::Roles;
 use super::{Cluster, MEASURE, Namespace, objects};
 use crate::bench::{Bench, Csv, note};
 use crate::figure::{Aim, Figure};
+use crate::measures::cluster::plain;
 use crate::measures::cluster::pods::{self, Pod};
-use crate::measures::cluster::request::{ask, between, connect};
+use crate::measures::cluster::request::{ask, between};
 use crate::measures::cluster::watch::Watch;
 use crate::measures::rest;
 use crate::stats::{bootstrap_ratio, median};
@@ -77,11 +78,12 @@ fn round(
     let by_hand = || -> Result<_> {
         namespace.deploy(&twins, &cluster.image)?;
         rest(Duration::from_secs(2));
-        let done = cluster
-            .api
-            .block_on(by_hand(cluster, namespace, watch, &twins));
+        let began = SystemTime::now();
+        let started = plain::wake(&cluster.api, namespace, watch, &twins, PATIENCE);
+        let answers = cluster.api.block_on(started);
         namespace.clear()?;
-        done
+        let last = answers?.iter().map(|it| it.first_byte).max();
+        Ok(between(began, last.unwrap_or(began)))
     };
     let ((zeron, failures), by_hand) = if number % 2 == 0 {
         let by_hand = by_hand()?;
@@ -115,24 +117,6 @@ async fn through(roles: &Roles, names: &[String]) -> (Duration, usize) {
         }
     }
     (between(began, last), failures)
-}
-
-async fn by_hand(
-    cluster: &Cluster,
-    namespace: &Namespace,
-    watch: &Watch<Pod>,
-    names: &[String],
-) -> Result<Duration> {
-    let began = SystemTime::now();
-    let started = names.iter().map(|name| async move {
-        cluster.api.scale(&namespace.name, name, 1).await?;
-        let pod = watch.first(name, PATIENCE).await?;
-        let accepted = connect(pod.address, PATIENCE).await?;
-        ask(accepted.stream, name, PATIENCE).await
-    });
-    let answers = try_join_all(started).await?;
-    let last = answers.iter().map(|it| it.first_byte).max();
-    Ok(between(began, last.unwrap_or(began)))
 }
 
 fn figures(bench: &mut Bench, count: usize, rounds: &[Round]) {

@@ -2,46 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::measures::cluster::pods::LABEL;
-
-/// Where the function's container listens.
-pub(super) const PORT: u16 = 8080;
-
-/// A Deployment of the example function at zero.
-pub(super) fn deployment(name: &str, image: &str) -> Value {
-    json!({
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {LABEL: name}},
-            "template": {
-                "metadata": {"labels": {LABEL: name}},
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [{
-                        "name": "function",
-                        "image": image,
-                        "imagePullPolicy": "Never",
-                        "env": [{"name": "PORT", "value": PORT.to_string()}],
-                        "ports": [{"containerPort": PORT}],
-                    }],
-                },
-            },
-        },
-    })
-}
-
-/// The Service of a function.
-pub(super) fn service(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {"selector": {LABEL: name}, "ports": [{"port": 80, "targetPort": PORT}]},
-    })
-}
+pub(super) use crate::measures::cluster::plain::{PORT, deployment, service};
 
 /// Scales the Deployment `name` by requests for [`host`]; it stays up for long once it was woken.
 pub(super) fn http_scaled_object(name: &str) -> Value {
