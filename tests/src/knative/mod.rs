@@ -6,9 +6,11 @@
 //! change a setting. It then applies a [`Template`] and works with the [`Revision`] that comes of it. No implementation of Knative's Ingresses runs here:
 //! requests go to revisions' public Services, with the headers that an ingress sets; for Services and Routes see [`Ingresses`].
 
+mod claims;
 mod history;
 mod ingress;
 mod load;
+mod original;
 mod part;
 mod revision;
 mod settings;
@@ -16,14 +18,17 @@ mod template;
 
 use std::fs::File;
 use std::sync::Once;
+use std::thread;
 
 use crate::broker;
 use crate::cluster::{Cluster, xtask};
 
+pub use claims::{Claim, side_by_side};
 pub use history::History;
 pub use ingress::Ingresses;
 pub use load::{Load, Outcome};
-pub use part::{Part, Side};
+pub use original::Original;
+pub use part::{Part, Side, Without};
 pub use revision::{Request, Revision};
 pub use settings::Setting;
 pub use template::Template;
@@ -81,10 +86,16 @@ impl Knative {
     /// # Panics
     /// As [`Knative::get`].
     pub fn alone(test: &str, side: Side) -> Option<Self> {
+        Self::alone_with(test, [side; 2])
+    }
+
+    /// The same with an autoscaler of one side and an activator of another, in the order of [`Part::ALL`].
+    ///
+    /// # Panics
+    /// As [`Knative::get`].
+    pub fn alone_with(test: &str, sides: [Side; 2]) -> Option<Self> {
         let knative = Self::locked(test, File::lock)?;
-        if !knative.is_all(side) {
-            knative.bring(side);
-        }
+        knative.bring(sides);
         Some(knative)
     }
 
@@ -121,12 +132,27 @@ impl Knative {
             .all(|part| self.side(part) == Some(side))
     }
 
-    /// Makes both parts those of a side, from whatever was left behind.
-    fn bring(&self, side: Side) {
-        match side {
-            Side::Ours => Part::ALL.into_iter().for_each(|part| self.swap(part, side)),
-            Side::Knatives => xtask(&["cluster", "knative", "install", "--put-back"]),
+    /// Makes parts those of these sides, from whatever was left behind; both at once, since nothing runs.
+    fn bring(&self, sides: [Side; 2]) {
+        let wanted = Part::ALL.into_iter().zip(sides);
+        let is_missing = |(part, side): &(Part, Side)| self.side(*part) != Some(*side);
+        let missing: Vec<_> = wanted.clone().filter(is_missing).collect();
+        if missing.iter().any(|(_, side)| *side == Side::Knatives) {
+            self.put_back();
         }
+        thread::scope(|scope| {
+            for (part, side) in wanted.filter(|it| it.1 == Side::Ours && is_missing(it)) {
+                scope.spawn(move || self.swap(part, side));
+            }
+        });
+    }
+
+    /// Makes both parts Knative's own again, whatever was done to them. Only for a test that has Knative for itself.
+    ///
+    /// # Panics
+    /// When they do not get ready.
+    pub fn put_back(&self) {
+        xtask(&["cluster", "knative", "install", "--put-back"]);
     }
 
     /// The cluster that it runs in.

@@ -130,6 +130,42 @@ impl Knative {
     }
 }
 
+/// Knative without one of its parts. It gets the part back when this is dropped.
+#[derive(Debug)]
+pub struct Without<'k> {
+    knative: &'k Knative,
+    part: Part,
+}
+
+impl Knative {
+    /// Takes every replica of a part away, and waits until they are on their way out. Only for a test that has Knative for
+    /// itself.
+    ///
+    /// # Panics
+    /// After half a minute.
+    pub fn without(&self, part: Part) -> Without<'_> {
+        let without = Without {
+            knative: self,
+            part,
+        };
+        self.scale(part, 0);
+        crate::until("none of it to be left", || {
+            self.pods(part).is_empty().then_some(())
+        });
+        without
+    }
+}
+
+impl Drop for Without<'_> {
+    fn drop(&mut self) {
+        self.knative.scale(self.part, 1);
+        // A test that failed says why.
+        if !std::thread::panicking() {
+            self.knative.wait_rolled_out(self.part);
+        }
+    }
+}
+
 fn name(pod: &Value) -> Value {
     pod["metadata"]["name"].clone()
 }

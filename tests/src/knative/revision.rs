@@ -205,13 +205,36 @@ impl Revision<'_> {
         self.namespace.replicas(DEPLOYMENT, &self.deployment())
     }
 
-    /// Waits until so many of its pods are ready, and no others are left.
+    /// Waits until so many of its pods are ready, and no others are left but those on their way out: a queue-proxy ends half a
+    /// minute after its last request.
     ///
     /// # Panics
     /// After a minute.
     pub fn wait_pods(&self, count: usize) -> Vec<Value> {
-        let labels = format!("serving.knative.dev/revision={}", self.name);
-        self.namespace.wait_pods(&labels, count)
+        let what = format!("to be {count} ready pods");
+        let labels = self.labels();
+        self.namespace.wait_list("v1/Pod", &labels, &what, |pods| {
+            let staying: Vec<_> = pods.iter().filter(|pod| !is_ending(pod)).collect();
+            let are_ready = staying.iter().all(|pod| is_ready(pod));
+            let found = || staying.iter().map(|pod| (*pod).clone()).collect();
+            (staying.len() == count && are_ready).then(found)
+        })
+    }
+
+    /// Waits until none of its pods is on its way out.
+    ///
+    /// # Panics
+    /// After a minute.
+    pub fn wait_pods_ended(&self) {
+        let labels = self.labels();
+        let what = "to have ended as they were told";
+        self.namespace.wait_list("v1/Pod", &labels, what, |pods| {
+            (!pods.iter().any(is_ending)).then_some(())
+        });
+    }
+
+    fn labels(&self) -> String {
+        format!("serving.knative.dev/revision={}", self.name)
     }
 
     /// Says to Knative that no Route leads here any more (`reserve`), or that one does (`active`).
@@ -223,4 +246,14 @@ impl Revision<'_> {
             json!({ "metadata": { "labels": labels } }),
         );
     }
+}
+
+fn is_ending(pod: &Value) -> bool {
+    !pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    let is_it = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
+    conditions.is_some_and(|all| all.iter().any(is_it))
 }
