@@ -17,7 +17,7 @@ mod sources;
 use std::time::Duration;
 
 use matrix::Matrix;
-use source::Fault;
+use source::{Fault, Poison};
 use zeron_tests::servers::proxy::Mode;
 
 /// One after the other: they share the servers, which take seconds to start.
@@ -31,7 +31,9 @@ fn no_fault_of_a_source_scales_down_or_delays_others() {
         Fault::Way(Mode::Slow(Duration::from_millis(300))),
         Fault::Flapping,
         Fault::WrongCredentials,
-        Fault::Poison,
+        Fault::Poison(Poison::NotANumber),
+        Fault::Poison(Poison::Infinite),
+        Fault::Poison(Poison::Negative),
         Fault::Removed,
         Fault::Killed,
     ] {

@@ -32,6 +32,8 @@ pub struct Ports {
     pub mutual_tls: SocketAddr,
     /// SASL over TLS.
     pub sasl_tls: SocketAddr,
+    /// Where clients of `sasl` are sent, unless there: a proxy before it.
+    pub sasl_way: Option<SocketAddr>,
     controller: SocketAddr,
 }
 
@@ -44,6 +46,7 @@ impl Ports {
             tls: free_address(),
             mutual_tls: free_address(),
             sasl_tls: free_address(),
+            sasl_way: None,
             controller: free_address(),
         }
     }
@@ -57,9 +60,17 @@ impl Ports {
     }
 
     fn listeners(&self) -> String {
+        self.with_sasl(self.sasl)
+    }
+
+    fn advertised(&self) -> String {
+        self.with_sasl(self.sasl_way.unwrap_or(self.sasl))
+    }
+
+    fn with_sasl(&self, sasl: SocketAddr) -> String {
         [
             ("PLAIN", self.plaintext),
-            ("SASL", self.sasl),
+            ("SASL", sasl),
             ("TLS", self.tls),
             ("MTLS", self.mutual_tls),
             ("SASLTLS", self.sasl_tls),
@@ -85,7 +96,7 @@ pub(super) fn write(folder: &Path, ports: &Ports) -> anyhow::Result<PathBuf> {
 
 /// A broker that was killed may only come back once its session has ended: soon.
 fn cluster(folder: &Path, ports: &Ports) -> String {
-    let listeners = ports.listeners();
+    let (listeners, advertised) = (ports.listeners(), ports.advertised());
     let controller = ports.controller;
     let data = folder.join("data");
     format!(
@@ -94,7 +105,7 @@ node.id=1
 controller.quorum.voters=1@{controller}
 controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://{controller}
-advertised.listeners={listeners}
+advertised.listeners={advertised}
 inter.broker.listener.name=PLAIN
 listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,\
 TLS:SSL,MTLS:SSL,SASLTLS:SASL_SSL

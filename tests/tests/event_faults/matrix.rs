@@ -54,7 +54,7 @@ impl Matrix {
         for mut source in sources::all(test) {
             source.set("many", MANY);
             source.set("none", 0);
-            let way = FaultProxy::before(source.server());
+            let way = source.way();
             watched.push(Watched { source, way });
         }
         let co = CoTrigger::start();
@@ -138,7 +138,9 @@ impl Matrix {
                         .then(|| self.zeron.edit(&file(it), &wrong))
                         .is_some()
                 }
-                Fault::Poison => it.source.poison("many") && it.source.poison("none"),
+                Fault::Poison(poison) => {
+                    it.source.poison("many", poison) && it.source.poison("none", poison)
+                }
                 Fault::Removed => it.source.remove("many") && it.source.remove("none"),
                 Fault::Killed => it.source.kill(),
             };
@@ -174,7 +176,7 @@ impl Matrix {
                     self.zeron.edit(&file(it), &manifest(it, &self.co, true));
                 }
                 Fault::Killed => it.source.restart(),
-                Fault::Way(_) | Fault::Flapping | Fault::Poison | Fault::Removed => {}
+                Fault::Way(_) | Fault::Flapping | Fault::Poison(_) | Fault::Removed => {}
             }
             it.source.set("many", MANY);
             it.source.set("none", 0);

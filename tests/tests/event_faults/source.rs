@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use zeron_tests::servers::proxy::Mode;
+use zeron_tests::servers::proxy::{FaultProxy, Mode};
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +13,20 @@ pub(crate) enum Fault {
     Flapping,
     /// The server refuses the credentials.
     WrongCredentials,
-    /// The value is not a number, infinite, or negative.
-    Poison,
+    /// The value counts nothing.
+    Poison(Poison),
     /// What is measured is deleted, and made again.
     Removed,
     /// The server is killed, and started again with its data.
     Killed,
+}
+
+/// A value that counts nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Poison {
+    NotANumber,
+    Infinite,
+    Negative,
 }
 
 impl Fault {
@@ -41,6 +49,11 @@ pub(crate) trait Source {
     /// The address of its server.
     fn server(&self) -> SocketAddr;
 
+    /// The way to the server, asked for once: also for clients that the server tells where it is.
+    fn way(&mut self) -> FaultProxy {
+        FaultProxy::before(self.server())
+    }
+
     /// The trigger's metadata, as YAML in one line: each unit of work in `thing` asks for one replica, read at
     /// `address`.
     fn metadata(&self, thing: &str, address: SocketAddr) -> String;
@@ -54,9 +67,9 @@ pub(crate) trait Source {
     /// Makes the work in `thing` exactly this much. Works while the way is broken.
     fn set(&mut self, thing: &str, work: u32);
 
-    /// Makes `thing` give what is no number; false: it cannot.
-    fn poison(&mut self, thing: &str) -> bool {
-        let _ = thing;
+    /// Makes `thing` give a value that counts nothing; false: it cannot.
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        let _ = (thing, poison);
         false
     }
 

@@ -1,12 +1,16 @@
-//! A scaler of somebody else's, in this process, behind KEDA's protocol: it measures what a trigger's metadata names.
+//! A scaler of somebody else's, in this process, behind KEDA's protocol: it measures what a trigger's metadata names, and
+//! says by itself when there is work, where it is asked as `external-push`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::sync::Arc;
 
-use futures_util::stream::Pending;
+use futures_util::Stream;
+use futures_util::stream::{Pending, unfold};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -18,24 +22,34 @@ use zeron_external_scaler_proto::{
 use zeron_tests::until;
 
 use super::Started;
-use crate::source::Source;
+use crate::source::{Poison, Source};
 
 const METRIC: &str = "work";
 
 /// What is measured, by thing.
-type Numbers = Arc<Mutex<BTreeMap<String, f64>>>;
+type Numbers = Arc<watch::Sender<BTreeMap<String, f64>>>;
 
 struct Foreign {
     address: SocketAddr,
     numbers: Numbers,
+    is_push: bool,
     /// Its own, so that its connections end with it; none while it is down.
     runtime: Option<Runtime>,
 }
 
 pub(super) fn start() -> Started {
+    start_as(false)
+}
+
+pub(super) fn start_push() -> Started {
+    start_as(true)
+}
+
+fn start_as(is_push: bool) -> Started {
     let mut foreign = Foreign {
         address: zeron_tests::free_address(),
         numbers: Numbers::default(),
+        is_push,
         runtime: None,
     };
     foreign.restart();
@@ -50,7 +64,11 @@ impl Drop for Foreign {
 
 impl Source for Foreign {
     fn kind(&self) -> &'static str {
-        "external"
+        if self.is_push {
+            "external-push"
+        } else {
+            "external"
+        }
     }
 
     fn server(&self) -> SocketAddr {
@@ -62,18 +80,27 @@ impl Source for Foreign {
     }
 
     fn set(&mut self, thing: &str, work: u32) {
-        let mut numbers = self.numbers.lock().unwrap();
-        numbers.insert(thing.to_owned(), f64::from(work));
+        self.numbers.send_modify(|numbers| {
+            numbers.insert(thing.to_owned(), f64::from(work));
+        });
     }
 
-    fn poison(&mut self, thing: &str) -> bool {
-        let mut numbers = self.numbers.lock().unwrap();
-        numbers.insert(thing.to_owned(), f64::NAN);
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        let number = match poison {
+            Poison::NotANumber => f64::NAN,
+            Poison::Infinite => f64::INFINITY,
+            Poison::Negative => -5.0,
+        };
+        self.numbers.send_modify(|numbers| {
+            numbers.insert(thing.to_owned(), number);
+        });
         true
     }
 
     fn remove(&mut self, thing: &str) -> bool {
-        self.numbers.lock().unwrap().remove(thing);
+        self.numbers.send_modify(|numbers| {
+            numbers.remove(thing);
+        });
         true
     }
 
@@ -110,18 +137,27 @@ struct Service(Numbers);
 
 impl Service {
     fn measure(&self, object: Option<&ScaledObjectRef>) -> Result<f64, Status> {
-        let thing = object.and_then(|it| it.scaler_metadata.get("thing"));
-        let thing = thing.ok_or_else(|| Status::invalid_argument("no thing"))?;
-        let number = self.0.lock().unwrap().get(thing).copied();
-        number.ok_or_else(|| Status::not_found("no such thing"))
+        measure(&self.0.borrow(), object)
     }
 }
+
+fn measure(
+    numbers: &BTreeMap<String, f64>,
+    object: Option<&ScaledObjectRef>,
+) -> Result<f64, Status> {
+    let thing = object.and_then(|it| it.scaler_metadata.get("thing"));
+    let thing = thing.ok_or_else(|| Status::invalid_argument("no thing"))?;
+    let number = numbers.get(thing).copied();
+    number.ok_or_else(|| Status::not_found("no such thing"))
+}
+
+type Activity = Pin<Box<dyn Stream<Item = Result<IsActiveResponse, Status>> + Send>>;
 
 type Reply<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl ExternalScaler for Service {
-    type StreamIsActiveStream = Pending<Result<IsActiveResponse, Status>>;
+    type StreamIsActiveStream = Activity;
     type StreamMetricSpecStream = Pending<Result<GetMetricSpecResponse, Status>>;
 
     async fn is_active(&self, request: Request<ScaledObjectRef>) -> Reply<IsActiveResponse> {
@@ -131,9 +167,21 @@ impl ExternalScaler for Service {
 
     async fn stream_is_active(
         &self,
-        _: Request<ScaledObjectRef>,
+        request: Request<ScaledObjectRef>,
     ) -> Reply<Self::StreamIsActiveStream> {
-        Err(Status::unimplemented("it does not push"))
+        let mut numbers = self.0.subscribe();
+        numbers.mark_changed();
+        let state = (numbers, request.into_inner());
+        let activity = unfold(state, |(mut numbers, object)| async {
+            numbers.changed().await.ok()?;
+            let measured = measure(&numbers.borrow_and_update(), Some(&object));
+            // It knows of work, or it does not: a value that counts nothing is none.
+            let said = measured.map(|it| IsActiveResponse {
+                result: it.is_finite() && it > 0.0,
+            });
+            Some((said, (numbers, object)))
+        });
+        Ok(Response::new(Box::pin(activity)))
     }
 
     async fn get_metric_spec(&self, _: Request<ScaledObjectRef>) -> Reply<GetMetricSpecResponse> {

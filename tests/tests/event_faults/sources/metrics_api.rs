@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use zeron_tests::servers::api::{Api, Reply};
 
 use super::{Started, Texts};
-use crate::source::Source;
+use crate::source::{Poison, Source};
 
 const TOKEN: &str = "canary-metrics-api";
 
@@ -59,9 +59,14 @@ impl Source for Numbers {
         texts.insert(thing.to_owned(), work.to_string());
     }
 
-    fn poison(&mut self, thing: &str) -> bool {
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        let text = match poison {
+            Poison::NotANumber => "\"NaN\"",
+            Poison::Infinite => "1e999",
+            Poison::Negative => "-5",
+        };
         let mut texts = self.texts.lock().unwrap();
-        texts.insert(thing.to_owned(), "-5".to_owned());
+        texts.insert(thing.to_owned(), text.to_owned());
         true
     }
 

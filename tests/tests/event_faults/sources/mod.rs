@@ -1,6 +1,7 @@
 //! The sources of the matrix, each with a real server.
 
 mod external;
+mod kafka;
 mod metrics_api;
 mod nats;
 mod prometheus;
@@ -25,9 +26,12 @@ type Texts = Arc<Mutex<BTreeMap<String, String>>>;
 
 /// All whose server can run here; the others are skipped, by name.
 pub(crate) fn all(test: &str) -> Vec<Box<dyn Source>> {
-    let starts: [(&str, Start); 10] = [
+    let starts: [(&str, Start); 14] = [
         ("redis", redis::start_lists),
         ("redis-streams", redis::start_streams),
+        ("redis-cluster", redis::start_cluster),
+        ("redis-sentinel", redis::start_sentinel),
+        ("kafka", kafka::start),
         ("rabbitmq by AMQP", rabbitmq::start_amqp),
         ("rabbitmq by HTTP", rabbitmq::start_http),
         ("nats-jetstream", nats::start),
@@ -36,6 +40,7 @@ pub(crate) fn all(test: &str) -> Vec<Box<dyn Source>> {
         ("prometheus", prometheus::start),
         ("metrics-api", metrics_api::start),
         ("external", external::start),
+        ("external-push", external::start_push),
     ];
     let mut all = Vec::new();
     for (kind, start) in starts {

@@ -6,7 +6,7 @@ use zeron_tests::servers::api::{Api, Reply};
 use zeron_tests::servers::prometheus::Prometheus;
 
 use super::{Started, Texts};
-use crate::source::Source;
+use crate::source::{Poison, Source};
 
 struct Gauges {
     server: Prometheus,
@@ -51,9 +51,14 @@ impl Source for Gauges {
         texts.insert(thing.to_owned(), work.to_string());
     }
 
-    fn poison(&mut self, thing: &str) -> bool {
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        let text = match poison {
+            Poison::NotANumber => "NaN",
+            Poison::Infinite => "+Inf",
+            Poison::Negative => "-5",
+        };
         let mut texts = self.texts.lock().unwrap();
-        texts.insert(thing.to_owned(), "NaN".to_owned());
+        texts.insert(thing.to_owned(), text.to_owned());
         true
     }
 

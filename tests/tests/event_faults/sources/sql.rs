@@ -6,7 +6,7 @@ use zeron_tests::servers::mariadb::{self, Mariadb};
 use zeron_tests::servers::postgresql::{self, Postgres};
 
 use super::Started;
-use crate::source::Source;
+use crate::source::{Poison, Source};
 
 const TABLE: &str =
     "CREATE TABLE work (thing varchar(20) PRIMARY KEY, value double precision NOT NULL);";
@@ -76,8 +76,13 @@ impl Source for PostgresRows {
         self.server.ask(&write(thing, &work.to_string()));
     }
 
-    fn poison(&mut self, thing: &str) -> bool {
-        self.server.ask(&write(thing, "'NaN'"));
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        let number = match poison {
+            Poison::NotANumber => "'NaN'",
+            Poison::Infinite => "'Infinity'",
+            Poison::Negative => "-7",
+        };
+        self.server.ask(&write(thing, number));
         true
     }
 
@@ -125,9 +130,12 @@ impl Source for MysqlRows {
         self.server.ask(&write(thing, &work.to_string()));
     }
 
-    fn poison(&mut self, thing: &str) -> bool {
-        self.server.ask(&write(thing, "-7"));
-        true
+    fn poison(&mut self, thing: &str, poison: Poison) -> bool {
+        // Its numbers are all finite.
+        if poison == Poison::Negative {
+            self.server.ask(&write(thing, "-7"));
+        }
+        poison == Poison::Negative
     }
 
     fn remove(&mut self, thing: &str) -> bool {
