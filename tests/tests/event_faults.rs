@@ -9,6 +9,8 @@
 mod co_trigger;
 #[path = "event_faults/matrix.rs"]
 mod matrix;
+#[path = "event_faults/secrets.rs"]
+mod secrets;
 #[path = "event_faults/source.rs"]
 mod source;
 #[path = "event_faults/sources/mod.rs"]
