@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
-use zeron_core::ObjectRef;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
-use zeron_core::policy::{Secret, TriggerSpec};
+use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, ScalerRegistry};
 use zeron_scalers::{AddressPolicy, Registry};
 use zeron_tests::broker::{self, Unavailable};
 use zeron_tests::external::ForeignScaler;
+use zeron_tests::servers::triggers::spec;
 use zeron_tests::{Setup, until};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -184,26 +184,10 @@ fn trigger(
     auth: &[(&str, &str)],
 ) -> TriggerSpec {
     let address = scaler.address().to_string();
-    let metadata = metadata.iter().copied();
-    let all = metadata.chain([("scalerAddress", address.as_str())]);
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "shop".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "external".to_owned(),
-        metadata: all.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        from_environment: Default::default(),
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect(),
-        remote: Vec::new(),
-        is_formula_input: false,
-    }
+    let all = [metadata, &[("scalerAddress", address.as_str())]].concat();
+    let mut trigger = spec("external", &all, auth);
+    trigger.object.namespace = "shop".to_owned();
+    trigger
 }
 
 async fn read(bound: &BoundTrigger, timeout: Duration) -> Result<Vec<MetricReading>, Unknown> {

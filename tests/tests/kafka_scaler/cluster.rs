@@ -1,6 +1,5 @@
 //! Triggers to evaluate, and the other side: topics, records and commits in a broker.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,12 +10,12 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
-use zeron_core::id::ObjectRef;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::policy::{Secret, TriggerSpec};
 use zeron_core::roles::{BoundTrigger, ScalerRegistry};
 use zeron_scalers::Registry;
 use zeron_tests::broker::{self, Broker, Unavailable};
+use zeron_tests::servers::triggers::spec;
 
 /// What the engine would give an evaluation.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,24 +56,8 @@ pub(crate) fn unique(name: &str) -> String {
 /// A `kafka` trigger.
 pub(crate) fn kafka(address: &str, group: &str, parameters: &[(&str, &str)]) -> TriggerSpec {
     let base = [("bootstrapServers", address), ("consumerGroup", group)];
-    let metadata = base.iter().chain(parameters);
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "kafka".to_owned(),
-        metadata: metadata
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: BTreeMap::new(),
-    }
+    let metadata = [&base, parameters].concat();
+    spec("kafka", &metadata, &[])
 }
 
 /// The same trigger with credentials.

@@ -1,18 +1,17 @@
 //! Triggers to evaluate, and the runtime that an engine would have.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use zeron_core::id::ObjectRef;
 use zeron_core::metric::{MetricReading, Unknown};
 use zeron_core::policy::{Secret, TriggerSpec};
 use zeron_core::roles::{BoundTrigger, ScalerRegistry};
 use zeron_scalers::{AddressPolicy, Registry};
 use zeron_tests::broker::{self, Unavailable};
 use zeron_tests::servers::redis::Redis;
+use zeron_tests::servers::triggers::spec;
 
 /// What the engine would give an evaluation.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,24 +38,7 @@ pub(crate) fn redis(test: &str) -> Option<Redis> {
 
 /// A trigger.
 pub(crate) fn trigger(kind: &str, metadata: &[(&str, &str)]) -> TriggerSpec {
-    let metadata = metadata.iter();
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: kind.to_owned(),
-        metadata: metadata
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: BTreeSet::new(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: BTreeMap::new(),
-    }
+    spec(kind, metadata, &[])
 }
 
 /// A `redis` trigger.
