@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use kube::Resource as _;
 use kube::runtime::watcher::{self, Event};
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::{debug, info, warn};
 
 use super::driver::{Context, Message};
@@ -50,6 +51,7 @@ async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<st
         namespace,
         seen: HashSet::new(),
         access: Access::default(),
+        stale: context.stale.of(resource.kind.api().1),
     };
     let mut backoff = FIRST_BACKOFF;
     while let Some(event) = stream.next().await {
@@ -59,7 +61,7 @@ async fn follow(context: &Context, resource: &Resource, namespace: Option<Arc<st
                 if !matches!(event, Event::Init) {
                     backoff = FIRST_BACKOFF;
                 }
-                if let Some(message) = listing.message(context, event)
+                if let Some(message) = listing.message(event)
                     && context.events.send(message).await.is_err()
                 {
                     return;
@@ -83,6 +85,8 @@ struct Listing<'r> {
     namespace: Option<Arc<str>>,
     seen: HashSet<ObjectKey>,
     access: Access,
+    /// Says that it cannot be read any more.
+    stale: Gauge,
 }
 
 /// Whether a kind can be read.
@@ -126,7 +130,7 @@ impl Access {
 }
 
 impl Listing<'_> {
-    fn message(&mut self, context: &Context, event: Event<Raw>) -> Option<Message> {
+    fn message(&mut self, event: Event<Raw>) -> Option<Message> {
         let kind = &self.resource.kind;
         match event {
             Event::Init => {
@@ -141,7 +145,7 @@ impl Listing<'_> {
                 if self.access.restore() {
                     let kind = kind.api().1;
                     info!(kind, "this kind can be read again");
-                    context.stale.of(kind).dec();
+                    self.stale.dec();
                 }
                 Some(self.listed())
             }
@@ -210,7 +214,7 @@ impl Listing<'_> {
                 }
             }
             Loss::Stale => {
-                context.stale.of(kind).inc();
+                self.stale.inc();
                 warn!(kind, error = %error, "this kind cannot be read any more: its objects stay as they were");
             }
             Loss::StillStale => debug!(kind, error = %error, "this kind still cannot be read"),
