@@ -1,9 +1,8 @@
 //! Where KEDA's own definitions of kinds are installed, and its HTTP add-on's, they serve as they are.
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use zeron_tests::cluster::{OwnApi, Roles};
 
 /// Names the folders of the originals' definitions.
@@ -24,7 +23,9 @@ fn objects_are_scaled_and_routed_and_reported_on_by_the_originals_definitions() 
         return;
     };
     let cluster = own.cluster();
-    let files: Vec<PathBuf> = std::env::split_paths(&folders).flat_map(yaml_in).collect();
+    let files: Vec<PathBuf> = std::env::split_paths(&folders)
+        .flat_map(|folder| yaml_in(&folder))
+        .collect();
     assert!(files.len() >= 6, "{files:?}");
     for file in files {
         cluster.define(&std::fs::read_to_string(file).unwrap());
@@ -58,9 +59,8 @@ fn objects_are_scaled_and_routed_and_reported_on_by_the_originals_definitions() 
     assert_eq!(missing.status, 404);
 }
 
-fn yaml_in(folder: PathBuf) -> Vec<PathBuf> {
-    let entries =
-        std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+fn yaml_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
     files.sort();

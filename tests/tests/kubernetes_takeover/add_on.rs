@@ -240,7 +240,7 @@ impl Held {
     }
 
     /// It was answered with 200.
-    pub(crate) fn is_answered(self, name: &str) {
+    pub(crate) fn answered(self, name: &str) {
         let answer = self.0.join().expect("a sender does not panic");
         assert_eq!(answer, Ok(()), "{name}");
     }

@@ -21,10 +21,10 @@ pub(crate) struct Load {
 
 /// What became of them.
 #[derive(Debug, Default)]
-pub(crate) struct Outcome {
-    pub(crate) sent: usize,
+struct Outcome {
+    sent: usize,
     /// One line for each that was lost.
-    pub(crate) lost: Vec<String>,
+    lost: Vec<String>,
 }
 
 impl Load {
@@ -44,7 +44,7 @@ impl Load {
     }
 
     /// Stops sending and waits for the answers that are due.
-    pub(crate) fn end(self) -> Outcome {
+    fn end(self) -> Outcome {
         self.is_ended.store(true, Ordering::Relaxed);
         let mut all = Outcome::default();
         for sender in self.senders {
@@ -53,6 +53,13 @@ impl Load {
             all.lost.extend(outcome.lost);
         }
         all
+    }
+
+    /// The same: it was a load, and none of it was lost.
+    pub(crate) fn ends_without_loss(self) {
+        let Outcome { sent, lost } = self.end();
+        assert!(lost.is_empty(), "of {sent}: {lost:#?}");
+        assert!(sent > 500, "{sent} requests are no load");
     }
 }
 
