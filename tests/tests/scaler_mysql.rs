@@ -4,6 +4,8 @@
 
 #[path = "scaler_mysql/faults.rs"]
 mod faults;
+#[path = "scaler_sql/outages.rs"]
+mod outages;
 #[path = "scaler_mysql/security.rs"]
 mod security;
 #[path = "scaler_mysql/values.rs"]

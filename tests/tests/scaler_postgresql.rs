@@ -5,6 +5,8 @@
 
 #[path = "scaler_postgresql/faults.rs"]
 mod faults;
+#[path = "scaler_sql/outages.rs"]
+mod outages;
 #[path = "scaler_postgresql/push.rs"]
 mod push;
 #[path = "scaler_postgresql/security.rs"]

@@ -6,33 +6,10 @@ use zeron_scalers::AddressPolicy;
 use zeron_tests::servers::mariadb::PASSWORD;
 use zeron_tests::servers::proxy::{FaultProxy, Mode};
 use zeron_tests::servers::triggers::{Sources, TIMEOUT};
-use zeron_tests::{free_address, until};
+use zeron_tests::until;
 
+use super::outages::{SHORT, SLACK};
 use super::world::{by_fields, by_string, connections, own, pending, shared, table, with};
-
-/// What an interval of five seconds gives.
-const SHORT: Duration = Duration::from_millis(2_500);
-
-/// Over the time that was given: two runtimes' turns on a busy machine.
-const SLACK: Duration = Duration::from_millis(500);
-
-#[test]
-fn an_address_where_nobody_listens_is_unknown_at_once() {
-    let address = free_address();
-    let sources = Sources::default();
-    let trigger = sources.bind(&by_fields(address, "SELECT 1"));
-    for _ in 0..3 {
-        let (answer, took) = sources.timed(&trigger, TIMEOUT);
-        let error = answer.unwrap_err();
-        assert_eq!(error.kind, UnknownKind::Transport, "{}", error.message);
-        assert!(
-            error.message.contains(&address.to_string()),
-            "{}",
-            error.message
-        );
-        assert!(took < Duration::from_secs(2), "{took:?}");
-    }
-}
 
 #[test]
 fn wrong_credentials_are_named_and_unprinted() {
@@ -84,58 +61,6 @@ fn a_slow_query_is_cut_off_by_the_server_and_delays_no_other_beyond_its_time() {
         (server.ask(running) == "0").then_some(())
     });
     assert!(connections(&server) <= 4);
-}
-
-#[test]
-fn a_query_that_takes_a_second_is_read() {
-    let Some(server) = shared("a_query_that_takes_a_second_is_read") else {
-        return;
-    };
-    let sources = Sources::default();
-    let slow = sources.bind(&by_fields(server.address(), "SELECT 4 + sleep(1)"));
-    let quick = sources.bind(&by_fields(server.address(), "SELECT 2"));
-    for _ in 0..3 {
-        let answers = sources.evaluate(&[&slow, &quick], TIMEOUT);
-        assert_eq!(answers[0].as_ref().unwrap().value, 4.0);
-        assert_eq!(answers[1].as_ref().unwrap().value, 2.0);
-    }
-}
-
-#[test]
-fn a_server_that_hangs_is_late_in_time_and_known_again_afterwards() {
-    let name = "a_server_that_hangs_is_late_in_time_and_known_again_afterwards";
-    let Some(mut server) = own(name) else { return };
-    let sources = Sources::default();
-    let trigger = sources.bind(&by_fields(server.address(), "SELECT 3"));
-    assert_eq!(sources.read(&trigger).unwrap().value, 3.0);
-    server.freeze();
-    for _ in 0..3 {
-        let (answer, took) = sources.timed(&trigger, SHORT);
-        let error = answer.unwrap_err();
-        assert_eq!(error.kind, UnknownKind::Timeout, "{}", error.message);
-        assert!(took < SHORT + SLACK, "{took:?}");
-    }
-    server.thaw();
-    sources.until_value(&trigger, 3.0);
-}
-
-#[test]
-fn a_server_that_was_killed_is_unknown_and_back_it_is_known_again() {
-    let name = "a_server_that_was_killed_is_unknown_and_back_it_is_known_again";
-    let Some(mut server) = own(name) else { return };
-    let table = table(&server, 6);
-    let sources = Sources::default();
-    let trigger = sources.bind(&by_fields(server.address(), &pending(&table)));
-    assert_eq!(sources.read(&trigger).unwrap().value, 6.0);
-    server.kill();
-    for _ in 0..5 {
-        let (answer, took) = sources.timed(&trigger, TIMEOUT);
-        let error = answer.unwrap_err();
-        assert_eq!(error.kind, UnknownKind::Transport, "{}", error.message);
-        assert!(took < Duration::from_secs(2), "{took:?}");
-    }
-    server.run();
-    sources.until_value(&trigger, 6.0);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use zeron_tests::broker::{self, Unavailable};
 use zeron_tests::servers::mariadb::{DATABASE, Mariadb, PASSWORD, USER};
 use zeron_tests::servers::triggers::spec;
 
+/// A query that gives 4 after a second.
+pub(crate) const SECOND_LONG: &str = "SELECT 4 + sleep(1)";
+
 /// The server that the tests share, or `None` once the skip was reported.
 pub(crate) fn shared(test: &str) -> Option<&'static Mariadb> {
     match Mariadb::shared() {

@@ -8,6 +8,9 @@ use zeron_tests::broker::{self, Unavailable};
 use zeron_tests::servers::postgresql::{DATABASE, PASSWORD, Postgres, USER};
 use zeron_tests::servers::triggers::spec;
 
+/// A query that gives 4 after a second.
+pub(crate) const SECOND_LONG: &str = "SELECT 4 FROM pg_sleep(1)";
+
 /// The server that the tests share, or `None` once the skip was reported.
 pub(crate) fn shared(test: &str) -> Option<&'static Postgres> {
     match Postgres::shared() {
