@@ -1,6 +1,8 @@
 //! What is installed in a cluster: the chart, the kustomizations, and what its accounts may do.
 #![allow(clippy::unwrap_used)]
 
+#[path = "kubernetes_deploy/alerts.rs"]
+mod alerts;
 #[path = "kubernetes_deploy/chart.rs"]
 mod chart;
 #[path = "kubernetes_deploy/check.rs"]
