@@ -273,15 +273,15 @@ fn a_quota_that_allows_no_pod_is_told_to_who_waits_and_made_good_when_lifted() {
     };
     cluster.install_crds();
     let namespace = cluster.namespace("faults-quota");
-    let quota = |pods: u32| {
+    let quota = |pods: &str| {
         namespace.apply(&format!(
             "{{ apiVersion: v1, kind: ResourceQuota, metadata: {{ name: pods }}, spec: {{ hard: {{ pods: {pods} }} }} }}"
         ));
         namespace.wait("v1/ResourceQuota", "pods", "to be in force", |quota| {
-            (quota["status"]["hard"]["pods"] == pods.to_string()).then_some(())
+            (quota["status"]["hard"]["pods"] == pods).then_some(())
         });
     };
-    quota(0);
+    quota("0");
     Function::new("poor", 0).apply(&namespace);
     http_scaled(&namespace, "poor", "replicas: { min: 0, max: 1 }");
     let roles = Roles::of(&namespace).start();
@@ -297,7 +297,7 @@ fn a_quota_that_allows_no_pod_is_told_to_who_waits_and_made_good_when_lifted() {
     assert_eq!(ready["reason"], "FailedCreate", "{ready}");
     let message = ready["message"].as_str().unwrap();
     assert!(message.contains("exceeded quota"), "{ready}");
-    quota(2);
+    quota("2");
     until_served(&roles, "poor.example");
     until_declared(&namespace, "poor");
 }
