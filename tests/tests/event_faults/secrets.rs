@@ -265,6 +265,17 @@ fn is_in_vain(zeron: &Zeron, case: &Case) -> bool {
     })
 }
 
+/// Waits until it is said of each why it is in vain.
+fn said(zeron: &Zeron, cases: &[&Case]) {
+    for case in cases {
+        within(
+            PATIENCE,
+            &format!("{} to be tried in vain", case.name),
+            || is_in_vain(zeron, case).then_some(()),
+        );
+    }
+}
+
 /// All that comes out, and what brought it out.
 fn shown(zeron: &Zeron, cases: &[Case]) -> Vec<(String, String)> {
     let mut shown = vec![("the log".to_owned(), zeron.log())];
@@ -297,16 +308,11 @@ fn a_credential_of_a_trigger_comes_out_nowhere_whatever_its_type() {
         setup = setup.manifest(&case.file(), &manifest(case));
     }
     let zeron = setup.up();
+    said(&zeron, &tried);
     for case in &wrong {
         zeron.edit(&case.file(), &manifest(case));
     }
-    for case in &cases {
-        within(
-            PATIENCE,
-            &format!("{} to be tried in vain", case.name),
-            || is_in_vain(&zeron, case).then_some(()),
-        );
-    }
+    said(&zeron, &wrong);
     let shown = shown(&zeron, &cases);
     for (what, text) in &shown {
         let line = text.lines().find(|line| line.contains(CANARY));
