@@ -98,7 +98,7 @@ fn roll(
     let old = namespace.asked_at(cluster, [revision(name)].into_iter())?;
     let load = load(namespace, &old[0], CONNECTIONS)?;
     let arrivals = loadgen::ramp(&[installation.pace.rate(bench, PER_SECOND)], lasts);
-    let (sender, changes) = mpsc::channel();
+    let (sender, changes) = mpsc::sync_channel(1);
     let report = std::thread::scope(|scope| {
         let rolling =
             scope.spawn(|| new_revision(cluster, namespace, name, lasts.mul_f64(BEFORE), &sender));
@@ -129,7 +129,7 @@ fn new_revision(
     namespace: &Namespace,
     name: &str,
     after: Duration,
-    sender: &mpsc::Sender<Load>,
+    sender: &mpsc::SyncSender<Load>,
 ) -> Result<(SystemTime, SystemTime)> {
     crate::measures::rest(after);
     let api = &cluster.api;
