@@ -66,33 +66,13 @@ fn a_container_concurrency_of_one_holds_and_nothing_is_lost_while_pods_go() {
             is_gone.then_some(())
         });
     }
+    revision.wait_pods_ended();
     let request = revision.request();
     let outcome = load.end();
     outcome.assert_none_lost();
     for _ in 0..10 {
         let most = request.send("/concurrency").unwrap();
         assert_eq!(most.text(), "1\n");
-    }
-}
-
-/// Takes Knative's autoscaler away for as long as it lives.
-struct WithoutAutoscaler<'k>(&'k Knative);
-
-impl<'k> WithoutAutoscaler<'k> {
-    fn new(knative: &'k Knative) -> Self {
-        let without = Self(knative);
-        knative.scale(Part::Autoscaler, 0);
-        until("no autoscaler to be left", || {
-            knative.pods(Part::Autoscaler).is_empty().then_some(())
-        });
-        without
-    }
-}
-
-impl Drop for WithoutAutoscaler<'_> {
-    fn drop(&mut self) {
-        self.0.scale(Part::Autoscaler, 1);
-        self.0.wait_rolled_out(Part::Autoscaler);
     }
 }
 
@@ -106,7 +86,7 @@ fn warm_requests_need_no_autoscaler_and_cold_ones_wait_for_it() {
     let cold = knative.revision(&namespace, "cold", &at_zero).ready();
     revision.wait_mode("Proxy");
     let (warm, asked, cold) = (revision.load(50), revision.request(), cold.request());
-    let without = WithoutAutoscaler::new(&knative);
+    let without = knative.without(Part::Autoscaler);
     // A new activator gets ready without one, too; the old one takes its time to end.
     knative.roll(Part::Activator);
     let waits = std::thread::spawn(move || cold.send("/").unwrap().status);

@@ -1,11 +1,11 @@
 //! Replicas of parts, and the processes in pods.
 
-use std::fs;
-
 use serde_json::Value;
 use zeron_tests::cluster::Namespace;
 use zeron_tests::knative::{Knative, NAMESPACE, Part, Revision, Template};
-use zeron_tests::{until, wait};
+use zeron_tests::wait;
+
+pub(crate) use zeron_tests::process::of_pod as process;
 
 /// Requests a second that ask for [`STEADY`] replicas of a [`steady`] revision.
 pub(crate) const RATE: u32 = 100;
@@ -49,21 +49,6 @@ pub(crate) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
-}
-
-/// The process of a pod that runs this program.
-pub(crate) fn process(pod: &Value, program: &str) -> u32 {
-    let folder = format!("/pod{}/", text(pod, "/metadata/uid"));
-    until(&format!("{program} to run in {folder}"), || {
-        let entries = fs::read_dir("/proc").unwrap().flatten();
-        let mut ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.find(|id: &u32| {
-            let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
-            let line = read("cmdline");
-            line.split(|byte| *byte == 0).next() == Some(program.as_bytes())
-                && String::from_utf8_lossy(&read("cgroup")).contains(&folder)
-        })
-    })
 }
 
 /// How often containers of a part's pods were started again.
