@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use zeron_tests::knative::{Knative, Part, Template};
+use zeron_tests::knative::{Knative, Part, Template, side_by_side};
 
 use crate::side;
 
@@ -19,11 +19,24 @@ fn target(value: &str) -> Template {
 }
 
 #[test]
-fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost() {
-    const TEST: &str = "as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost";
+fn every_annotation_has_its_effect() {
+    const TEST: &str = "every_annotation_has_its_effect";
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
+    let claims = zeron_tests::claims![
+        as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost,
+        the_limit_of_a_container_is_a_target_and_is_kept,
+        requests_a_second_are_counted_where_that_is_the_metric,
+        a_maximum_is_kept_under_any_load,
+        the_first_request_brings_the_activation_scale,
+        without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators,
+        replicas_stay_for_the_scale_down_delay,
+    ];
+    side_by_side(&knative, claims);
+}
+
+fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-target");
     let revision = knative.revision(&namespace, "target", &target("3")).ready();
     let history = revision.history();
@@ -35,12 +48,7 @@ fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost() {
     assert!((4..=6).contains(&most), "{most} replicas");
 }
 
-#[test]
-fn the_limit_of_a_container_is_a_target_and_is_kept() {
-    const TEST: &str = "the_limit_of_a_container_is_a_target_and_is_kept";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn the_limit_of_a_container_is_a_target_and_is_kept(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-limit");
     let template = Template::new().field("containerConcurrency", json!(4));
     let revision = knative.revision(&namespace, "limit", &template).ready();
@@ -56,12 +64,7 @@ fn the_limit_of_a_container_is_a_target_and_is_kept() {
     }
 }
 
-#[test]
-fn requests_a_second_are_counted_where_that_is_the_metric() {
-    const TEST: &str = "requests_a_second_are_counted_where_that_is_the_metric";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn requests_a_second_are_counted_where_that_is_the_metric(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-rps");
     let template = Template::new()
         .scaling("metric", "rps")
@@ -76,12 +79,7 @@ fn requests_a_second_are_counted_where_that_is_the_metric() {
     assert!((4..=5).contains(&most), "{most} replicas");
 }
 
-#[test]
-fn a_maximum_is_kept_under_any_load() {
-    const TEST: &str = "a_maximum_is_kept_under_any_load";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_maximum_is_kept_under_any_load(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-max");
     let template = target("1").scaling("max-scale", "2");
     let revision = knative.revision(&namespace, "max", &template).ready();
@@ -94,12 +92,7 @@ fn a_maximum_is_kept_under_any_load() {
     assert_eq!(history.end(), [1, 2]);
 }
 
-#[test]
-fn the_first_request_brings_the_activation_scale() {
-    const TEST: &str = "the_first_request_brings_the_activation_scale";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn the_first_request_brings_the_activation_scale(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-activation");
     let template = Template::new()
         .scaling("initial-scale", "0")
@@ -111,13 +104,9 @@ fn the_first_request_brings_the_activation_scale() {
     assert_eq!(history.end(), [0, 3]);
 }
 
-#[test]
-fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators() {
-    const TEST: &str =
-        "without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators(
+    knative: &Knative,
+) {
     let namespace = knative.cluster().namespace("kn-burst");
     let begin = |name: &str, capacity: &str| {
         let template = Template::new()
@@ -136,13 +125,8 @@ fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_a
     }
 }
 
-#[test]
-fn replicas_stay_for_the_scale_down_delay() {
-    const TEST: &str = "replicas_stay_for_the_scale_down_delay";
+fn replicas_stay_for_the_scale_down_delay(knative: &Knative) {
     const DELAY: Duration = Duration::from_secs(20);
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
     let namespace = knative.cluster().namespace("kn-delay");
     let template = target("3").scaling("scale-down-delay", "20s");
     let revision = knative.revision(&namespace, "delay", &template).ready();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use zeron_tests::knative::{Knative, Template};
+use zeron_tests::knative::{Knative, Template, side_by_side};
 use zeron_tests::wait::throughout;
 
 use crate::side;
@@ -13,11 +13,22 @@ const METRIC: &str = "autoscaling.internal.knative.dev/v1alpha1/Metric";
 const AUTOSCALER: &str = "autoscaling.internal.knative.dev/v1alpha1/PodAutoscaler";
 
 #[test]
-fn a_revision_that_begins_with_no_pods_is_ready_without_one() {
-    const TEST: &str = "a_revision_that_begins_with_no_pods_is_ready_without_one";
+fn how_a_revision_begins() {
+    const TEST: &str = "how_a_revision_begins";
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
+    let claims = zeron_tests::claims![
+        a_revision_that_begins_with_no_pods_is_ready_without_one,
+        a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero,
+        a_revision_that_never_gets_ready_is_given_up_after_its_deadline,
+        the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler,
+        a_revision_of_another_class_is_left_alone,
+    ];
+    side_by_side(&knative, claims);
+}
+
+fn a_revision_that_begins_with_no_pods_is_ready_without_one(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-begin");
     let template = Template::new().scaling("initial-scale", "0");
     let revision = knative.revision(&namespace, "none", &template).ready();
@@ -27,13 +38,9 @@ fn a_revision_that_begins_with_no_pods_is_ready_without_one() {
     assert_eq!(history.end(), [0]);
 }
 
-#[test]
-fn a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero() {
-    const TEST: &str =
-        "a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_zero(
+    knative: &Knative,
+) {
     let namespace = knative.cluster().namespace("kn-begin");
     let template = Template::new().scaling("initial-scale", "3");
     let revision = knative.revision(&namespace, "three", &template);
@@ -52,12 +59,7 @@ fn a_revision_that_begins_with_three_pods_is_ready_with_three_and_then_goes_to_z
     assert_eq!((counts.first(), counts.last()), (Some(&3), Some(&0)));
 }
 
-#[test]
-fn a_revision_that_never_gets_ready_is_given_up_after_its_deadline() {
-    const TEST: &str = "a_revision_that_never_gets_ready_is_given_up_after_its_deadline";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_revision_that_never_gets_ready_is_given_up_after_its_deadline(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-begin");
     let template = Template::new()
         .annotation("serving.knative.dev/progress-deadline", "5s")
@@ -71,12 +73,7 @@ fn a_revision_that_never_gets_ready_is_given_up_after_its_deadline() {
     revision.wait_replicas(0);
 }
 
-#[test]
-fn the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler() {
-    const TEST: &str = "the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-begin");
     let template = Template::new().scaling("metric", "rps");
     let revision = knative.revision(&namespace, "owned", &template).ready();
@@ -105,12 +102,7 @@ fn the_objects_of_a_revision_are_named_as_it_and_owned_by_its_autoscaler() {
     assert_eq!(metric["spec"]["scrapeTarget"], target);
 }
 
-#[test]
-fn a_revision_of_another_class_is_left_alone() {
-    const TEST: &str = "a_revision_of_another_class_is_left_alone";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_revision_of_another_class_is_left_alone(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-begin");
     let template = Template::new().scaling("class", "nobody.example.com");
     let revision = knative.revision(&namespace, "other", &template);

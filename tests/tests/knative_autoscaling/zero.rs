@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use zeron_tests::knative::{Knative, Template};
+use zeron_tests::knative::{Knative, Template, side_by_side};
 use zeron_tests::wait::throughout;
 
 use crate::side;
@@ -14,12 +14,25 @@ const SIX: Duration = Duration::from_secs(6);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period() {
-    const TEST: &str =
-        "without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period";
+fn what_leads_to_zero_and_what_keeps_a_revision_from_it() {
+    const TEST: &str = "what_leads_to_zero_and_what_keeps_a_revision_from_it";
     let Some(knative) = Knative::get(TEST, side()) else {
         return;
     };
+    let claims = zeron_tests::claims![
+        without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period,
+        where_requests_went_to_activators_all_the_time_the_grace_period_is_over,
+        a_request_to_a_revision_at_zero_waits_for_its_pod,
+        pods_are_kept_for_the_retention_period,
+        a_revision_that_no_route_leads_to_keeps_no_minimum,
+        a_minimum_is_kept_without_requests,
+    ];
+    side_by_side(&knative, claims);
+}
+
+fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_period(
+    knative: &Knative,
+) {
     let namespace = knative.cluster().namespace("kn-zero");
     let template = Template::new().scaling("target-burst-capacity", "0");
     let revision = knative.revision(&namespace, "idle", &template).ready();
@@ -38,12 +51,7 @@ fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_perio
     assert_eq!(revision.autoscaler()["status"]["desiredScale"], 0);
 }
 
-#[test]
-fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over() {
-    const TEST: &str = "where_requests_went_to_activators_all_the_time_the_grace_period_is_over";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-zero");
     let revision = knative
         .revision(&namespace, "fast", &Template::new())
@@ -57,12 +65,7 @@ fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over() {
     assert!(grace < SIX - SECOND, "{grace:?}");
 }
 
-#[test]
-fn a_request_to_a_revision_at_zero_waits_for_its_pod() {
-    const TEST: &str = "a_request_to_a_revision_at_zero_waits_for_its_pod";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_request_to_a_revision_at_zero_waits_for_its_pod(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-from");
     let template = Template::new()
         .scaling("initial-scale", "0")
@@ -78,13 +81,8 @@ fn a_request_to_a_revision_at_zero_waits_for_its_pod() {
     revision.wait_active("True");
 }
 
-#[test]
-fn pods_are_kept_for_the_retention_period() {
-    const TEST: &str = "pods_are_kept_for_the_retention_period";
+fn pods_are_kept_for_the_retention_period(knative: &Knative) {
     const RETENTION: Duration = Duration::from_secs(20);
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
     let namespace = knative.cluster().namespace("kn-keep");
     let template = Template::new().scaling("scale-to-zero-pod-retention-period", "20s");
     let revision = knative.revision(&namespace, "kept", &template).ready();
@@ -95,12 +93,7 @@ fn pods_are_kept_for_the_retention_period() {
     assert!(kept > RETENTION - 2 * SECOND, "{kept:?}");
 }
 
-#[test]
-fn a_revision_that_no_route_leads_to_keeps_no_minimum() {
-    const TEST: &str = "a_revision_that_no_route_leads_to_keeps_no_minimum";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_revision_that_no_route_leads_to_keeps_no_minimum(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-reserve");
     let template = Template::new().scaling("min-scale", "2");
     let revision = knative.revision(&namespace, "old", &template).ready();
@@ -113,12 +106,7 @@ fn a_revision_that_no_route_leads_to_keeps_no_minimum() {
     revision.wait_replicas(0);
 }
 
-#[test]
-fn a_minimum_is_kept_without_requests() {
-    const TEST: &str = "a_minimum_is_kept_without_requests";
-    let Some(knative) = Knative::get(TEST, side()) else {
-        return;
-    };
+fn a_minimum_is_kept_without_requests(knative: &Knative) {
     let namespace = knative.cluster().namespace("kn-min");
     let template = Template::new().scaling("min-scale", "2");
     let revision = knative.revision(&namespace, "min", &template).ready();
