@@ -35,7 +35,7 @@ use zeron_core::Backend;
 use crate::admin::{AdminParts, AdminServer};
 use crate::args::UpArgs;
 use crate::signals::Signals;
-use crate::watch::Watch;
+use crate::watch::{Watch, WatchError};
 use desired::{Desired, FirstReadError};
 use parts::Parts;
 use ready::ReadyWatch;
@@ -53,6 +53,8 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let state = start::open_state(&args)?;
     let addresses = zeron_scalers::AddressPolicy::MACHINE;
+    // Before the files are read: no change after that is missed.
+    let watch = (!args.no_watch && !args.paths.is_empty()).then(|| Watch::start(&args.paths));
     let files = args.filepath_auth_root_path.clone();
     let scalers =
         zeron_scalers::Registry::builtin(addresses.clone()).with_file_root(addresses, files);
@@ -98,8 +100,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
         },
         stopped.clone(),
     ));
-    let watching =
-        (!args.no_watch).then(|| tokio::spawn(follow_files(args.paths.clone(), commands.clone())));
+    let watching = watch.map(|watch| tokio::spawn(follow_files(watch, commands.clone())));
     drop(commands);
 
     signals.next().await;
@@ -132,11 +133,8 @@ async fn drain(parts: &Parts, args: &UpArgs, stop: &CancellationToken) {
 }
 
 /// Asks for a reload after every change of the files, for as long as they can be watched.
-async fn follow_files(paths: Vec<std::path::PathBuf>, commands: mpsc::Sender<Command>) {
-    if paths.is_empty() {
-        return;
-    }
-    let mut watch = match Watch::start(&paths) {
+async fn follow_files(watch: Result<Watch, WatchError>, commands: mpsc::Sender<Command>) {
+    let mut watch = match watch {
         Ok(watch) => watch,
         Err(error) => {
             let error = crate::chain::Chain(&error);

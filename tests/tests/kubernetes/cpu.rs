@@ -28,7 +28,10 @@ impl Load {
                     thread::park_timeout(Duration::from_millis(50));
                     continue;
                 };
-                client.get("busy", "/bytes?n=100000000");
+                // Closed after each answer: on a kept connection nothing more would come.
+                client.send(
+                    "GET /bytes?n=100000000 HTTP/1.1\r\nHost: busy\r\nConnection: close\r\n\r\n",
+                );
                 while !end.load(Ordering::Relaxed)
                     && client.read(&mut buffer).is_ok_and(|read| read > 0)
                 {}

@@ -82,8 +82,8 @@ fn without_the_api_server_the_autoscaler_or_both_warm_requests_are_answered() {
         return;
     };
     cluster.install_crds();
-    let outages: [(&str, fn(Scene)); 3] = [
-        ("faults-api", without_the_api_server),
+    let outages = [
+        ("faults-api", without_the_api_server as fn(Scene)),
         ("faults-scaler", without_the_autoscaler),
         ("faults-both", without_both),
     ];

@@ -22,7 +22,7 @@ impl Queue {
         &mut self,
         build: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
     ) -> Building<T> {
-        let (sender, result) = mpsc::channel();
+        let (sender, result) = mpsc::sync_channel(1);
         self.builds.push(Box::new(move || {
             // What nobody waits for any more is built all the same.
             drop(sender.send(build()));
