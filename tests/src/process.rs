@@ -1,11 +1,16 @@
 //! Processes by their ids: alive, how large, signals.
 
+use std::fs;
+
 pub use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
+use serde_json::Value;
+
+use crate::until;
 
 /// Whether it runs; one that ended and was not waited for does not.
 pub fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
     // The name stands in brackets and may hold spaces; the state follows.
@@ -20,7 +25,7 @@ pub fn is_alive(pid: u32) -> bool {
 /// # Panics
 /// When the process is gone.
 pub fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.expect("a running process has a size") * 1024
@@ -31,7 +36,7 @@ pub fn resident_bytes(pid: u32) -> u64 {
 /// # Panics
 /// When the process is gone.
 pub fn cpu_ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let (_, fields) = stat.rsplit_once(')').expect("the name is in brackets");
     let mut fields = fields
         .split_whitespace()
@@ -64,7 +69,7 @@ pub fn descendants(pid: u32) -> Vec<u32> {
 }
 
 fn parent(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     fields.split_whitespace().nth(1)?.parse().ok()
 }
@@ -74,4 +79,23 @@ pub fn signal(pid: u32, signal: Signal) {
     let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let sent = target.map(|pid| kill_process(pid, signal));
     debug_assert!(sent.is_some(), "{pid} is no process id");
+}
+
+/// The process of a pod that runs this program, once it does.
+///
+/// # Panics
+/// After half a minute.
+pub fn of_pod(pod: &Value, program: &str) -> u32 {
+    let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
+    let folder = format!("/pod{uid}/");
+    until(&format!("{program} to run in {folder}"), || {
+        let entries = fs::read_dir("/proc").ok()?.flatten();
+        let mut ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.find(|id: &u32| {
+            let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+            let line = read("cmdline");
+            line.split(|byte| *byte == 0).next() == Some(program.as_bytes())
+                && String::from_utf8_lossy(&read("cgroup")).contains(&folder)
+        })
+    })
 }

@@ -31,8 +31,8 @@ use std::process::ExitCode;
 
 use args::{ActivatorArgs, AutoscalerArgs};
 use discover::Component;
-use zeron_backend_process::OpenFiles;
 use knative::args::Dialect;
+use zeron_backend_process::OpenFiles;
 
 /// Serves until a signal ends it.
 ///

@@ -108,7 +108,12 @@ impl Vaults {
     }
 
     async fn client(&self, vault: &VaultParameters) -> Arc<HttpClient> {
-        let make = async { Arc::new(HttpClient::new(self.addresses.clone(), &TlsSettings::default())) };
+        let make = async {
+            Arc::new(HttpClient::new(
+                self.addresses.clone(),
+                &TlsSettings::default(),
+            ))
+        };
         self.clients.get_with(server(vault), make).await
     }
 
