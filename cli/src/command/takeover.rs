@@ -328,7 +328,7 @@ mod tests {
             text,
             "warning: a danger\n\
              differs: one step\n    ScaledObject shop/a, ScaledObject shop/b\n\
-             Steps:\n  1. stop writing replicas for ScaledObject shop/a, and 1 more like it\n  \
+             Steps:\n  1. take no replica of ScaledObject shop/a away any more, and 1 more like it\n  \
              2. give ScaledObject shop/a back\n\
              Nothing was changed: `zeron import ... --apply` does it.\n"
         );

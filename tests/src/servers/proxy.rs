@@ -61,6 +61,9 @@ pub struct FaultProxy {
 
 impl FaultProxy {
     /// Listens on loopback and hands everything on to `server`.
+    ///
+    /// # Panics
+    /// When a free address is taken.
     pub fn before(server: SocketAddr) -> Self {
         let address = free_address();
         let shared = Arc::new(Shared {
@@ -68,9 +71,11 @@ impl FaultProxy {
             is_over: AtomicBool::new(false),
             open: AtomicUsize::new(0),
         });
+        // Before the thread runs: who connects at once is not refused.
+        let listener = TcpListener::bind(address).expect("the address is free");
         let listening = std::thread::spawn({
             let shared = Arc::clone(&shared);
-            move || listen(address, server, &shared)
+            move || listen(listener, server, &shared)
         });
         Self {
             address,
@@ -99,8 +104,9 @@ impl Drop for FaultProxy {
     }
 }
 
-fn listen(address: SocketAddr, server: SocketAddr, shared: &Arc<Shared>) {
-    let mut listener = None;
+fn listen(first: TcpListener, server: SocketAddr, shared: &Arc<Shared>) {
+    let address = first.local_addr().expect("it listens");
+    let mut listener = Some(first);
     while !shared.is_over() {
         if shared.mode() == Mode::Down {
             listener = None;
