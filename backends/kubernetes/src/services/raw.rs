@@ -19,8 +19,6 @@ pub(super) struct RawService {
 pub(super) struct RawSpec {
     #[serde(rename = "clusterIPs")]
     pub(super) cluster_ips: Vec<String>,
-    #[serde(rename = "externalIPs")]
-    pub(super) external_ips: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -42,9 +40,10 @@ pub(super) struct RawIngress {
 }
 
 impl RawService {
-    /// Every address at which it is reached, as text; `None` of a headless one is among them.
+    /// Every address that the cluster gave it, as text; `None` of a headless one is among them. Not `externalIPs`: its
+    /// owner writes them unchecked, and would make addresses of others its own.
     pub(super) fn addresses(&self) -> impl Iterator<Item = &str> {
-        let own = self.spec.cluster_ips.iter().chain(&self.spec.external_ips);
+        let own = self.spec.cluster_ips.iter();
         let ingress = self.status.load_balancer.ingress.iter();
         own.chain(ingress.filter_map(|it| it.ip.as_ref()))
             .map(String::as_str)

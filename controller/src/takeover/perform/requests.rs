@@ -62,8 +62,11 @@ impl Performer {
                 continue;
             };
             if self.wake(&target).await? {
-                if let Some(scaled) = scaled {
-                    self.note_active(&scaled).await?;
+                // Without it the cooldown is counted from our own first decision.
+                if let Some(scaled) = scaled
+                    && let Err(error) = self.note_active(&scaled).await
+                {
+                    listener(Progress::Notes(error.to_string()));
                 }
                 let (_, kind, namespace, name) = &target;
                 let text = format!("woke {kind} {namespace}/{name}: {count} requests wait for it");
