@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use zeron_core::metric::{Unknown, UnknownKind};
 
-use super::ANSWER_WITHIN;
 use super::protocol::{self, Info, Said, lost};
 use super::server::Login;
+use super::{ANSWER_WITHIN, send};
 use crate::AddressPolicy;
 use crate::source::unknown;
 
@@ -67,17 +67,15 @@ async fn encrypt(stream: TcpStream, login: &Login, info: Info) -> Result<Stream,
 async fn sign_in(stream: Stream, login: &Login) -> Result<(Reader, Writer), Unknown> {
     let (reader, mut writer) = split(stream);
     let greeting = format!("CONNECT {}\r\nPING\r\n", options(login));
-    let sent = async {
-        writer.write_all(greeting.as_bytes()).await?;
-        writer.flush().await
-    };
-    sent.await.map_err(|error| lost(&error))?;
+    send(&mut writer, &greeting).await?;
     let mut reader = protocol::Reader::new(reader);
     loop {
         match reader.next().await? {
             Said::Pong => return Ok((reader, writer)),
             Said::Ok | Said::Info(_) => {}
-            Said::Ping | Said::Message { .. } | Said::Forbidden => {
+            // Servers ask on their own account too.
+            Said::Ping => send(&mut writer, "PONG\r\n").await?,
+            Said::Message { .. } | Said::Forbidden => {
                 let message = "the server does not confirm the sign-in";
                 return Err(unknown(UnknownKind::Parse, message));
             }
@@ -108,4 +106,49 @@ fn options(login: &Login) -> serde_json::Value {
         }
     }
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::tls::TlsSettings;
+
+    /// How a sign-in ends when the server says this, and what was sent to it.
+    async fn signed_in(said: &str) -> (Result<(), UnknownKind>, String) {
+        let login = Login {
+            host: "nats.shop".to_owned(),
+            port: 4222,
+            is_tls: false,
+            tls: TlsSettings::default(),
+            username: None,
+            password: None,
+            token: None,
+        };
+        let (near, mut far) = duplex(4096);
+        far.write_all(said.as_bytes()).await.unwrap();
+        let ended = sign_in(Box::new(near), &login).await;
+        let ended = ended.map(drop).map_err(|reason| reason.kind);
+        let mut sent = String::new();
+        far.read_to_string(&mut sent).await.unwrap();
+        (ended, sent)
+    }
+
+    #[tokio::test]
+    async fn a_ping_before_the_sign_in_is_confirmed_is_answered() {
+        let (ended, sent) = signed_in("+OK\r\nPING\r\nPONG\r\n").await;
+        assert_eq!(ended, Ok(()));
+        assert!(sent.starts_with("CONNECT {"), "{sent}");
+        assert!(sent.ends_with("}\r\nPING\r\nPONG\r\n"), "{sent}");
+        let (ended, sent) = signed_in("PONG\r\n").await;
+        assert_eq!(ended, Ok(()));
+        assert!(!sent.contains("PONG"), "{sent}");
+    }
+
+    #[tokio::test]
+    async fn a_message_before_the_sign_in_is_confirmed_is_no_nats() {
+        let (ended, _) = signed_in("MSG a 1 1\r\nx\r\n").await;
+        assert_eq!(ended, Err(UnknownKind::Parse));
+    }
 }

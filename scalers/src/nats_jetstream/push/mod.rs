@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tracing::debug;
+use tracing::warn;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::roles::TriggerHandle;
 
@@ -91,7 +91,7 @@ impl Followers {
             .or_insert_with(|| Follower::start(pushed.login.clone(), addresses.clone()));
         let mut watched = follower.shared.watched.lock();
         if watched.len() >= MAX_FOLLOWED {
-            tracing::warn!(server = ?pushed.login, limit = MAX_FOLLOWED, "too many triggers with push: this one is polled alone");
+            warn!(server = ?pushed.login, limit = MAX_FOLLOWED, "too many triggers with push: this one is polled alone");
             return false;
         }
         let subject = pushed.subject.clone();
@@ -138,27 +138,26 @@ impl Follower {
 impl Shared {
     /// On one connection after the other, until it is aborted.
     async fn follow(self: Arc<Self>) {
-        let mut pause = FIRST_PAUSE;
+        let mut outage = Outage::default();
         loop {
+            let opened = within(open(&self.login, &self.addresses)).await;
+            // The time of a connection that stood, without that of connecting.
             let began = Instant::now();
-            let reason = self.listen().await;
-            // One that breaks at once is no success.
-            if began.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
+            let reason = match opened {
+                Ok((reader, writer)) => self.listen(reader, writer).await,
+                Err(reason) => reason,
+            };
+            let (pause, is_new) = outage.broken_after(began.elapsed());
+            if is_new {
+                let reason = &reason.message;
+                warn!(server = ?self.login, %reason, "push is interrupted; polling goes on");
             }
-            debug!(server = ?self.login, reason.message, ?pause, "not subscribed");
             sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
 
     /// Until the connection breaks.
-    async fn listen(&self) -> Unknown {
-        let opened = within(open(&self.login, &self.addresses)).await;
-        let (mut reader, mut writer) = match opened {
-            Ok(opened) => opened,
-            Err(reason) => return reason,
-        };
+    async fn listen(&self, mut reader: Reader, mut writer: Writer) -> Unknown {
         let heard = Heard::default();
         let ended = tokio::select! {
             ended = self.hear(&mut reader, &heard) => ended,
@@ -172,6 +171,7 @@ impl Shared {
 
     /// Reads all that comes, and notes what it was.
     async fn hear(&self, reader: &mut Reader, heard: &Heard) -> Result<Infallible, Unknown> {
+        let mut is_told = false;
         loop {
             match in_time(SILENCE, reader.next()).await? {
                 Said::Message { sid, payload } => {
@@ -179,10 +179,11 @@ impl Shared {
                     heard.note_message(sid);
                 }
                 Said::Ping => heard.note_ping(),
-                Said::Forbidden => {
-                    tracing::warn!(server = ?self.login, "push: a subject may not be followed there");
+                // A server with many of them would fill the log.
+                Said::Forbidden if !std::mem::replace(&mut is_told, true) => {
+                    warn!(server = ?self.login, "push: a subject may not be followed there");
                 }
-                Said::Pong | Said::Ok | Said::Info(_) => {}
+                Said::Forbidden | Said::Pong | Said::Ok | Said::Info(_) => {}
             }
         }
     }
@@ -239,6 +240,35 @@ impl Shared {
     }
 }
 
+/// Connections that broke one after the other.
+#[derive(Debug)]
+struct Outage {
+    pause: Duration,
+    is_said: bool,
+}
+
+impl Default for Outage {
+    fn default() -> Self {
+        Self {
+            pause: FIRST_PAUSE,
+            is_said: false,
+        }
+    }
+}
+
+impl Outage {
+    /// One broke that had `held` so long: until the next, and whether an outage begins with it. One that breaks at once
+    /// belongs to the outage before it.
+    fn broken_after(&mut self, held: Duration) -> (Duration, bool) {
+        if held > LONGEST_PAUSE {
+            *self = Self::default();
+        }
+        let pause = self.pause;
+        self.pause = LONGEST_PAUSE.min(pause * 2);
+        (pause, !std::mem::replace(&mut self.is_said, true))
+    }
+}
+
 async fn send(writer: &mut Writer, commands: &str) -> Result<(), Unknown> {
     let sent = async {
         writer.write_all(commands.as_bytes()).await?;
@@ -257,4 +287,29 @@ async fn in_time<T>(
 ) -> Result<T, Unknown> {
     let late = |_| unknown(UnknownKind::Timeout, "the server is silent");
     timeout(limit, work).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_said_once_and_ends_with_a_connection_that_holds() {
+        let mut outage = Outage::default();
+        let first = outage.broken_after(Duration::ZERO);
+        assert_eq!(first, (FIRST_PAUSE, true));
+        assert_eq!(
+            outage.broken_after(Duration::ZERO),
+            (FIRST_PAUSE * 2, false)
+        );
+        for _ in 0..10 {
+            let (pause, is_new) = outage.broken_after(LONGEST_PAUSE);
+            assert!(pause <= LONGEST_PAUSE && !is_new);
+        }
+        assert_eq!(outage.broken_after(HEARTBEAT), (FIRST_PAUSE, true));
+        assert_eq!(
+            outage.broken_after(Duration::ZERO),
+            (FIRST_PAUSE * 2, false)
+        );
+    }
 }

@@ -18,6 +18,13 @@ const MAX_LINE: u64 = 64 << 10;
 /// Largest message that a server can be configured to let pass. It is read and not kept.
 const MAX_PAYLOAD: u64 = 64 << 20;
 
+/// Refusals, in small letters, of one subscription and not of the connection.
+const OF_ONE_SUBSCRIPTION: [&str; 3] = [
+    "permissions violation",
+    "invalid subject",
+    "maximum subscriptions exceeded",
+];
+
 /// Subscriptions of which messages are noted at once: more than there ever are.
 const MAX_SIDS: usize = 4_096;
 
@@ -42,7 +49,7 @@ pub(super) enum Said {
     Ping,
     Pong,
     Ok,
-    /// A subject may not be subscribed; the connection is as good as before.
+    /// A subject may or can not be subscribed; the connection is as good as before.
     Forbidden,
 }
 
@@ -137,7 +144,7 @@ fn message(rest: &str) -> Option<Said> {
 /// The server's words are not repeated: it knows what we showed to it.
 fn refusal(words: &str) -> Result<Said, Unknown> {
     let words = words.to_ascii_lowercase();
-    if words.contains("permissions violation") {
+    if OF_ONE_SUBSCRIPTION.iter().any(|it| words.contains(it)) {
         return Ok(Said::Forbidden);
     }
     let is_login = ["authorization", "authentication", "account"];
@@ -232,6 +239,8 @@ mod tests {
                 "-ERR 'Permissions Violation for Subscription to \"a\"'\r\n",
                 Said::Forbidden,
             ),
+            ("-ERR 'Invalid Subject'\r\n", Said::Forbidden),
+            ("-ERR 'maximum subscriptions exceeded'\r\n", Said::Forbidden),
         ] {
             assert_eq!(read(text.as_bytes()).await, Ok(said), "{text}");
         }

@@ -101,12 +101,15 @@ fn note(parameters: &mut Parameters<'_>, parameter: &Parameter, is_given: bool, 
     }
 }
 
-/// Tokens between dots, of which some may stand for others.
+/// Tokens between dots, of which some may stand for others: `*` for one, `>` for all that follow.
 fn is_subject(subject: &str) -> bool {
     let is_token = |token: &str| {
         !token.is_empty() && !token.contains(|it: char| it.is_whitespace() || it.is_control())
     };
-    subject.len() <= MAX_SUBJECT && subject.split('.').all(is_token)
+    let mut before_last = subject.split('.').rev().skip(1);
+    subject.len() <= MAX_SUBJECT
+        && subject.split('.').all(is_token)
+        && before_last.all(|token| token != ">")
 }
 
 /// Whether it must be TLS, the host, and the port.
@@ -175,10 +178,13 @@ mod tests {
 
     #[test]
     fn subjects_are_tokens_and_nothing_that_ends_a_line() {
-        for subject in ["orders", "orders.new", "orders.*.eu", "orders.>", "$SYS.x"] {
+        for subject in ["orders", "a.new", "a.*.eu", "a.*", "a.>", ">", "$SYS.x"] {
             assert!(is_subject(subject), "{subject}");
         }
         for subject in ["", ".", "a..b", "a b", "a\r\nPUB x 0", "a\tb", ".a", "a."] {
+            assert!(!is_subject(subject), "{subject:?}");
+        }
+        for subject in ["a.>.b", ">.a", "a.>.>"] {
             assert!(!is_subject(subject), "{subject:?}");
         }
         assert!(!is_subject(&"x".repeat(MAX_SUBJECT + 1)));

@@ -28,6 +28,8 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 struct Subscription {
     sid: Sid,
+    /// The one that it replaced: its last message may still be on its way.
+    before: Option<Sid>,
     messages: u32,
     /// Set from the first message on.
     again_at: Option<Instant>,
@@ -73,6 +75,7 @@ impl Subscriptions {
                 turn.subscribe(subject, self.last);
                 let new = Subscription {
                     sid: self.last,
+                    before: None,
                     messages: 0,
                     again_at: None,
                 };
@@ -83,10 +86,12 @@ impl Subscriptions {
 
     /// So many `messages` came of each since the last look.
     pub(super) fn look(&mut self, messages: &HashMap<Sid, u32>, now: Instant, turn: &mut Turn) {
+        let came = |sid: Sid| messages.get(&sid).copied().unwrap_or(0);
         for (subject, it) in &mut self.subscribed {
-            let came = messages.get(&it.sid).copied().unwrap_or(0);
-            it.messages = it.messages.saturating_add(came);
-            if it.messages > 0 && it.again_at.is_none() {
+            it.messages = it.messages.saturating_add(came(it.sid));
+            // Counted apart: it brings this subscription no nearer to its end.
+            let is_late = it.before.is_some_and(|sid| came(sid) > 0);
+            if (it.messages > 0 || is_late) && it.again_at.is_none() {
                 turn.active.insert(subject.clone());
                 it.again_at = Some(now + PAUSE);
             }
@@ -101,6 +106,7 @@ impl Subscriptions {
                 }
                 *it = Subscription {
                     sid: self.last,
+                    before: Some(it.sid),
                     messages: 0,
                     again_at: has_ended.then(|| now + PAUSE),
                 };
@@ -153,6 +159,23 @@ mod tests {
         let turn = look(&mut all, &[], now + PAUSE);
         assert!(turn.active.is_empty() && turn.next.is_none());
         assert_eq!(turn.commands, "SUB a 2\r\nUNSUB 2 2\r\nUNSUB 1\r\n");
+    }
+
+    #[test]
+    fn a_message_of_the_replaced_subscription_counts_and_ends_no_other() {
+        let (mut all, now) = (Subscriptions::default(), Instant::now());
+        all.want(&subjects(&["a"]), &mut Turn::default());
+        look(&mut all, &[(1, 1)], now);
+        let replaced = look(&mut all, &[], now + PAUSE);
+        assert_eq!(replaced.commands, "SUB a 2\r\nUNSUB 2 2\r\nUNSUB 1\r\n");
+        let late = look(&mut all, &[(1, 1)], now + PAUSE);
+        assert_eq!(
+            (late.active, late.next),
+            (subjects(&["a"]), Some(now + PAUSE * 2))
+        );
+        // The second subscription had one message of its own: the server has not ended it.
+        let turn = look(&mut all, &[(2, 1)], now + PAUSE * 2);
+        assert_eq!(turn.commands, "SUB a 3\r\nUNSUB 3 2\r\nUNSUB 2\r\n");
     }
 
     #[test]
