@@ -98,7 +98,8 @@ impl EndpointSlices {
     }
 }
 
-/// Every ready endpoint once: its first address, and the ports of its slice.
+/// Every ready endpoint once: its first address, and the ports of its slices. A Service of two address families has
+/// slices of both with the same pods: those of IPv4 count, where a pod is ready at one.
 fn endpoints(list: &List) -> Vec<SlicedEndpoint> {
     let mut found = Vec::new();
     for slice in &list.items {
@@ -112,10 +113,27 @@ fn endpoints(list: &List) -> Vec<SlicedEndpoint> {
             Some(SlicedEndpoint { address, ports })
         }));
     }
+    let has_v4 = found.iter().any(|it| it.address.is_ipv4());
+    found.retain(|it| it.address.is_ipv4() == has_v4);
     // An endpoint that moves from one slice to another is in both for a while.
     found.sort_by_key(|it| it.address);
-    found.dedup();
+    found.dedup_by(|again, kept| again.is_merged_into(kept));
     found
+}
+
+impl SlicedEndpoint {
+    /// Whether it is the same endpoint, which has the ports of both then.
+    fn is_merged_into(&self, kept: &mut Self) -> bool {
+        if self.address != kept.address {
+            return false;
+        }
+        for port in &self.ports {
+            if !kept.ports.contains(port) {
+                kept.ports.push(*port);
+            }
+        }
+        true
+    }
 }
 
 fn unknown(namespace: &str, service: &str, error: &CallError) -> Unknown {
@@ -160,5 +178,49 @@ mod tests {
         let addresses: Vec<_> = found.iter().map(|it| it.address.to_string()).collect();
         assert_eq!(addresses, ["10.0.0.1", "10.0.0.3"]);
         assert_eq!(found[0].ports, [8080, 9090]);
+    }
+
+    fn found(slices: &serde_json::Value) -> Vec<(String, Vec<u16>)> {
+        let list = json!({ "items": slices });
+        let list: List = serde_json::from_value(list).unwrap();
+        let found = endpoints(&list).into_iter();
+        found.map(|it| (it.address.to_string(), it.ports)).collect()
+    }
+
+    fn one(address: &str, ports: &[u16]) -> Vec<(String, Vec<u16>)> {
+        vec![(address.to_owned(), ports.to_vec())]
+    }
+
+    #[test]
+    fn a_pod_with_an_address_of_each_family_is_found_once() {
+        let v4 = |is_ready: bool| {
+            json!({
+                "addressType": "IPv4",
+                "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": is_ready}}],
+                "ports": [{"port": 8080}],
+            })
+        };
+        let v6 = json!({
+            "addressType": "IPv6",
+            "endpoints": [{"addresses": ["fd00::1"], "conditions": {"ready": true}}],
+            "ports": [{"port": 8080}],
+        });
+        let both = json!([v6, v4(true)]);
+        assert_eq!(found(&both), one("10.0.0.1", &[8080]));
+        // Pods that have no IPv4 leave its slices empty.
+        let empty = json!({"addressType": "IPv4", "endpoints": [], "ports": []});
+        for slices in [json!([empty, v6]), json!([v4(false), v6])] {
+            assert_eq!(found(&slices), one("fd00::1", &[8080]));
+        }
+    }
+
+    #[test]
+    fn an_address_in_two_slices_has_the_ports_of_both() {
+        let slice = |ports: [u16; 2]| {
+            let ports = ports.map(|port| json!({ "port": port }));
+            json!({"endpoints": [{"addresses": ["10.0.0.1"]}], "ports": ports})
+        };
+        let slices = json!([slice([8080, 9090]), slice([9090, 3000])]);
+        assert_eq!(found(&slices), one("10.0.0.1", &[8080, 9090, 3000]));
     }
 }
