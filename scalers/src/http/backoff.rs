@@ -46,6 +46,10 @@ impl Backoff {
             Some(last) => LONGEST.min(last.wait * 2),
             None => FIRST,
         };
+        if failing.len() >= MAX_SERVERS && !failing.contains_key(server) {
+            // Those that nobody tried again, such as nodes that are gone, leave their places.
+            failing.retain(|_, it| now < it.until);
+        }
         if failing.len() < MAX_SERVERS || failing.contains_key(server) {
             let next = Failing {
                 wait,
@@ -100,5 +104,19 @@ mod tests {
         assert_eq!(backoff.check(&other), Ok(()));
         backoff.reached(&dead);
         assert_eq!(backoff.check(&dead), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_whose_pause_is_over_make_room_for_others() {
+        let (backoff, new) = (Backoff::default(), Arc::from("new"));
+        let reason = unknown(UnknownKind::Transport, "down");
+        for number in 0..MAX_SERVERS {
+            backoff.failed(&Arc::from(format!("gone-{number}")), &reason);
+        }
+        backoff.failed(&new, &reason);
+        assert_eq!(backoff.check(&new), Ok(()), "all places are taken");
+        tokio::time::advance(FIRST).await;
+        backoff.failed(&new, &reason);
+        assert_eq!(backoff.check(&new), Err(reason));
     }
 }
