@@ -120,6 +120,22 @@ impl AddressPolicy {
         }
     }
 
+    /// Refuses a namespace whose Services and pods may not be reached.
+    ///
+    /// # Errors
+    /// `Configuration`.
+    pub(crate) fn check_namespace(&self, namespace: &str) -> Result<(), Unknown> {
+        let territory = self.territory.as_ref();
+        match territory.filter(|it| !it.includes(namespace)) {
+            None => Ok(()),
+            Some(territory) => {
+                let own = territory.namespace();
+                let message = format!("triggers of {own} may not reach Services of {namespace}");
+                Err(unknown(UnknownKind::Configuration, message))
+            }
+        }
+    }
+
     fn check_one(&self, host: &str, address: IpAddr) -> Result<(), Unknown> {
         if !self.allows(address) {
             let message = format!("{host} is {address}, which triggers may not reach");
@@ -225,6 +241,16 @@ mod tests {
         }
         // The rest of the policy holds as well.
         assert!(dial(&shop, "127.0.0.1").await.is_err());
+    }
+
+    #[test]
+    fn namespaces_are_refused_but_the_own_and_shared_ones() {
+        let shop = on_behalf_of("shop", false);
+        assert_eq!(shop.check_namespace("shop"), Ok(()));
+        assert_eq!(shop.check_namespace("brokers"), Ok(()));
+        let refused = shop.check_namespace("mail").unwrap_err();
+        assert_eq!(refused.kind, UnknownKind::Configuration);
+        assert_eq!(AddressPolicy::CLUSTER.check_namespace("mail"), Ok(()));
     }
 
     #[tokio::test]

@@ -48,11 +48,15 @@ impl Territory {
         &self.namespace
     }
 
+    /// Whether what is of `namespace` may be reached.
+    pub(super) fn includes(&self, namespace: &str) -> bool {
+        *self.namespace == *namespace || self.shared.contains(namespace)
+    }
+
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Foreign> {
         let owners = self.owners.namespaces_of(address);
         let owners = owners.ok_or(Foreign::NotYet)?;
-        let is_open = |it: &Arc<str>| *it == self.namespace || self.shared.contains(&**it);
-        match owners.is_empty() || owners.iter().any(is_open) {
+        match owners.is_empty() || owners.iter().any(|it| self.includes(it)) {
             true => Ok(()),
             false => Err(Foreign::Other),
         }

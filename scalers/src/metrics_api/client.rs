@@ -22,6 +22,7 @@ use crate::source::{Client, Readings, unknown};
 #[derive(Debug)]
 pub(super) struct MetricsApiClient {
     http: HttpClient,
+    addresses: AddressPolicy,
     auth: HttpAuth,
     endpoints: Option<Arc<dyn EndpointLookup>>,
 }
@@ -34,7 +35,8 @@ impl MetricsApiClient {
         endpoints: Option<Arc<dyn EndpointLookup>>,
     ) -> Self {
         Self {
-            http: HttpClient::new(addresses, &auth.tls),
+            http: HttpClient::new(addresses.clone(), &auth.tls),
+            addresses,
             auth: auth.clone(),
             endpoints,
         }
@@ -76,6 +78,9 @@ impl MetricsApiClient {
         timeout: Duration,
     ) -> Result<Vec<Url>, Unknown> {
         let lookup = self.endpoints.as_ref().ok_or_else(elsewhere)?;
+        // Before anything is read: also how many there are is that namespace's own matter.
+        self.addresses
+            .check_namespace(&aggregate.service.namespace)?;
         let found = lookup.ready(&aggregate.service, timeout).await?;
         urls(url, &found)
     }
@@ -177,5 +182,60 @@ impl Client for MetricsApiClient {
                 .map(|((_, number), trigger)| Ok(vec![reading(trigger, number?)]))
                 .collect()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::endpoints::{Aggregation, ReadyEndpoint, ServiceName};
+    use super::*;
+    use crate::address::{AddressOwners, Territory};
+    use crate::http::parse_url;
+
+    /// A cluster with one endpoint behind every Service.
+    #[derive(Debug)]
+    struct Cluster;
+
+    impl EndpointLookup for Cluster {
+        fn ready<'a>(
+            &'a self,
+            _: &'a ServiceName,
+            _: Duration,
+        ) -> BoxFuture<'a, Result<Vec<ReadyEndpoint>, Unknown>> {
+            let address = IpAddr::from([10, 0, 0, 1]);
+            let ports = vec![8080];
+            Box::pin(async move { Ok(vec![ReadyEndpoint { address, ports }]) })
+        }
+    }
+
+    impl AddressOwners for Cluster {
+        fn namespaces_of(&self, _: IpAddr) -> Option<Vec<Arc<str>>> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn endpoints_are_looked_up_in_namespaces_that_may_be_reached() {
+        let shared = Arc::new(["stats".to_owned()].into());
+        let territory = Territory::new("shop", shared, Arc::new(Cluster));
+        let addresses = AddressPolicy::CLUSTER.on_behalf_of(territory);
+        let lookup: Arc<dyn EndpointLookup> = Arc::new(Cluster);
+        let client = MetricsApiClient::new(addresses, &HttpAuth::default(), Some(lookup));
+        for (namespace, is_allowed) in [("shop", true), ("stats", true), ("mail", false)] {
+            let url = parse_url(&format!("http://api.{namespace}:8080/")).unwrap();
+            let aggregate = Aggregate {
+                service: ServiceName::of(&url).unwrap(),
+                how: Aggregation::Sum,
+            };
+            let found = client.endpoints(&url, &aggregate, Duration::MAX).await;
+            let found = found.map(|urls| urls.len()).map_err(|reason| reason.kind);
+            let expected = match is_allowed {
+                true => Ok(1),
+                false => Err(UnknownKind::Configuration),
+            };
+            assert_eq!(found, expected, "{namespace}");
+        }
     }
 }
