@@ -35,6 +35,7 @@ pub(super) async fn ls(global: &GlobalArgs, args: &LsArgs) -> Result<(), Failure
             style: style(global),
             now: now(),
             is_complete: args.all,
+            has_namespaces: args.cluster.all_namespaces,
         };
         output::list(&list.functions, how)
     });

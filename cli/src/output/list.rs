@@ -21,6 +21,8 @@ pub(crate) struct ListView {
     pub(crate) now: Timestamp,
     /// Also revisions that have neither traffic nor replicas.
     pub(crate) is_complete: bool,
+    /// Say the namespaces also where there is one alone.
+    pub(crate) has_namespaces: bool,
 }
 
 /// The table of `ls`.
@@ -36,9 +38,10 @@ pub(crate) fn list(views: &[FunctionView], how: ListView) -> String {
     if shown.is_empty() {
         return "No functions.\n".to_owned();
     }
-    let namespaces = shown
-        .windows(2)
-        .any(|v| v[0].status.id.namespace() != v[1].status.id.namespace());
+    let namespaces = how.has_namespaces
+        || shown
+            .windows(2)
+            .any(|v| v[0].status.id.namespace() != v[1].status.id.namespace());
     let is_wide = how.format == Format::Wide;
     let siblings = count_siblings(&shown);
     let mut table = Table::new(&headings(namespaces, is_wide));

@@ -23,6 +23,7 @@ fn how(format: Format) -> ListView {
         style: Style::default(),
         now: NOW,
         is_complete: false,
+        has_namespaces: false,
     }
 }
 
@@ -88,6 +89,18 @@ fn ls_wide_adds_shares_addresses_and_objects() {
     NAME     READY   DESIRED   MAX   STATE      REASON                                                  QUEUED   IN-FLIGHT   AGE    TRAFFIC   LAST-COLD   OBJECT                 URL
     hello    1       2         10    Active     -                                                       0        3           98s    100%      4.2ms       revision/hello-00002   http://hello.default.localhost:8080/
     worker   0       0         -     Degraded   waiting for broker 127.0.0.1:9092: connection refused   0        0           100s   -         -           deployment/worker      -
+    ");
+}
+
+#[test]
+fn ls_of_all_namespaces_names_them_also_where_there_is_one() {
+    let how = ListView {
+        has_namespaces: true,
+        ..how(Format::Table)
+    };
+    insta::assert_snapshot!(list(&[hello()], how), @r"
+    NAMESPACE   NAME    READY   DESIRED   MAX   STATE    REASON   QUEUED   IN-FLIGHT   AGE
+    default     hello   1       2         10    Active   -        0        3           98s
     ");
 }
 
