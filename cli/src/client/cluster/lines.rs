@@ -64,6 +64,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// Whether no line was shown yet.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.newest.is_none()
+    }
+
     /// The stream is opened again: from this time on, if any line was shown.
     pub(super) fn reopen(&mut self) -> Option<Timestamp> {
         self.again = self.newest.map(|time| (time, self.with_it));
@@ -139,10 +144,11 @@ mod tests {
     #[test]
     fn a_stream_that_is_opened_again_shows_nothing_twice_and_leaves_nothing_out() {
         let mut shown = Shown::default();
-        assert_eq!(shown.reopen(), None);
+        assert_eq!((shown.reopen(), shown.is_nothing()), (None, true));
         for second in [1, 2, 2] {
             assert!(shown.is_new(at(second)));
         }
+        assert!(!shown.is_nothing());
         assert_eq!(shown.reopen(), Some(at(2)));
         // The same second once more: the third line of that time is new.
         let again = [1, 2, 2, 2, 3].map(|second| shown.is_new(at(second)));

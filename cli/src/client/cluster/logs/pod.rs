@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::super::forward::message;
 use super::super::lines::{Cutter, Shown, split};
-use super::super::{container, escape, text};
+use super::super::{container, escape, items, text};
 use super::{Cluster, ClusterError, LogWish, Said, Sender, note};
+use crate::chain::Chain;
 use crate::check::ReadError;
 use crate::check::Reader;
 
@@ -85,6 +86,7 @@ impl PodLog {
             self.tell("it is gone".to_owned()).await;
             return Ok(());
         };
+        self.check_container(&pod)?;
         let opening = self.open(&pod, false, tail);
         let opened = tokio::time::timeout(PATIENCE, opening).await;
         match opened.unwrap_or_else(|_| Err(Closed::NotNow(format!("no answer in {PATIENCE:?}")))) {
@@ -108,18 +110,28 @@ impl PodLog {
         mut tail: Option<u32>,
     ) -> Result<(String, End), ClusterError> {
         loop {
-            let Some(pod) = self.look().await? else {
-                return Ok((self.pod, End::Gone));
+            let pod = match self.look().await {
+                Ok(Some(pod)) => pod,
+                Ok(None) => return Ok((self.pod, End::Gone)),
+                Err(error @ ClusterError::Forbidden { .. }) => return Err(error),
+                // An API server that is away for a while ends nothing.
+                Err(error) => {
+                    let said = Chain(&error).to_string();
+                    self.tell(said).await;
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
             };
+            self.check_container(&pod)?;
             let is_done = matches!(text(&pod, "/status/phase"), "Succeeded" | "Failed");
             match self.open(&pod, true, tail).await {
                 Ok(body) => {
-                    // Only what was there in the beginning is cut short.
-                    tail = None;
                     self.told = None;
                     if let Err(message) = self.show(body).await {
                         self.tell(format!("the log broke off: {message}")).await;
                     }
+                    // Only what was there in the beginning is cut short; from then on the last line says where to go on.
+                    tail = tail.filter(|_| self.shown.is_nothing());
                 }
                 Err(Closed::Gone) => return Ok((self.pod, End::Gone)),
                 Err(Closed::NotNow(message)) => self.tell(message).await,
@@ -131,6 +143,13 @@ impl PodLog {
             // A container that ended may be started again, a connection that broke may come back.
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// The container that was named must be there: nothing else would ever be shown.
+    fn check_container(&self, pod: &Value) -> Result<(), ClusterError> {
+        let wanted = self.wanted.as_deref();
+        let message = wanted.and_then(|wanted| no_container(pod, wanted));
+        message.map_or(Ok(()), |message| Err(self.failed(message)))
     }
 
     /// The pod itself. `None`: it is gone.
@@ -244,6 +263,20 @@ fn is_waiting(pod: &Value) -> bool {
     text(pod, "/status/phase") == "Pending"
 }
 
+/// What to say where the pod has no container of that name.
+fn no_container(pod: &Value, wanted: &str) -> Option<String> {
+    let lists = [
+        "/spec/containers",
+        "/spec/initContainers",
+        "/spec/ephemeralContainers",
+    ];
+    let all = lists.into_iter().flat_map(|list| items(pod, list));
+    let names: Vec<&str> = all.map(|it| text(it, "/name")).collect();
+    let known = names.join(", ");
+    (!names.contains(&wanted))
+        .then(|| format!("no container is called {wanted:?}; there are: {known}"))
+}
+
 /// Something about pods could not be read.
 pub(super) fn unread(namespace: &str, what: &'static str, error: ReadError) -> ClusterError {
     match error.is_forbidden() {
@@ -257,5 +290,29 @@ fn forbidden(namespace: &str, what: &'static str) -> ClusterError {
         what,
         namespace: namespace.to_owned(),
         hint: HINT.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_container_is_one_of_any_kind_that_the_pod_has() {
+        let named = |name: &str| json!({ "name": name });
+        let pod = json!({"spec": {
+            "containers": [named("web"), named("proxy")],
+            "initContainers": [named("migrate")],
+            "ephemeralContainers": [named("debugger")],
+        }});
+        for name in ["web", "proxy", "migrate", "debugger"] {
+            assert_eq!(no_container(&pod, name), None, "{name}");
+        }
+        assert_eq!(
+            no_container(&pod, "nosuch").as_deref(),
+            Some("no container is called \"nosuch\"; there are: web, proxy, migrate, debugger")
+        );
     }
 }
