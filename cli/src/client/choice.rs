@@ -1,7 +1,8 @@
 //! Which zeron is asked: that of this machine, or the autoscalers of a cluster.
 
 use std::env;
-use std::path::Path;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// What was asked for, and what there is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,15 +57,29 @@ impl Wishes {
 pub(crate) fn has_kubeconfig() -> bool {
     match env::var_os("KUBECONFIG").filter(|files| !files.is_empty()) {
         Some(files) => env::split_paths(&files).any(|file| file.is_file()),
-        None => env::var_os("HOME").is_some_and(|home| {
-            let file = Path::new(&home).join(".kube/config");
-            file.is_file()
-        }),
+        None => home_kubeconfig().is_some(),
     }
+}
+
+/// `~/.kube/config`, where it is a file and `$KUBECONFIG` names no other.
+///
+/// To be named to whoever connects, who would otherwise prefer the service account in a pod.
+pub(crate) fn home_kubeconfig() -> Option<PathBuf> {
+    kubeconfig_in(env::var_os("HOME"), env::var_os("KUBECONFIG"))
+}
+
+fn kubeconfig_in(home: Option<OsString>, named: Option<OsString>) -> Option<PathBuf> {
+    if named.is_some_and(|files| !files.is_empty()) {
+        return None;
+    }
+    let file = Path::new(&home?).join(".kube/config");
+    file.is_file().then_some(file)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     const NOTHING: Wishes = Wishes {
@@ -107,5 +122,23 @@ mod tests {
             ..named
         };
         assert_eq!(both.choose(), Err(BothNamed));
+    }
+
+    #[test]
+    fn the_kubeconfig_at_home_is_used_unless_another_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(".kube");
+        std::fs::create_dir(&folder).unwrap();
+        let found = |named: Option<&str>| {
+            let named = named.map(OsString::from);
+            kubeconfig_in(Some(home.path().into()), named)
+        };
+        assert_eq!(found(None), None, "there is none yet");
+        let file = folder.join("config");
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(found(None), Some(file.clone()));
+        assert_eq!(found(Some("")), Some(file));
+        assert_eq!(found(Some("/else/config")), None);
+        assert_eq!(kubeconfig_in(None, None), None);
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 use zeron_backend_kubernetes::ClientOptions;
 use zeron_core::FunctionId;
 
+use super::choice::home_kubeconfig;
 use super::source::Listing;
 use super::{Client, ClientError, Place, escape};
 use crate::admin::ApiProblem;
@@ -116,7 +117,8 @@ impl Cluster {
     /// Reads the kubeconfig. Nothing is asked yet.
     pub(crate) async fn open(options: ClusterOptions) -> Result<Self, ClusterError> {
         let connection = ClientOptions {
-            kubeconfig: options.kubeconfig,
+            // Also in a pod: people mean their cluster and their rights, not the pod's.
+            kubeconfig: options.kubeconfig.or_else(home_kubeconfig),
             context: options.context,
             is_upgradable: true,
             ..ClientOptions::default()
