@@ -55,7 +55,8 @@ impl Case {
 
 /// What fails by itself, and what the platform calls it.
 fn cases(empty_registry: &Api) -> [Case; 5] {
-    let crashing = "args: [--exit-at-once, '3', --stderr, 'no such table']";
+    // Without a probe a container that runs for a moment counts as ready, and as a start that went well.
+    let crashing = "args: [--exit-at-once, '3', --stderr, 'no such table'], readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 }";
     let absent = "image: dev.local/zeron-nowhere:1";
     let unknown = format!("{}/zeron-nowhere:1", empty_registry.address());
     [
