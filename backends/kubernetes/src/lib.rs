@@ -13,6 +13,7 @@ pub mod client;
 mod counters;
 pub mod endpoint_slices;
 pub mod endpoints;
+mod following;
 pub mod jobs;
 pub mod lease;
 pub mod metrics;

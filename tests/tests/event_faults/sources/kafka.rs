@@ -15,7 +15,7 @@ use cluster::{commit, create, delete, has_topic, produce};
 
 /// The other side, as the tests of the scaler have it.
 #[path = "../../kafka_scaler/cluster.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "shared with the tests of the scaler")]
 mod cluster;
 
 const GROUP: &str = "workers";
