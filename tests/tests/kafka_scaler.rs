@@ -1,4 +1,4 @@
-//! The Kafka scaler against a real broker: KEDA's lag rules, credentials, what goes over the wire, and a broker that fails.
+//! The Kafka scaler against real brokers: KEDA's lag rules, credentials, what goes over the wire, and brokers that fail.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,3 +15,5 @@ mod proxy;
 mod rules;
 #[path = "kafka_scaler/security.rs"]
 mod security;
+#[path = "kafka_scaler/three_brokers.rs"]
+mod three_brokers;

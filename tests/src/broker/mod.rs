@@ -1,4 +1,4 @@
-//! A real Kafka broker (KRaft, one node) as a child process, on loopback ports that the kernel chose.
+//! Real Kafka brokers (KRaft; one, or a cluster of several) as child processes, on free loopback ports.
 //!
 //! `jars` fetches what it needs through Maven, `settings` writes its configuration. Where it cannot run, [`Unavailable::Skip`] says why: a test
 //! passes that to [`skip`] and returns.
@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -72,24 +73,51 @@ impl Broker {
     /// # Errors
     /// As [`Broker::start`].
     pub fn start_on(ports: Ports) -> Result<Self, Unavailable> {
+        let mut one = Self::start_cluster(&[ports])?;
+        Ok(one.remove(0))
+    }
+
+    /// Starts a cluster: one broker for each of `ports`, which keep topics together. Answers once each of them does.
+    ///
+    /// # Errors
+    /// As [`Broker::start`].
+    pub fn start_cluster(ports: &[Ports]) -> Result<Vec<Self>, Unavailable> {
         check_java()?;
         let jars = prepare()?;
         Self::launch(&jars, ports).map_err(Unavailable::Failed)
     }
 
-    fn launch(jars: &str, ports: Ports) -> anyhow::Result<Self> {
+    fn launch(jars: &str, ports: &[Ports]) -> anyhow::Result<Vec<Self>> {
+        // Each runs Java for seconds.
+        let mut brokers = thread::scope(|scope| {
+            let set_up = |index| scope.spawn(move || Self::set_up(jars, ports, index));
+            let all: Vec<_> = (0..ports.len()).map(set_up).collect();
+            let set_up = all.into_iter().map(|it| it.join().expect("it returns"));
+            set_up.collect::<anyhow::Result<Vec<_>>>()
+        })?;
+        // None answers before most of them run.
+        for broker in &mut brokers {
+            broker.keeper.run()?;
+        }
+        for broker in &brokers {
+            broker.wait()?;
+        }
+        Ok(brokers)
+    }
+
+    /// Prepares the broker of `all[index]`, which does not run yet.
+    fn set_up(jars: &str, all: &[Ports], index: usize) -> anyhow::Result<Self> {
         let folder = keeper::new_folder()?;
         let certificates = Certificates::make(&folder)?;
-        let file = settings::write(&folder, &ports)?;
-        let keeper = Keeper::start(&folder, &settings::run_command(jars, &file))?;
+        let file = settings::write(&folder, all, index)?;
+        let command = settings::run_command(jars, &file, all.len());
+        let keeper = Keeper::start(&folder, &command)?;
         settings::format(jars, &file)?;
-        let mut broker = Self {
+        Ok(Self {
             keeper,
-            ports,
+            ports: all[index].clone(),
             certificates,
-        };
-        broker.restart()?;
-        Ok(broker)
+        })
     }
 
     /// The address without encryption or credentials, `HOST:PORT`.
@@ -139,6 +167,10 @@ impl Broker {
     /// With the end of its log when it does not answer in time.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.keeper.run()?;
+        self.wait()
+    }
+
+    fn wait(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         while !answers(self.ports.plaintext) {
             if Instant::now() > deadline {
@@ -147,7 +179,7 @@ impl Broker {
                     self.keeper.log_tail()
                 ));
             }
-            std::thread::park_timeout(LOOK_EVERY);
+            thread::park_timeout(LOOK_EVERY);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ pub const USER: &str = "alice";
 /// That user's password.
 pub const PASSWORD: &str = "wonderland";
 
-/// Any value will do for a cluster of one.
+/// Any value will do: clusters do not meet.
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// Where a broker listens, on loopback.
@@ -80,11 +80,11 @@ impl Ports {
     }
 }
 
-/// Writes `server.properties` into `folder`.
-pub(super) fn write(folder: &Path, ports: &Ports) -> anyhow::Result<PathBuf> {
+/// Writes `server.properties` of the broker of `all[index]` into `folder`.
+pub(super) fn write(folder: &Path, all: &[Ports], index: usize) -> anyhow::Result<PathBuf> {
     let file = folder.join("server.properties");
     let text = [
-        cluster(folder, ports),
+        cluster(folder, all, index),
         sasl("sasl"),
         sasl("sasltls"),
         tls(folder),
@@ -94,15 +94,22 @@ pub(super) fn write(folder: &Path, ports: &Ports) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-/// A broker that was killed may only come back once its session has ended: soon.
-fn cluster(folder: &Path, ports: &Ports) -> String {
+/// A broker that was killed may only come back once its session has ended: soon. Then it leads again what it led.
+fn cluster(folder: &Path, all: &[Ports], index: usize) -> String {
+    let ports = &all[index];
     let (listeners, advertised) = (ports.listeners(), ports.advertised());
-    let controller = ports.controller;
+    let (node, controller) = (index + 1, ports.controller);
+    let voters = (1..)
+        .zip(all)
+        .map(|(node, it)| format!("{node}@{}", it.controller));
+    let voters = voters.collect::<Vec<_>>().join(",");
+    // Each keeps the offsets of some groups, and a copy of those of the others.
+    let count = all.len();
     let data = folder.join("data");
     format!(
         "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{controller}
+node.id={node}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listeners={listeners},CONTROLLER://{controller}
 advertised.listeners={advertised}
@@ -110,8 +117,9 @@ inter.broker.listener.name=PLAIN
 listener.security.protocol.map=PLAIN:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,\
 TLS:SSL,MTLS:SSL,SASLTLS:SASL_SSL
 log.dirs={}
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
+offsets.topic.num.partitions={count}
+offsets.topic.replication.factor={count}
+leader.imbalance.check.interval.seconds=1
 transaction.state.log.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -154,11 +162,11 @@ listener.name.mtls.ssl.client.auth=required
     )
 }
 
-/// The command that runs the broker.
-pub(super) fn run_command(jars: &str, settings: &Path) -> Vec<OsString> {
+/// The command that runs one of `brokers` of a cluster.
+pub(super) fn run_command(jars: &str, settings: &Path, brokers: usize) -> Vec<OsString> {
     let mut command: Vec<OsString> = [
         "java",
-        "-Xmx512m",
+        if brokers > 1 { "-Xmx256m" } else { "-Xmx512m" },
         "-XX:+UseSerialGC",
         // Starts sooner; a broker of a test does not live long enough for more.
         "-XX:TieredStopAtLevel=1",

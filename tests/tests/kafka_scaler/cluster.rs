@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
@@ -71,8 +72,16 @@ pub(crate) fn with_auth(mut trigger: TriggerSpec, auth: &[(&str, &str)]) -> Trig
 
 /// Evaluates triggers that share a source, in one batch.
 pub(crate) fn evaluate(triggers: &[&BoundTrigger]) -> Vec<Result<MetricReading, Unknown>> {
+    evaluate_within(triggers, TIMEOUT)
+}
+
+/// The same with another time limit.
+pub(crate) fn evaluate_within(
+    triggers: &[&BoundTrigger],
+    timeout: Duration,
+) -> Vec<Result<MetricReading, Unknown>> {
     let handles: Vec<_> = triggers.iter().map(|trigger| trigger.handle).collect();
-    let evaluation = triggers[0].scaler.evaluate(&handles, TIMEOUT);
+    let evaluation = triggers[0].scaler.evaluate(&handles, timeout);
     let answers = runtime().block_on(evaluation);
     assert_eq!(answers.len(), triggers.len());
     answers
@@ -121,8 +130,14 @@ pub(crate) fn topic(address: &str, partitions: i32) -> String {
 
 /// Creates a topic, and waits until it can be used.
 pub(crate) fn create(address: &str, name: &str, partitions: i32) {
+    create_replicated(address, name, partitions, 1);
+}
+
+/// The same with so many copies of every partition.
+pub(crate) fn create_replicated(address: &str, name: &str, partitions: i32, copies: i32) {
     let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
-    let topics = [NewTopic::new(name, partitions, TopicReplication::Fixed(1))];
+    let replication = TopicReplication::Fixed(copies);
+    let topics = [NewTopic::new(name, partitions, replication)];
     let created = runtime().block_on(admin.create_topics(&topics, &patient()));
     assert_eq!(created.unwrap(), [Ok(name.to_owned())]);
     wait_for_leaders(address, name);
@@ -143,16 +158,32 @@ fn patient() -> AdminOptions {
 
 /// The broker hears of a new topic a moment after the controller made it.
 fn wait_for_leaders(address: &str, topic: &str) {
-    let consumer: BaseConsumer = config(address).create().unwrap();
     let deadline = Instant::now() + LIMIT;
     loop {
-        let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        if found.is_some_and(|topic| topic.partitions().iter().all(|p| p.leader() >= 0)) {
+        let leaders = leaders(address, topic);
+        if !leaders.is_empty() && leaders.iter().all(|leader| *leader >= 0) {
             return;
         }
         assert!(Instant::now() < deadline, "no leader for {topic}");
     }
+}
+
+/// The leaders of a topic's partitions, by their numbers; negative: none.
+pub(crate) fn leaders(address: &str, topic: &str) -> Vec<i32> {
+    let metadata = metadata(address);
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let partitions = found.into_iter().flat_map(|topic| topic.partitions());
+    partitions.map(|partition| partition.leader()).collect()
+}
+
+/// How many brokers the cluster has.
+pub(crate) fn brokers_of(address: &str) -> usize {
+    metadata(address).brokers().len()
+}
+
+fn metadata(address: &str) -> Metadata {
+    let consumer: BaseConsumer = config(address).create().unwrap();
+    consumer.fetch_metadata(None, LIMIT).unwrap()
 }
 
 /// Appends `count` records to a partition.
@@ -169,20 +200,25 @@ pub(crate) fn produce(address: &str, topic: &str, partition: i32, count: u32) {
 
 /// Commits an offset as a member of the group would.
 pub(crate) fn commit(address: &str, group: &str, topic: &str, partition: i32, offset: i64) {
+    commit_all(address, group, topic, &[(partition, offset)]);
+}
+
+/// The same for several partitions.
+pub(crate) fn commit_all(address: &str, group: &str, topic: &str, committed: &[(i32, i64)]) {
     let mut config = config(address);
     config.set("group.id", group);
     let consumer: BaseConsumer = config.create().unwrap();
     let mut offsets = TopicPartitionList::new();
-    offsets
-        .add_partition_offset(topic, partition, Offset::Offset(offset))
-        .unwrap();
+    for (partition, offset) in committed {
+        let added = offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset));
+        added.unwrap();
+    }
     consumer.commit(&offsets, CommitMode::Sync).unwrap();
 }
 
 /// Whether the cluster has a topic.
 pub(crate) fn has_topic(address: &str, topic: &str) -> bool {
-    let consumer: BaseConsumer = config(address).create().unwrap();
-    let metadata = consumer.fetch_metadata(None, LIMIT).unwrap();
+    let metadata = metadata(address);
     metadata.topics().iter().any(|found| found.name() == topic)
 }
 
