@@ -1,6 +1,7 @@
 //! A real cluster of three brokers: what an evaluation asks of each, and a broker that dies and comes back.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 use zeron_core::metric::{MetricReading, Unknown, UnknownKind};
@@ -89,10 +90,15 @@ impl Cluster {
         for partition in 0..PARTITIONS {
             self.produce(partition, 10 * (partition.unsigned_abs() + 1));
         }
-        for group in 0..GROUPS {
+        let commit = |group| {
             let offsets: Vec<_> = (0..PARTITIONS).map(|it| (it, group)).collect();
             commit_all(&own, &name(group), &self.topic, &offsets);
-        }
+        };
+        thread::scope(|scope| {
+            for group in 0..GROUPS {
+                scope.spawn(move || commit(group));
+            }
+        });
     }
 
     /// Where the test itself connects, past the proxies.
