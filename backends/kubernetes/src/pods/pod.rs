@@ -23,6 +23,8 @@ pub(crate) struct Pod {
     pub(crate) node: Option<Symbol>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) ip: Option<IpAddr>,
+    /// Those of another family.
+    pub(crate) other_ips: Box<[IpAddr]>,
     pub(crate) created: Timestamp,
     /// When its containers were first started, by the cluster's clock.
     pub(crate) started: Timestamp,
@@ -65,6 +67,9 @@ impl Pod {
             .collect();
         labels.sort_unstable();
         let created = metadata.creation_timestamp.as_ref();
+        let ip = (raw.status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
+        let ips = raw.status.pod_ips.iter();
+        let ips = ips.filter_map(|it| it.ip.as_deref()?.parse().ok());
         Some(Self {
             id: endpoint_id(uid),
             uid: uid.into(),
@@ -77,7 +82,8 @@ impl Pod {
                 .as_deref()
                 .map(|node| names.acquire(node)),
             shape,
-            ip: (raw.status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
+            ip,
+            other_ips: ips.filter(|other| Some(*other) != ip).collect(),
             created: created
                 .and_then(|time| u64::try_from(time.0.as_microsecond()).ok())
                 .map(Timestamp::from_micros)

@@ -139,6 +139,9 @@ pub(crate) struct RawStatus {
     pub(crate) phase: Option<String>,
     #[serde(rename = "podIP")]
     pub(crate) pod_ip: Option<String>,
+    /// All of them, that one included.
+    #[serde(rename = "podIPs")]
+    pub(crate) pod_ips: Vec<RawPodIp>,
     pub(crate) reason: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) nominated_node_name: Option<String>,
@@ -146,6 +149,12 @@ pub(crate) struct RawStatus {
     pub(crate) conditions: Vec<RawCondition>,
     pub(crate) container_statuses: Vec<RawContainerStatus>,
     pub(crate) init_container_statuses: Vec<RawContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct RawPodIp {
+    pub(crate) ip: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -1,8 +1,10 @@
 //! All pods and all targets, joined by an index of label pairs: never pods times functions.
 
+mod addresses;
 mod count;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use zeron_core::{EndpointSnapshot, FunctionId, Timestamp};
@@ -15,6 +17,7 @@ use super::snapshot;
 use super::trouble::Patience;
 use crate::target::ScaleTarget;
 
+use addresses::Addresses;
 pub(crate) use count::CountChange;
 use count::{Count, Told};
 
@@ -35,6 +38,8 @@ pub(crate) struct Table {
     free: Vec<Slot>,
     by_name: HashMap<(Symbol, Arc<str>), Slot>,
     by_label: HashMap<Pair, Vec<Slot>>,
+    /// Kept from the first question on: most processes never ask.
+    by_address: Option<Addresses>,
     shapes: HashSet<Arc<Shape>>,
     targets: HashMap<FunctionId, Entry>,
     targets_by_label: HashMap<Pair, Vec<FunctionId>>,
@@ -69,6 +74,7 @@ impl Table {
             free: Vec::new(),
             by_name: HashMap::new(),
             by_label: HashMap::new(),
+            by_address: None,
             shapes: HashSet::new(),
             targets: HashMap::new(),
             targets_by_label: HashMap::new(),
@@ -220,6 +226,23 @@ impl Table {
         self.pods.iter().flatten()
     }
 
+    /// The namespaces of the pods at `address` that are not over, each once.
+    pub(crate) fn namespaces_at(&mut self, address: IpAddr) -> Vec<Arc<str>> {
+        let pods = &self.pods;
+        let index = self.by_address.get_or_insert_with(|| {
+            let mut index = Addresses::default();
+            for (slot, pod) in (0..).zip(pods) {
+                pod.iter().for_each(|pod| index.add(slot, pod));
+            }
+            index
+        });
+        let pods = index.at(address).iter();
+        let pods = pods.filter_map(|slot| self.pods.get(*slot as usize)?.as_ref());
+        let namespaces: BTreeSet<Symbol> = pods.map(|pod| pod.namespace).collect();
+        let text = |it: Symbol| Arc::from(self.names.text(it));
+        namespaces.into_iter().map(text).collect()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()
     }
@@ -291,6 +314,9 @@ impl Table {
         }
         self.by_name
             .insert((pod.namespace, Arc::clone(&pod.name)), slot);
+        if let Some(index) = &mut self.by_address {
+            index.add(slot, &pod);
+        }
         self.pods[slot as usize] = Some(pod);
     }
 
@@ -307,6 +333,9 @@ impl Table {
         self.by_name.remove(&(pod.namespace, Arc::clone(&pod.name)));
         for (key, value) in &pod.labels {
             remove_one(&mut self.by_label, &(pod.namespace, *key, *value), &slot);
+        }
+        if let Some(index) = &mut self.by_address {
+            index.remove(slot, &pod);
         }
         for id in &pod.members_of {
             if let Some(entry) = self.targets.get_mut(id) {

@@ -358,3 +358,50 @@ fn many_functions_and_pods_are_joined_without_a_product() {
     assert!(took < Duration::from_secs(10), "{took:?}");
     eprintln!("5,000 functions and pods: {took:?}");
 }
+
+/// Namespaces at an address, as they are asked for.
+fn at_address(table: &mut Table, address: &str) -> Vec<String> {
+    let found = table.namespaces_at(address.parse().unwrap());
+    let mut found: Vec<_> = found.iter().map(ToString::to_string).collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn whose_an_address_is_follows_every_change_of_pods() {
+    let mut table = table([]);
+    let put = |table: &mut Table, namespace: &str, name: &str, status: Value, seen: u64| {
+        let mut pod = pod(name, 7, json!({}), status);
+        pod.metadata.namespace = Some(namespace.to_owned());
+        table.apply(&pod, seen, at(1));
+    };
+    let ip = |address: &str| json!({ "podIP": address });
+    put(&mut table, "shop", "early", ip("10.0.0.1"), 1);
+    // Asked for the first time: from here on the index is kept.
+    assert_eq!(at_address(&mut table, "10.0.0.1"), ["shop"]);
+    for (namespace, name) in [("shop", "a"), ("shop", "b"), ("mail", "c")] {
+        put(&mut table, namespace, name, ip("192.0.2.1"), 1);
+    }
+    assert_eq!(at_address(&mut table, "192.0.2.1"), ["mail", "shop"]);
+    assert_eq!(at_address(&mut table, "::ffff:192.0.2.1"), ["mail", "shop"]);
+    let both = json!({"podIP": "10.0.0.9", "podIPs": [{"ip": "10.0.0.9"}, {"ip": "fd00::9"}]});
+    put(&mut table, "mail", "c", both, 1);
+    assert_eq!(at_address(&mut table, "192.0.2.1"), ["shop"]);
+    for address in ["10.0.0.9", "fd00::9"] {
+        assert_eq!(at_address(&mut table, address), ["mail"], "{address}");
+    }
+    let over = json!({"podIP": "10.0.0.9", "phase": "Succeeded"});
+    put(&mut table, "mail", "c", over, 1);
+    assert!(at_address(&mut table, "10.0.0.9").is_empty());
+    put(&mut table, "shop", "b", ip("192.0.2.1"), 2);
+    table.sweep(None, 2);
+    assert_eq!(at_address(&mut table, "192.0.2.1"), ["shop"]);
+    let mut gone = pod("b", 7, json!({}), json!({}));
+    gone.metadata.namespace = Some("shop".to_owned());
+    table.delete(&gone);
+    assert!(at_address(&mut table, "192.0.2.1").is_empty());
+    assert_eq!(
+        table.by_address.as_ref().map(addresses::Addresses::len),
+        Some(0)
+    );
+}
