@@ -1,5 +1,7 @@
 //! The ready endpoints of any Service, read from its EndpointSlices when somebody asks.
 
+mod cache;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,19 +9,24 @@ use std::time::Duration;
 
 use kube::Client;
 use serde::Deserialize;
+use tokio::time::Instant;
 use zeron_core::metric::{Unknown, UnknownKind};
 
 use crate::api::{CallError, Caller};
 use crate::counters::Counters;
+use cache::Cache;
 
-/// Slices of one Service that are read; each has at most a thousand endpoints.
-const MAX_SLICES: usize = 100;
+/// Slices of one page of a list; each has at most a thousand endpoints.
+const PAGE: usize = 100;
+/// Pages of one Service that are read.
+const MAX_PAGES: usize = 10;
 
-/// Reads EndpointSlices; needs `list` on them.
+/// Reads EndpointSlices; needs `list` on them. Clones share what was read.
 #[derive(Clone)]
 pub struct EndpointSlices {
     client: Client,
     counters: Arc<Counters>,
+    cache: Arc<Cache>,
 }
 
 impl fmt::Debug for EndpointSlices {
@@ -39,7 +46,17 @@ pub struct SlicedEndpoint {
 
 #[derive(Deserialize)]
 struct List {
+    #[serde(default)]
+    metadata: ListMetadata,
     items: Vec<Slice>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ListMetadata {
+    /// What asks for the next page; none or empty on the last.
+    #[serde(rename = "continue")]
+    next: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,37 +89,92 @@ struct RawPort {
 impl EndpointSlices {
     /// Reads through `client`.
     pub fn new(client: Client, counters: Arc<Counters>) -> Self {
-        Self { client, counters }
+        Self {
+            client,
+            counters,
+            cache: Arc::default(),
+        }
     }
 
-    /// The ready endpoints of a Service, within `timeout`.
+    /// The ready endpoints of a Service, within `timeout`. Whoever asks at the same time, or soon after, shares one
+    /// answer.
     ///
     /// # Errors
-    /// `Timeout`, `Configuration` where it may not be read, else `Transport`.
+    /// `Timeout`, `Configuration` where it may not be read or has too many slices, else `Transport`.
     pub async fn ready(
         &self,
         namespace: &str,
         service: &str,
         timeout: Duration,
-    ) -> Result<Vec<SlicedEndpoint>, Unknown> {
-        let caller = Caller::new(self.client.clone(), Arc::clone(&self.counters), timeout);
-        // From the API server's memory: what is read is not older than what a watch would show.
-        let path = format!(
-            "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{service}&limit={MAX_SLICES}&resourceVersion=0"
-        );
-        let list: List = caller
-            .get(&path)
-            .await
-            .map_err(|error| unknown(namespace, service, &error))?;
-        Ok(endpoints(&list))
+    ) -> Result<Arc<[SlicedEndpoint]>, Unknown> {
+        let end = Instant::now() + timeout;
+        let read = self.list(namespace, service, end);
+        let found = self.cache.get(namespace, service, read);
+        let found = tokio::time::timeout_at(end, found).await;
+        found.unwrap_or_else(|_| {
+            let late = CallError::Timeout(timeout);
+            Err(unknown(namespace, service, &late))
+        })
     }
+
+    /// Reads all pages.
+    async fn list(
+        &self,
+        namespace: &str,
+        service: &str,
+        end: Instant,
+    ) -> Result<Arc<[SlicedEndpoint]>, Unknown> {
+        let (mut slices, mut next) = (Vec::new(), None);
+        for _ in 0..MAX_PAGES {
+            let left = end.saturating_duration_since(Instant::now());
+            let caller = Caller::new(self.client.clone(), Arc::clone(&self.counters), left);
+            let path = path(namespace, service, next.as_deref());
+            let list: List = caller
+                .get(&path)
+                .await
+                .map_err(|error| unknown(namespace, service, &error))?;
+            slices.extend(list.items);
+            next = list.metadata.next.filter(|it| !it.is_empty());
+            if next.is_none() {
+                return Ok(endpoints(&slices).into());
+            }
+        }
+        let most = PAGE * MAX_PAGES;
+        Err(Unknown {
+            kind: UnknownKind::Configuration,
+            message: format!("{namespace}/{service} has more than {most} EndpointSlices"),
+        })
+    }
+}
+
+/// Where a page is listed. The first comes from the API server's memory: what is read is not older than what a watch
+/// would show. The others belong to it, and may name no version of their own.
+fn path(namespace: &str, service: &str, next: Option<&str>) -> String {
+    let from = match next {
+        None => "resourceVersion=0".to_owned(),
+        Some(token) => format!("continue={}", escaped(token)),
+    };
+    format!(
+        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{service}&limit={PAGE}&{from}"
+    )
+}
+
+/// A value of a query (RFC 3986, section 2.1).
+fn escaped(text: &str) -> String {
+    let byte = |it: u8| match it {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(it).to_string()
+        }
+        _ => format!("%{it:02X}"),
+    };
+    text.bytes().map(byte).collect()
 }
 
 /// Every ready endpoint once: its first address, and the ports of its slices. A Service of two address families has
 /// slices of both with the same pods: those of IPv4 count, where a pod is ready at one.
-fn endpoints(list: &List) -> Vec<SlicedEndpoint> {
+fn endpoints(slices: &[Slice]) -> Vec<SlicedEndpoint> {
     let mut found = Vec::new();
-    for slice in &list.items {
+    for slice in slices {
         let ports = slice.ports.iter().flatten().filter_map(|it| it.port);
         let ports: Vec<u16> = ports.collect();
         let all = slice.endpoints.iter().flatten();
@@ -149,78 +221,4 @@ fn unknown(namespace: &str, service: &str, error: &CallError) -> Unknown {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn ready_endpoints_of_all_slices_are_found_once() {
-        let list = json!({"items": [
-            {
-                "endpoints": [
-                    {"addresses": ["10.0.0.1"], "conditions": {"ready": true}},
-                    {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
-                    {"addresses": ["10.0.0.3"]},
-                ],
-                "ports": [{"name": "http", "port": 8080}, {"name": "metrics", "port": 9090}],
-            },
-            {
-                "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true}}],
-                "ports": [{"port": 8080}, {"port": 9090}],
-            },
-            {"endpoints": null, "ports": null},
-        ]});
-        let list: List = serde_json::from_value(list).unwrap();
-        let found = endpoints(&list);
-        let addresses: Vec<_> = found.iter().map(|it| it.address.to_string()).collect();
-        assert_eq!(addresses, ["10.0.0.1", "10.0.0.3"]);
-        assert_eq!(found[0].ports, [8080, 9090]);
-    }
-
-    fn found(slices: &serde_json::Value) -> Vec<(String, Vec<u16>)> {
-        let list = json!({ "items": slices });
-        let list: List = serde_json::from_value(list).unwrap();
-        let found = endpoints(&list).into_iter();
-        found.map(|it| (it.address.to_string(), it.ports)).collect()
-    }
-
-    fn one(address: &str, ports: &[u16]) -> Vec<(String, Vec<u16>)> {
-        vec![(address.to_owned(), ports.to_vec())]
-    }
-
-    #[test]
-    fn a_pod_with_an_address_of_each_family_is_found_once() {
-        let v4 = |is_ready: bool| {
-            json!({
-                "addressType": "IPv4",
-                "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": is_ready}}],
-                "ports": [{"port": 8080}],
-            })
-        };
-        let v6 = json!({
-            "addressType": "IPv6",
-            "endpoints": [{"addresses": ["fd00::1"], "conditions": {"ready": true}}],
-            "ports": [{"port": 8080}],
-        });
-        let both = json!([v6, v4(true)]);
-        assert_eq!(found(&both), one("10.0.0.1", &[8080]));
-        // Pods that have no IPv4 leave its slices empty.
-        let empty = json!({"addressType": "IPv4", "endpoints": [], "ports": []});
-        for slices in [json!([empty, v6]), json!([v4(false), v6])] {
-            assert_eq!(found(&slices), one("fd00::1", &[8080]));
-        }
-    }
-
-    #[test]
-    fn an_address_in_two_slices_has_the_ports_of_both() {
-        let slice = |ports: [u16; 2]| {
-            let ports = ports.map(|port| json!({ "port": port }));
-            json!({"endpoints": [{"addresses": ["10.0.0.1"]}], "ports": ports})
-        };
-        let slices = json!([slice([8080, 9090]), slice([9090, 3000])]);
-        assert_eq!(found(&slices), one("10.0.0.1", &[8080, 9090, 3000]));
-    }
-}
+mod tests;

@@ -7,4 +7,5 @@ mod measuring;
 mod rig;
 mod roles;
 mod scaling;
+mod slices;
 mod support;
