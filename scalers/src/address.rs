@@ -100,7 +100,7 @@ impl AddressPolicy {
     /// Refuses a name as soon as one of its addresses is not allowed.
     ///
     /// # Errors
-    /// `Transport` where there is none, or whose one is is not known yet; `Configuration` where one is not allowed.
+    /// `Transport` where there is none; why it is not known whose one is; `Configuration` where one is not allowed.
     pub(crate) fn check(
         &self,
         host: &str,
@@ -146,9 +146,9 @@ impl AddressPolicy {
         };
         let own = territory.namespace();
         territory.check(bare(address)).map_err(|foreign| match foreign {
-            Foreign::NotYet => unknown(
-                UnknownKind::Transport,
-                format!("whose address {host} is is not known yet"),
+            Foreign::NotKnown(reason) => unknown(
+                reason.kind,
+                format!("whose address {host} is is not known: {}", reason.message),
             ),
             Foreign::Other => unknown(
                 UnknownKind::Configuration,
@@ -202,14 +202,20 @@ mod tests {
     }
 
     impl AddressOwners for Cluster {
-        fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>> {
+        fn namespaces_of(&self, address: IpAddr) -> Result<Vec<Arc<str>>, Unknown> {
             let owners = match address.to_string().as_str() {
                 "10.96.0.1" => vec!["shop".into()],
                 "10.96.0.2" => vec!["brokers".into()],
                 "10.96.0.3" => vec!["mail".into(), "shop".into()],
                 _ => Vec::new(),
             };
-            self.is_known.then_some(owners)
+            let reason = || {
+                unknown(
+                    UnknownKind::Transport,
+                    "the pods have not been seen for 31 s",
+                )
+            };
+            self.is_known.then_some(owners).ok_or_else(reason)
         }
     }
 
@@ -254,10 +260,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_dialled_before_it_is_known_whose_it_is() {
+    async fn nothing_is_dialled_unless_it_is_known_whose_it_is() {
         let shop = on_behalf_of("shop", false);
         let refused = dial(&shop, "10.96.0.1").await.unwrap_err();
         assert_eq!(refused.kind, UnknownKind::Transport);
+        assert_eq!(
+            refused.message,
+            "whose address 10.96.0.1 is is not known: the pods have not been seen for 31 s"
+        );
     }
 
     fn allows(policy: &AddressPolicy, address: &str) -> bool {

@@ -23,6 +23,7 @@ pub struct Counters {
     pub(crate) pods: Gauge,
     pub(crate) pod_events: Counter,
     pub(crate) watch_errors: Counter,
+    watches_interrupted: Family<WatchLabel, Gauge>,
     pub(crate) relists: Counter,
     pub(crate) token_reviews: Counter,
 }
@@ -80,6 +81,11 @@ pub(crate) enum Direction {
     from_zero,
     up,
     down,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabel {
+    kind: &'static str,
 }
 
 /// A kind of request.
@@ -163,12 +169,17 @@ impl Counters {
         );
         r.register(
             "watch_errors",
-            "Errors of the watches of pods and endpoints",
+            "Errors of the watches of objects",
             self.watch_errors.clone(),
         );
         r.register(
+            "watches_interrupted",
+            "Watches that were interrupted and have shown nothing since",
+            self.watches_interrupted.clone(),
+        );
+        r.register(
             "relists",
-            "Full lists of pods and endpoints",
+            "Full lists of objects that are watched",
             self.relists.clone(),
         );
         r.register(
@@ -176,6 +187,12 @@ impl Counters {
             "Tokens checked by the API server",
             self.token_reviews.clone(),
         );
+    }
+
+    /// How many watches of a kind, such as `pods`, are interrupted.
+    pub(crate) fn interrupted_watches(&self, kind: &'static str) -> Gauge {
+        let gauge = self.watches_interrupted.get_or_create(&WatchLabel { kind });
+        gauge.clone()
     }
 
     pub(crate) fn observe_call(&self, verb: Verb, outcome: Outcome, took: Duration) {

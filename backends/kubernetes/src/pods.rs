@@ -2,7 +2,6 @@
 
 mod config;
 mod follow;
-mod health;
 mod interner;
 mod pod;
 mod raw;
@@ -24,6 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zeron_core::{EndpointId, EndpointSink, FunctionId, Timestamp};
 
 use crate::counters::Counters;
+use crate::following::Health;
 use crate::target::{LabelSelector, ScaleTarget};
 
 pub use config::PodsConfig;
@@ -32,10 +32,8 @@ pub use pod::endpoint_id;
 pub use trouble::Patience;
 
 use follow::Followers;
-use health::Health;
 pub(crate) use interner::Interner;
 pub(crate) use pod::Pod;
-pub(crate) use shape::Shape;
 use table::Publication;
 pub(crate) use table::{CountChange, Table};
 
@@ -58,7 +56,7 @@ pub(crate) struct Shared {
     /// The earliest recheck may have moved.
     moved: Notify,
     synced: channel::Sender<bool>,
-    health: Health,
+    health: Arc<Health>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -126,7 +124,7 @@ impl Pods {
             }),
             moved: Notify::new(),
             synced: channel::Sender::new(false),
-            health: Health::default(),
+            health: Arc::new(Health::new("pods", Arc::clone(&counters))),
             counters,
         });
         let task = tokio::spawn(watch::run(client, config, Arc::clone(&shared)));
@@ -185,13 +183,14 @@ impl Pods {
         self.shared.health.stale_for(namespace)
     }
 
-    /// The namespaces of the pods at `address`, those on a node's network included; one may be named twice.
+    /// The same of any namespace.
+    pub(crate) fn stale_anywhere(&self) -> Option<Duration> {
+        self.shared.health.stale_anywhere()
+    }
+
+    /// The namespaces of the pods at `address`, those on a node's network included, each once.
     pub(crate) fn namespaces_of(&self, address: IpAddr) -> Vec<Arc<str>> {
-        let state = self.shared.state.lock();
-        let pods = state.table.all_pods();
-        pods.filter(|pod| !pod.is_over && pod.ip.is_some_and(|ip| ip.to_canonical() == address))
-            .map(|pod| state.table.names.text(pod.namespace).into())
-            .collect()
+        self.shared.state.lock().table.namespaces_at(address)
     }
 
     /// The target of a function, as declared last.
@@ -271,7 +270,7 @@ impl Pods {
 
     #[cfg(test)]
     pub(crate) fn without_watch() -> Self {
-        let config = PodsConfig::default();
+        let (config, counters) = (PodsConfig::default(), Arc::new(Counters::new()));
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 table: Table::new(config.patience),
@@ -285,8 +284,8 @@ impl Pods {
             }),
             moved: Notify::new(),
             synced: channel::Sender::new(true),
-            health: Health::default(),
-            counters: Arc::new(Counters::new()),
+            health: Arc::new(Health::new("pods", Arc::clone(&counters))),
+            counters,
         });
         let task = tokio::spawn(std::future::pending());
         Self {

@@ -12,8 +12,10 @@ use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::watch as channel;
 use tokio_util::task::AbortOnDropHandle;
+use zeron_core::metric::{Unknown, UnknownKind};
 
 use crate::counters::Counters;
+use crate::following::{Health, unseen};
 use crate::pods::Pods;
 use table::Table;
 
@@ -35,7 +37,7 @@ impl fmt::Debug for Services {
 struct Shared {
     table: Mutex<Table>,
     synced: channel::Sender<bool>,
-    counters: Arc<Counters>,
+    health: Arc<Health>,
 }
 
 impl Services {
@@ -44,7 +46,7 @@ impl Services {
         let shared = Arc::new(Shared {
             table: Mutex::default(),
             synced: channel::Sender::new(false),
-            counters,
+            health: Arc::new(Health::new("services", counters)),
         });
         let task = tokio::spawn(watch::run(client, Arc::clone(&shared)));
         Self {
@@ -61,75 +63,39 @@ impl Services {
         synced.wait_for(|is_synced| *is_synced).await.ok();
     }
 
-    /// The namespaces that have a Service or a pod at `address`, pods on a node's network included;
-    /// `None` before the first lists are complete.
-    pub fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>> {
-        if !*self.shared.synced.borrow() || !self.pods.is_synced() {
-            return None;
-        }
+    /// The namespaces that have a Service or a pod at `address`, pods on a node's network included.
+    ///
+    /// # Errors
+    /// `Transport` before the first lists are complete, and once a watch has been broken for too long for what it
+    /// showed to count.
+    pub fn namespaces_of(&self, address: IpAddr) -> Result<Vec<Arc<str>>, Unknown> {
+        self.check()?;
         let mut namespaces = self.shared.table.lock().namespaces_of(address);
         namespaces.extend(self.pods.namespaces_of(address));
         namespaces.sort_unstable();
         namespaces.dedup();
-        Some(namespaces)
+        Ok(namespaces)
+    }
+
+    /// Whether all Services and pods are known.
+    fn check(&self) -> Result<(), Unknown> {
+        let is_synced = *self.shared.synced.borrow();
+        let services = (is_synced, self.shared.health.stale_anywhere());
+        let pods = (self.pods.is_synced(), self.pods.stale_anywhere());
+        for (what, (is_listed, stale)) in [("Services", services), ("pods", pods)] {
+            if !is_listed {
+                return Err(Unknown {
+                    kind: UnknownKind::Transport,
+                    message: format!("the {what} are not listed yet"),
+                });
+            }
+            if let Some(age) = stale {
+                return Err(unseen(what, age));
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use serde_json::json;
-
-    use super::*;
-
-    fn services(is_synced: bool) -> Services {
-        let shared = Arc::new(Shared {
-            table: Mutex::default(),
-            synced: channel::Sender::new(is_synced),
-            counters: Arc::new(Counters::new()),
-        });
-        let task = tokio::spawn(std::future::pending());
-        Services {
-            shared,
-            pods: Pods::without_watch(),
-            _task: Arc::new(AbortOnDropHandle::new(task)),
-        }
-    }
-
-    fn owners(services: &Services, address: &str) -> Vec<String> {
-        let found = services.namespaces_of(address.parse().unwrap()).unwrap();
-        found.iter().map(ToString::to_string).collect()
-    }
-
-    #[tokio::test]
-    async fn an_address_is_of_whoever_has_a_service_or_a_pod_there() {
-        let services = services(true);
-        let service = json!({
-            "metadata": {"namespace": "shop", "name": "broker"},
-            "spec": {"clusterIPs": ["10.96.0.7"]},
-        });
-        let service = serde_json::from_value(service).unwrap();
-        services.shared.table.lock().apply(&service, 1);
-        for (namespace, address) in [
-            ("shop", "10.0.0.4"),
-            ("mail", "192.0.2.1"),
-            ("web", "192.0.2.1"),
-        ] {
-            services.pods.put(json!({
-                "metadata": {"namespace": namespace, "name": "p", "uid": format!("{namespace}-uid")},
-                "status": {"phase": "Running", "podIP": address},
-            }));
-        }
-        assert_eq!(owners(&services, "10.96.0.7"), ["shop"]);
-        assert_eq!(owners(&services, "10.0.0.4"), ["shop"]);
-        assert_eq!(owners(&services, "192.0.2.1"), ["mail", "web"]);
-        assert_eq!(owners(&services, "198.51.100.1"), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn nobody_is_named_before_all_are_known() {
-        let services = services(false);
-        assert_eq!(services.namespaces_of("10.96.0.7".parse().unwrap()), None);
-    }
-}
+mod tests;

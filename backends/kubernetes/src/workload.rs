@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::roles::{BoundTrigger, BoxFuture, Scaler, TriggerHandle};
 
+use crate::following::unseen;
 use crate::pods::{Pods, Table};
 use crate::target::LabelSelector;
 
@@ -102,10 +103,7 @@ impl Shared {
             let query = query.ok_or_else(|| not_read("the trigger was released"))?;
             let count = count.ok_or_else(|| not_read("the pods are not listed yet"))?;
             if let Some(age) = self.pods.stale_for(&query.namespace) {
-                let seconds = age.as_secs();
-                return Err(not_read(&format!(
-                    "the pods have not been seen for {seconds} s"
-                )));
+                return Err(unseen("pods", age));
             }
             Ok(vec![reading(&query, count)])
         };
@@ -263,7 +261,7 @@ mod tests {
         let within = Duration::from_secs(1);
         let answers = bound.scaler.evaluate(&[bound.handle], within).await;
         let unknown = answers[0].as_ref().unwrap_err();
-        assert_eq!(unknown.kind, UnknownKind::NotRead);
+        assert_eq!(unknown.kind, UnknownKind::Transport, "shown, not hidden");
         assert_eq!(unknown.message, "the pods have not been seen for 30 s");
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use zeron_backend_kubernetes::workload::Workloads;
-use zeron_backend_kubernetes::{EndpointSlices, PodsConfig, Services};
+use zeron_backend_kubernetes::{EndpointSlices, PodsConfig, Services, SlicedEndpoint};
 use zeron_core::ScalerRegistry;
 use zeron_core::metric::Unknown;
 use zeron_core::roles::BoxFuture;
 use zeron_scalers::{
-    AddressOwners, AddressPolicy, EndpointLookup, PerNamespace, ReadyEndpoint, Registry,
+    AddressOwners, AddressPolicy, EndpointLookup, PerNamespace, ReadyEndpoint, Registry, Resources,
     ServiceName, Territory,
 };
 
@@ -63,11 +63,18 @@ pub(super) fn pods(args: &ClusterArgs, addresses: &TriggerAddressArgs) -> PodsCo
     }
 }
 
+/// What the cluster itself is measured by.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) workloads: Workloads,
+    pub(super) resources: Resources,
+}
+
 /// The event sources that are built in, by what they may reach; `services` where that is limited.
 pub(super) fn registry(
     args: &ClusterArgs,
     addresses: &TriggerAddressArgs,
-    workloads: Workloads,
+    measured: Measured,
     slices: EndpointSlices,
     services: Option<Services>,
 ) -> Arc<dyn ScalerRegistry> {
@@ -78,7 +85,8 @@ pub(super) fn registry(
         Registry::builtin(policy.clone())
             .with_file_root(policy.clone(), files.clone())
             .with_endpoints(policy, Arc::clone(&slices))
-            .with(Box::new(WorkloadSource(workloads.clone())))
+            .with(Box::new(WorkloadSource(measured.workloads.clone())))
+            .with(Box::new(measured.resources.clone()))
     };
     let common = of(policy.clone());
     let Some(services) = services else {
@@ -98,7 +106,7 @@ pub(super) fn registry(
 struct Neighbours(Services);
 
 impl AddressOwners for Neighbours {
-    fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>> {
+    fn namespaces_of(&self, address: IpAddr) -> Result<Vec<Arc<str>>, Unknown> {
         self.0.namespaces_of(address)
     }
 }
@@ -115,12 +123,12 @@ impl EndpointLookup for Slices {
     ) -> BoxFuture<'a, Result<Vec<ReadyEndpoint>, Unknown>> {
         Box::pin(async move {
             let found = self.0.ready(&service.namespace, &service.name, timeout);
-            let found = found.await?.into_iter();
-            let endpoint = |it: zeron_backend_kubernetes::SlicedEndpoint| ReadyEndpoint {
+            let found = found.await?;
+            let endpoint = |it: &SlicedEndpoint| ReadyEndpoint {
                 address: it.address,
-                ports: it.ports,
+                ports: it.ports.clone(),
             };
-            Ok(found.map(endpoint).collect())
+            Ok(found.iter().map(endpoint).collect())
         })
     }
 }

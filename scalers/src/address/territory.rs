@@ -5,10 +5,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use zeron_core::metric::Unknown;
+
 /// Knows whose the addresses of a cluster are.
 pub trait AddressOwners: Send + Sync + fmt::Debug {
-    /// The namespaces with a Service or a pod at `address`; `None` while that is not known yet.
-    fn namespaces_of(&self, address: IpAddr) -> Option<Vec<Arc<str>>>;
+    /// The namespaces with a Service or a pod at `address`.
+    ///
+    /// # Errors
+    /// Why that is not known: not yet, or not any more.
+    fn namespaces_of(&self, address: IpAddr) -> Result<Vec<Arc<str>>, Unknown>;
 }
 
 /// Which namespaces' addresses the triggers of one namespace may reach: its own, and the shared ones.
@@ -21,10 +26,10 @@ pub struct Territory {
 }
 
 /// Why an address may not be reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Foreign {
-    /// Whose it is is not known yet.
-    NotYet,
+    /// Whose it is is not known.
+    NotKnown(Unknown),
     /// It is another namespace's.
     Other,
 }
@@ -55,7 +60,7 @@ impl Territory {
 
     pub(super) fn check(&self, address: IpAddr) -> Result<(), Foreign> {
         let owners = self.owners.namespaces_of(address);
-        let owners = owners.ok_or(Foreign::NotYet)?;
+        let owners = owners.map_err(Foreign::NotKnown)?;
         match owners.is_empty() || owners.iter().any(|it| self.includes(it)) {
             true => Ok(()),
             false => Err(Foreign::Other),

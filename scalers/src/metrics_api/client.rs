@@ -211,8 +211,8 @@ mod tests {
     }
 
     impl AddressOwners for Cluster {
-        fn namespaces_of(&self, _: IpAddr) -> Option<Vec<Arc<str>>> {
-            None
+        fn namespaces_of(&self, _: IpAddr) -> Result<Vec<Arc<str>>, Unknown> {
+            Err(unknown(UnknownKind::Transport, "nothing is known"))
         }
     }
 

@@ -1,14 +1,20 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use zeron_core::endpoint::Share;
 use zeron_core::{Endpoint, EndpointSnapshot, FunctionId};
 
+use super::ServiceEndpoints;
 use super::config::{EndpointsConfig, MeshCompatibility, RevisionTarget};
 use super::table::Table;
+use crate::counters::Counters;
+use crate::following::testing::Server;
 
 const OWN: &str = "10.0.0.2";
 
@@ -253,4 +259,21 @@ fn the_place_among_activators_is_the_originals() {
         });
         assert_eq!(told(&mut table).share, wanted, "{case:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_broken_is_counted_until_it_shows_what_is() {
+    let (server, counters) = (Arc::new(Server::default()), Arc::new(Counters::new()));
+    let config = EndpointsConfig::new(OWN.parse().unwrap());
+    let endpoints = ServiceEndpoints::start(server.client(&[]), config, Arc::clone(&counters));
+    let interrupted = || counters.interrupted_watches("endpoints").get();
+    endpoints.synced().await;
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!((interrupted(), server.lists()), (0, 1), "only quiet");
+    server.fail(true);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(interrupted(), 1);
+    server.fail(false);
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!((interrupted(), server.lists()), (0, 2));
 }

@@ -10,24 +10,16 @@ use super::config::EndpointsConfig;
 use super::raw::RawEndpoints;
 use super::table::SERVICE_TYPE;
 use crate::back_off::BackOff;
-use crate::following::follow;
+use crate::following::{Health, follow};
 
 /// Follows Endpoints until it is dropped.
 pub(super) async fn run(client: Client, config: EndpointsConfig, shared: Arc<Shared>) {
     let api: Api<RawEndpoints> = Api::all(client);
     let only = watcher::Config::default().labels(SERVICE_TYPE);
     let back_off = BackOff::new(config.back_off, config.max_back_off);
-    follow(
-        api,
-        only,
-        back_off,
-        "endpoints",
-        &shared.counters,
-        |event, generation| {
-            shared.take(event, generation);
-        },
-    )
-    .await;
+    let health = Health::new("endpoints", Arc::clone(&shared.counters));
+    let take = |event, generation| shared.take(event, generation);
+    follow(api, only, back_off, Arc::new(health), take).await;
 }
 
 impl Shared {

@@ -1,11 +1,11 @@
 #![allow(clippy::needless_pass_by_value, clippy::unwrap_used)]
 
-use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 use serde_json::{Value, json};
 use zeron_core::EndpointSnapshot;
 
 use super::*;
+use crate::following::testing::Server;
 use crate::target::TargetPort;
 
 fn target(name: &str) -> ScaleTarget {
@@ -240,60 +240,15 @@ async fn nothing_is_published_before_the_list_is_complete() {
     assert!(waited.is_err());
 }
 
-/// Watches that end at once with an error, while the server is told to fail; lists too.
-fn failing(fails: Arc<std::sync::atomic::AtomicBool>) -> (Client, Arc<Mutex<Vec<String>>>) {
-    use std::sync::atomic::Ordering;
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&log);
-    let service = tower::service_fn(move |request: http::Request<Body>| {
-        let query = request.uri().query().unwrap_or_default();
-        let is_watch = query.contains("watch=true");
-        let (fails, noted) = (Arc::clone(&fails), Arc::clone(&noted));
-        async move {
-            let is_failing = fails.load(Ordering::Relaxed);
-            noted.lock().push(match (is_watch, is_failing) {
-                (true, true) => "watch fails".to_owned(),
-                (false, true) => "list fails".to_owned(),
-                (true, false) => "watch".to_owned(),
-                (false, false) => "list".to_owned(),
-            });
-            if is_failing {
-                return Err("nobody is there".into());
-            }
-            let body = match is_watch {
-                // Silent until the connection breaks.
-                true => StreamBody::new(futures_util::stream::once(async move {
-                    while !fails.load(Ordering::Relaxed) {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    Err(std::io::Error::other("broken"))
-                }))
-                .boxed_unsync(),
-                false => {
-                    let text = list(&[pod("a-1", "a")]).1.to_string();
-                    Full::new(bytes::Bytes::from(text))
-                        .map_err(std::io::Error::other)
-                        .boxed_unsync()
-                }
-            };
-            Ok::<_, tower::BoxError>(http::Response::new(body))
-        }
-    });
-    (Client::new(service, "default"), log)
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_a_broken_watch_showed_counts_for_a_while_and_then_is_unknown() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let fails = Arc::new(AtomicBool::new(false));
-    let (client, log) = failing(Arc::clone(&fails));
-    let pods = start(client);
+    let server = Arc::new(Server::default());
+    let pods = start(server.client(&[pod("a-1", "a")]));
     pods.synced().await;
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     assert_eq!(pods.stale_for("ns"), None, "quiet is not broken");
-    let lists = || log.lock().iter().filter(|it| *it == "list").count();
-    assert_eq!(lists(), 1, "{:?}", log.lock());
-    fails.store(true, Ordering::Relaxed);
+    assert_eq!(server.lists(), 1, "{server:?}");
+    server.fail(true);
     tokio::time::sleep(Duration::from_secs(29)).await;
     assert_eq!(pods.stale_for("ns"), None);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -301,7 +256,7 @@ async fn what_a_broken_watch_showed_counts_for_a_while_and_then_is_unknown() {
     tokio::time::sleep(Duration::from_secs(3_600)).await;
     assert!(pods.stale_for("ns").is_some());
     // The watch goes on, and nothing has changed: a list shows that.
-    fails.store(false, Ordering::Relaxed);
+    server.fail(false);
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(pods.stale_for("ns"), None);
     assert_eq!(pods.replicas(&target("a").id).len(), 1);
@@ -309,40 +264,15 @@ async fn what_a_broken_watch_showed_counts_for_a_while_and_then_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_soon_goes_on_is_never_stale() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    let fails = Arc::new(AtomicBool::new(false));
-    let (client, log) = failing(Arc::clone(&fails));
-    let pods = start(client);
+    let server = Arc::new(Server::default());
+    let pods = start(server.client(&[pod("a-1", "a")]));
     pods.synced().await;
-    fails.store(true, Ordering::Relaxed);
+    server.fail(true);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    fails.store(false, Ordering::Relaxed);
+    server.fail(false);
     for _ in 0..600 {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(pods.stale_for("ns"), None);
     }
-    let lists = log.lock().iter().filter(|it| *it == "list").count();
-    assert_eq!(lists, 2, "{:?}", log.lock());
-}
-
-#[test]
-fn only_the_namespace_whose_watch_is_broken_is_stale() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let health = health::Health::default();
-        let (one, all) = (Arc::<str>::from("one"), None);
-        health.interrupted(Some(&one));
-        tokio::time::sleep(Duration::from_secs(31)).await;
-        assert!(health.stale_for("one").is_some());
-        assert_eq!(health.stale_for("two"), None);
-        health.restored(Some(&one));
-        assert_eq!(health.stale_for("one"), None);
-        health.interrupted(all);
-        tokio::time::sleep(Duration::from_secs(31)).await;
-        assert!(health.stale_for("two").is_some());
-    });
+    assert_eq!(server.lists(), 2, "{server:?}");
 }

@@ -20,17 +20,9 @@ pub(super) async fn run(client: Client, shared: Arc<Shared>) {
     let api: Api<RawService> = Api::all(client);
     let back_off = BackOff::new(BACK_OFF, MAX_BACK_OFF);
     let all = watcher::Config::default();
-    follow(
-        api,
-        all,
-        back_off,
-        "services",
-        &shared.counters,
-        |event, generation| {
-            shared.take(event, generation);
-        },
-    )
-    .await;
+    let health = Arc::clone(&shared.health);
+    let take = |event, generation| shared.take(event, generation);
+    follow(api, all, back_off, health, take).await;
 }
 
 impl Shared {
