@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -101,7 +102,27 @@ pub(crate) struct RequestBody {
 enum Source {
     /// `None`: there is no body.
     Own(Option<Incoming>),
+    /// On the heap: a request that waits is no larger for it.
+    Counted(Box<Counted>),
     Lent(Arc<Loan>),
+}
+
+/// A body, and how much of it was read.
+#[derive(Debug)]
+struct Counted {
+    incoming: Incoming,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn poll_frame(&mut self, silence: &mut Silence, cx: &mut Context<'_>) -> Polled {
+        let polled = poll_frame(&mut self.incoming, silence, cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        polled
+    }
 }
 
 /// A body that is sent with a request and may be taken back as long as nothing of it was read.
@@ -173,6 +194,20 @@ impl RequestBody {
         }
     }
 
+    /// Counts the bytes that are read of it from now on; `None` when there is no body.
+    pub(crate) fn count(&mut self) -> Option<Arc<AtomicU64>> {
+        let Source::Own(incoming) = &mut self.source else {
+            return None;
+        };
+        let (incoming, bytes) = (incoming.take()?, Arc::<AtomicU64>::default());
+        let counted = Counted {
+            incoming,
+            bytes: Arc::clone(&bytes),
+        };
+        self.source = Source::Counted(Box::new(counted));
+        Some(bytes)
+    }
+
     /// The body of a request that has none.
     pub(crate) fn empty() -> Self {
         Self {
@@ -184,11 +219,16 @@ impl RequestBody {
     /// Makes it one that can be taken back, which is read once it is wanted (`is_open`: at once).
     /// `None` when there is no body.
     pub(crate) fn lend(&mut self, is_open: bool) -> Option<Arc<Loan>> {
-        let Source::Own(incoming) = &mut self.source else {
-            return None;
+        let incoming = match std::mem::replace(&mut self.source, Source::Own(None)) {
+            Source::Own(incoming) => incoming?,
+            Source::Counted(counted) => counted.incoming,
+            lent @ Source::Lent(_) => {
+                self.source = lent;
+                return None;
+            }
         };
         let loan = Arc::new(Loan(Mutex::new(Lent {
-            incoming: Some(incoming.take()?),
+            incoming: Some(incoming),
             is_open,
             is_touched: false,
             reader: None,
@@ -230,6 +270,7 @@ impl Body for RequestBody {
         match &mut this.source {
             Source::Own(None) => Poll::Ready(None),
             Source::Own(Some(incoming)) => poll_frame(incoming, &mut this.silence, cx),
+            Source::Counted(counted) => counted.poll_frame(&mut this.silence, cx),
             Source::Lent(loan) => loan.0.lock().poll_frame(&mut this.silence, cx),
         }
     }
@@ -237,6 +278,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(incoming) => incoming.as_ref().is_none_or(Body::is_end_stream),
+            Source::Counted(counted) => counted.incoming.is_end_stream(),
             Source::Lent(loan) => {
                 let lent = loan.0.lock();
                 lent.incoming.as_ref().is_some_and(Body::is_end_stream)
@@ -250,6 +292,7 @@ impl Body for RequestBody {
         };
         match &self.source {
             Source::Own(incoming) => hint(incoming.as_ref()),
+            Source::Counted(counted) => hint(Some(&counted.incoming)),
             Source::Lent(loan) => hint(loan.0.lock().incoming.as_ref()),
         }
     }

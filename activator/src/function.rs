@@ -23,7 +23,7 @@ use zeron_wire::{Drain, DrainId, Drained, ToAutoscaler, Wake};
 use crate::cause::Cause;
 use crate::clock;
 use crate::house::House;
-use crate::knative::Durations;
+use crate::knative::Measures;
 use crate::load::Load;
 use crate::probe::Target;
 use crate::refusal::Refusal;
@@ -37,7 +37,7 @@ pub(crate) struct FunctionState {
     house: Arc<House>,
     state: Mutex<State>,
     /// Of a Revision.
-    pub(crate) durations: Durations,
+    pub(crate) measures: Measures,
 }
 
 /// A request that wants in.
@@ -90,7 +90,7 @@ impl FunctionState {
             id,
             house,
             state: Mutex::new(State::new(now)),
-            durations: Durations::default(),
+            measures: Measures::default(),
         })
     }
 

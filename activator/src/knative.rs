@@ -4,8 +4,8 @@
 //!
 //! What is compatible with what: `pkg/activator` of knative/serving v0.51.
 
-mod durations;
 mod ending;
+mod measures;
 mod probe;
 pub(crate) mod request_log;
 mod revision;
@@ -28,8 +28,8 @@ use crate::route::{Destination, RouteTable};
 use crate::stack::{Call, Routed};
 use crate::worker::Worker;
 
-pub(crate) use durations::Durations;
 pub(crate) use ending::Ending;
+pub(crate) use measures::Measures;
 pub(crate) use revision::Revisions;
 pub(crate) use tally::Tally;
 
@@ -54,7 +54,8 @@ impl Call {
         let table = worker.shared.routes.load();
         let destination = find(&table, knative, &self.parts.headers, &authority.value)?;
         let (shared, begun) = (&worker.shared, outcome.arrived);
-        let ending = Ending::begin(shared, peer, destination, begun, &self.parts);
+        let received = self.body.count();
+        let ending = Ending::begin(shared, peer, destination, begun, &self.parts, received);
         outcome.revision(destination, ending);
         let destination = Arc::clone(destination);
         self.want_upgrade();

@@ -294,6 +294,52 @@ async fn a_first_request_asks_for_replicas_and_dashboards_see_it() {
     .await;
 }
 
+#[tokio::test]
+async fn dashboards_see_how_large_bodies_are() {
+    let stage = stage(revision(1));
+    stage.replicas(&rev(), &[replica(1, origin::echo().await)]);
+    let chunked = format!(
+        "POST /a HTTP/1.1\r\nhost: {HOST}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n\
+         4\r\nfour\r\n8\r\neighteen\r\n0\r\n\r\n"
+    );
+    let answer = stage.raw(chunked).await;
+    assert!(answer.contains("body 12 b\"foureighteen\""), "{answer}");
+    let answer = stage.raw(request("")).await;
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let line = |name: &str, bucket: &str, method: &str, value: &str| {
+        format!(
+            "http_server_{name}{{{bucket}http_request_method=\"{method}\",http_response_status_code=\"200\",\
+             network_protocol_name=\"http\",network_protocol_version=\"1.1\",url_scheme=\"http\",\
+             k8s_namespace_name=\"ns\",kn_service_name=\"hello\",kn_configuration_name=\"hello\",\
+             kn_revision_name=\"rev\"}} {value}\n"
+        )
+    };
+    let count = "response_body_size_bytes_count";
+    let counted = [line(count, "", "POST", "1"), line(count, "", "GET", "1")];
+    soon(async {
+        while !counted.iter().all(|it| stage.metrics().contains(it)) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let metrics = stage.metrics();
+    let (sum, bucket) = (
+        "request_body_size_bytes_sum",
+        "request_body_size_bytes_bucket",
+    );
+    let answered = format!("{}.0", body.len());
+    for wanted in [
+        line(sum, "", "POST", "12.0"),
+        line(bucket, "le=\"10.0\",", "POST", "0"),
+        line(bucket, "le=\"25.0\",", "POST", "1"),
+        line(sum, "", "GET", "0.0"),
+        line(bucket, "le=\"0.0\",", "GET", "1"),
+        line("response_body_size_bytes_sum", "", "GET", &answered),
+    ] {
+        assert!(metrics.contains(&wanted), "{wanted}{metrics}");
+    }
+}
+
 /// A queue-proxy that answers its probe with this status, and everything else with 200.
 async fn queue_proxy(status: Arc<AtomicU16>) -> SocketAddr {
     origin::serve(move |request: Request<Incoming>| {

@@ -1,12 +1,13 @@
 //! What is counted and logged of a request for a Revision once its answer has ended.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use http::StatusCode;
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::durations::Stopwatch;
+use super::measures::Stopwatch;
 use super::request_log::Line;
 use crate::peer::Peer;
 use crate::route::Destination;
@@ -20,16 +21,18 @@ pub(crate) struct Ending {
 }
 
 impl Ending {
+    /// `received`: bytes of the request's body, counted as they come; `None` where it has none.
     pub(super) fn begin(
         shared: &Shared,
         peer: &Peer,
         revision: &Arc<Destination>,
         begun: Instant,
         parts: &Parts,
+        received: Option<Arc<AtomicU64>>,
     ) -> Box<Self> {
         let log = shared.request_log();
         Box::new(Self {
-            watch: Stopwatch::start(revision, begun, parts, peer.is_tls),
+            watch: Stopwatch::start(revision, begun, parts, received, peer.is_tls),
             line: log.map(|log| Line::begin(log, revision, begun, peer.address, parts)),
         })
     }
@@ -43,6 +46,7 @@ impl Ending {
 
     /// So many bytes of the answer's body went out.
     pub(crate) fn sent(&mut self, bytes: usize) {
+        self.watch.sent(bytes);
         if let Some(line) = &mut self.line {
             line.sent(bytes);
         }

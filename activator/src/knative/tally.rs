@@ -7,8 +7,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Unit;
 
+use super::measures::Measure;
 use crate::load::Load;
 use crate::route::Destination;
 use crate::worker::Shared;
@@ -55,15 +55,14 @@ impl Collector for Tally {
                 gauge.encode(family.encode_family(&labels(revision))?)?;
             }
         }
-        let mut family = encoder.encode_descriptor(
-            "http_server_request_duration",
-            "Duration of HTTP server requests",
-            Some(&Unit::Seconds),
-            MetricType::Histogram,
-        )?;
-        for revision in table.revisions().all() {
-            let durations = &revision.state.durations;
-            durations.encode(&mut family, labels(revision))?;
+        for measure in Measure::ALL {
+            let (name, help, unit) = (measure.name(), measure.help(), measure.unit());
+            let histogram = MetricType::Histogram;
+            let mut family = encoder.encode_descriptor(name, help, Some(&unit), histogram)?;
+            for revision in table.revisions().all() {
+                let measures = &revision.state.measures;
+                measures.encode(measure, &mut family, labels(revision))?;
+            }
         }
         Ok(())
     }
