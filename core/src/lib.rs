@@ -2,7 +2,7 @@
 //!
 //! No I/O, no runtime, no clock of its own. Modules in the order in which data meets them:
 //! a front end fills [`function`], [`workload`], [`policy`] and [`route`]; a back end publishes
-//! [`endpoint`]s; the data plane reports [`stat`]s; scalers read [`metric`]s; the engine writes
+//! [`endpoint`]s and measures [`usage`]; the data plane reports [`stat`]s; scalers read [`metric`]s; the engine writes
 //! [`decision`]s, which [`invariants`] hold for; [`status`] is what people look at.
 
 pub mod decision;
@@ -16,11 +16,13 @@ pub mod metric;
 pub mod ownership;
 pub mod path;
 pub mod policy;
+pub mod quantity;
 pub mod roles;
 pub mod route;
 pub mod stat;
 pub mod status;
 pub mod time;
+pub mod usage;
 pub mod workload;
 
 pub use decision::Decision;

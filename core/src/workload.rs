@@ -24,7 +24,10 @@ pub struct Workload {
     /// When a replica counts as ready.
     pub readiness: ReadinessProbe,
     /// What a replica may use, where the back end can enforce it.
-    pub limits: ResourceLimits,
+    pub limits: ResourceAmounts,
+    /// What a replica is expected to use: `Utilization` of cpu and memory is a share of it.
+    #[serde(default)]
+    pub requests: ResourceAmounts,
     /// From SIGTERM to SIGKILL.
     pub termination_grace: Duration,
     /// How long a replica may take to become ready before its start counts as failed.
@@ -42,7 +45,8 @@ impl Default for Workload {
             image: None,
             port: None,
             readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
+            limits: ResourceAmounts::default(),
+            requests: ResourceAmounts::default(),
             termination_grace: Duration::from_secs(30),
             start_deadline: Duration::from_secs(600),
         }
@@ -134,9 +138,9 @@ impl Default for ReadinessProbe {
     }
 }
 
-/// Upper limits of one replica.
+/// Amounts for one replica; `None`: nothing is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceLimits {
+pub struct ResourceAmounts {
     /// Thousandths of a core.
     pub cpu_millis: Option<u64>,
     /// Bytes of memory.

@@ -35,6 +35,7 @@ mod rabbitmq;
 #[cfg(feature = "redis")]
 mod redis;
 mod registry;
+mod resources;
 pub mod source;
 #[cfg(feature = "sql")]
 mod sql;
@@ -48,3 +49,4 @@ pub use address::{AddressOwners, AddressPolicy, Territory};
 pub use metrics_api::{EndpointLookup, ReadyEndpoint, ServiceName};
 pub use per_namespace::PerNamespace;
 pub use registry::{Registry, SourceType, TriggerType, configuration};
+pub use resources::Resources;

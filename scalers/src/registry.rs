@@ -68,7 +68,9 @@ impl Registry {
             #[cfg(feature = "http")]
             credentials: Credentials::new(addresses.clone(), None),
         };
-        let registry = registry.with(Box::new(crate::kubernetes::Elsewhere));
+        let registry = registry
+            .with(Box::new(crate::kubernetes::Elsewhere))
+            .with(Box::new(crate::resources::Unmeasured));
         #[cfg(feature = "kafka")]
         let registry = registry.with(Box::new(crate::kafka::Kafka::new(addresses.clone())));
         #[cfg(feature = "amqp")]

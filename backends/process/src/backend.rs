@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tracing::warn;
+use zeron_core::usage::UsageMeter;
 use zeron_core::{Backend, EndpointId, EndpointSink, Function, FunctionId};
 
 use crate::clock::Now;
@@ -28,6 +29,7 @@ use crate::shared::{Orders, Shared};
 use crate::spawner;
 use crate::status::ReplicaStatus;
 use crate::supervisor::{Event, Supervisor};
+use crate::usage::ProcessMeter;
 
 /// Threads that start processes: so many starts may wait for the disk before others wait for them.
 const SPAWNERS: usize = 2;
@@ -112,6 +114,11 @@ impl ProcessBackend {
             enforced: replica.enforced,
         };
         entry.replicas.iter().map(status).collect()
+    }
+
+    /// Measures what replicas use of processor and memory. Needs a runtime to be asked.
+    pub fn meter(&self) -> Arc<dyn UsageMeter> {
+        Arc::new(ProcessMeter::new(Arc::clone(&self.shared)))
     }
 
     /// How many replicas of a function failed in a row, 0 while it is healthy.

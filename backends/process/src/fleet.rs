@@ -148,17 +148,19 @@ impl Fleet {
         };
         found.phase = Phase::Ready;
         found.ready_at.get_or_insert((now.instant, now.timestamp));
+        found.ready_changed = Some(now.timestamp);
         entry.forgive();
         // Older workloads may go now, and the rest of a fleet that was in a crash loop may start.
         self.reconcile(&id, &[], now.instant)
     }
 
-    pub(crate) fn unready(&mut self, replica: EndpointId) -> Effects {
+    pub(crate) fn unready(&mut self, replica: EndpointId, now: Now) -> Effects {
         let mut effects = Effects::default();
         if let Some((id, entry)) = self.owner(replica)
             && let Some(found) = entry.find(replica).filter(|r| r.phase == Phase::Ready)
         {
             found.phase = Phase::Unready;
+            found.ready_changed = Some(now.timestamp);
             effects.publish.push(id);
         }
         effects
@@ -301,6 +303,11 @@ impl Fleet {
 
     pub(crate) fn entry(&self, id: &FunctionId) -> Option<&Entry> {
         self.functions.get(id)
+    }
+
+    /// Whether there is such a replica of a function that is known.
+    pub(crate) fn has(&self, replica: EndpointId) -> bool {
+        self.owners.contains_key(&replica)
     }
 
     pub(crate) fn functions(&self) -> impl Iterator<Item = &FunctionId> {

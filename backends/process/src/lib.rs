@@ -2,7 +2,7 @@
 //!
 //! Modules in the order in which a start meets them: `backend` takes the wish, `fleet` decides,
 //! `spawner` starts (`launch`, `ports`), `supervisor` follows (`probe`, `limits`), `logs` keeps the
-//! output, `keeper` ends what outlives us. A wish crosses one thread border to the start of the
+//! output, `usage` measures, `keeper` ends what outlives us. A wish crosses one thread border to the start of the
 //! process, and one from there to the probes; readiness is published from the probing thread.
 
 mod backend;
@@ -26,6 +26,7 @@ mod spawner;
 mod status;
 mod supervisor;
 mod timers;
+mod usage;
 
 pub use backend::ProcessBackend;
 pub use config::{KeeperCommand, LogLimits, ProcessConfig, StartError};

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde::Serialize;
 use zeron_core::EndpointId;
-use zeron_core::workload::ResourceLimits;
+use zeron_core::workload::ResourceAmounts;
 
 /// How a limit is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +74,7 @@ impl Cgroups {
         &self,
         replica: EndpointId,
         pid: Pid,
-        limits: ResourceLimits,
+        limits: ResourceAmounts,
         made: impl Fn(&Path),
     ) -> Enforced {
         let found = self.found.get_or_init(|| {
@@ -112,7 +112,7 @@ impl Controllers {
         all.into_iter().flatten().map(|c| c.dir.as_path())
     }
 
-    fn limit(&self, replica: EndpointId, pid: Pid, limits: ResourceLimits) -> Enforced {
+    fn limit(&self, replica: EndpointId, pid: Pid, limits: ResourceAmounts) -> Enforced {
         let memory = limits.memory_bytes.map(|bytes| {
             let group = |c: &Controller| c.limit_memory(replica, pid, bytes).ok();
             let rlimit = || limit_data(pid, bytes).ok().map(|()| Enforcement::Rlimit);

@@ -10,22 +10,24 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use zeron_autoscaler::{Engine, EngineConfig, EngineHandle, MonotonicClock};
-use zeron_backend_kubernetes::metrics::ResourceMetrics;
 use zeron_backend_kubernetes::scale::{KubernetesBackend, ScaleConfig};
 use zeron_backend_kubernetes::shards::{Shards, ShardsConfig};
 use zeron_backend_kubernetes::token::{TokenConfig, TokenReviewer};
-use zeron_backend_kubernetes::{Counters, EndpointSlices, Jobs, Pods, Services, Workloads};
+use zeron_backend_kubernetes::{
+    Counters, EndpointSlices, Jobs, PodMeter, Pods, Services, Workloads,
+};
 use zeron_controller::events::EventWriter;
 use zeron_controller::follow::Follower;
 use zeron_controller::projection::ResolvedOnly;
 use zeron_core::{Backend, ScalerRegistry};
+use zeron_scalers::Resources;
 use zeron_wire::hub::{Hub, HubConfig};
 use zeron_wire::server::{Authenticate, Server, ServerConfig};
 
 use super::args::AutoscalerArgs;
 use super::control::ClusterControl;
 use super::health::Gate;
-use super::neighbours::TriggerAddresses;
+use super::neighbours::{Measured, TriggerAddresses};
 use super::ownership::Ownership;
 use super::platform::Platform;
 use super::reach::{Reach, Unused};
@@ -192,15 +194,18 @@ async fn parts(
     };
     let workloads = Workloads::new(pods.clone());
     let slices = EndpointSlices::new(client.clone(), Arc::clone(&counters));
+    let meter = PodMeter::new(client, pods.clone(), counters);
     let builtin = neighbours::registry(
         &args.cluster,
         &args.triggers,
-        workloads,
+        Measured {
+            workloads,
+            resources: Resources::new(Arc::new(meter)),
+        },
         slices,
         services.clone(),
     );
-    let resources = ResourceMetrics::new(client, pods.clone(), builtin, counters);
-    let scalers: Arc<dyn ScalerRegistry> = Arc::new(ResolvedOnly(Arc::new(resources)));
+    let scalers: Arc<dyn ScalerRegistry> = Arc::new(ResolvedOnly(builtin));
     let platform: Arc<dyn Backend> = Arc::new(backend.clone());
     let engine = Engine::start(
         EngineConfig {

@@ -8,17 +8,13 @@ use zeron_core::roles::{BoundTrigger, TriggerProblem};
 use zeron_scalers::kubernetes::{Workload, types};
 use zeron_scalers::{SourceType, TriggerType, configuration};
 
-const TYPE: &str = "kubernetes-workload";
-
 /// Counts pods of the cluster.
 #[derive(Debug)]
 pub(super) struct WorkloadSource(pub(super) Workloads);
 
 impl SourceType for WorkloadSource {
     fn types(&self) -> Vec<TriggerType> {
-        let mut types = types();
-        types.retain(|it| it.name == TYPE);
-        types
+        types()
     }
 
     fn validate(&self, trigger: &TriggerSpec) -> Vec<TriggerProblem> {
@@ -68,7 +64,7 @@ mod tests {
                 name: "a".to_owned(),
             },
             index: 0,
-            kind: TYPE.to_owned(),
+            kind: "kubernetes-workload".to_owned(),
             metadata: [("podSelector", "app in ("), ("value", "1")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),

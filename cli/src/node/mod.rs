@@ -52,17 +52,12 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let state = start::open_state(&args)?;
-    let addresses = zeron_scalers::AddressPolicy::MACHINE;
     // Before the files are read: no change after that is missed.
     let watch = (!args.no_watch && !args.paths.is_empty()).then(|| Watch::start(&args.paths));
-    let files = args.filepath_auth_root_path.clone();
-    let scalers =
-        zeron_scalers::Registry::builtin(addresses.clone()).with_file_root(addresses, files);
-    let scalers = Arc::new(scalers);
     let desired = match Desired::read(
         &args.paths,
         start::options(&args),
-        scalers.clone(),
+        Arc::new(start::scalers(&args)),
         state.store.clone(),
     ) {
         Ok(desired) => desired,
@@ -71,7 +66,7 @@ pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     };
     let admin = AdminServer::bind(&args.admin_listen, start::token(&args)?).await?;
     let mut metrics = Registry::default();
-    let parts = start::parts(&args, &state, scalers, &mut metrics)?;
+    let parts = start::parts(&args, &state, &mut metrics)?;
 
     let (commands, queue) = mpsc::channel(reconcile::QUEUE);
     let ready = ReadyWatch::new(commands.clone());

@@ -13,6 +13,7 @@ use zeron_activator::Activator;
 use zeron_autoscaler::{Engine, EngineConfig, MonotonicClock};
 use zeron_backend_process::{KeeperCommand, OpenFiles, ProcessBackend, ProcessConfig};
 use zeron_core::{Backend, ScalerRegistry};
+use zeron_scalers::{AddressPolicy, Resources};
 
 use super::applets;
 use super::control::NodeControl;
@@ -80,19 +81,23 @@ pub(super) fn refuse(problems: &[Problem]) -> ExitCode {
     ExitCode::from(BAD_CONFIGURATION)
 }
 
+/// The event sources that are built in.
+pub(super) fn scalers(args: &UpArgs) -> zeron_scalers::Registry {
+    let addresses = AddressPolicy::MACHINE;
+    let files = args.filepath_auth_root_path.clone();
+    zeron_scalers::Registry::builtin(addresses.clone()).with_file_root(addresses, files)
+}
+
 /// Starts back end, engine and data plane, and connects them.
-pub(super) fn parts(
-    args: &UpArgs,
-    state: &State,
-    scalers: Arc<dyn ScalerRegistry>,
-    metrics: &mut Registry,
-) -> anyhow::Result<Parts> {
+pub(super) fn parts(args: &UpArgs, state: &State, metrics: &mut Registry) -> anyhow::Result<Parts> {
     let (activator_link, engine_link) = zeron_wire::link();
     let activator = Activator::start(args.requests.config(args.listen), activator_link)
         .context("the data plane cannot start: --listen and --tls-listen choose its addresses")?;
     let backend = ProcessBackend::start(process_config(&state.folder)?)?;
     // Before the engine: a waiter is served before anybody is told of the replica.
     backend.subscribe(activator.sink());
+    let resources = Resources::new(backend.meter());
+    let scalers: Arc<dyn ScalerRegistry> = Arc::new(scalers(args).with(Box::new(resources)));
     let platform: Arc<dyn Backend> = backend.clone();
     let clock = Arc::new(MonotonicClock::new());
     let engine = Engine::start(

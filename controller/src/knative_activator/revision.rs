@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use zeron_backend_kubernetes::RevisionTarget;
 use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
 use zeron_core::route::RoutedFunction;
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
+use zeron_core::workload::{Port, ReadinessProbe, ResourceAmounts};
 use zeron_core::{Function, FunctionId, ObjectRef, ScalePolicy, Workload};
 
 /// The kind of a Revision's id, and of the object.
@@ -201,7 +201,8 @@ fn workload() -> Workload {
         image: None,
         port: Some(Port::Assigned),
         readiness: ReadinessProbe::default(),
-        limits: ResourceLimits::default(),
+        limits: ResourceAmounts::default(),
+        requests: ResourceAmounts::default(),
         termination_grace: TIMEOUT,
         start_deadline: TIMEOUT,
     }

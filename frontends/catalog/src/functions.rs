@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use zeron_core::function::{AdmissionPolicy, Protocol, Timeouts};
 use zeron_core::policy::Writer;
-use zeron_core::workload::{Port, ResourceLimits};
+use zeron_core::workload::{Port, ResourceAmounts};
 use zeron_core::{Function, FunctionId, ScalePolicy, Workload};
 use zeron_frontend_keda::{Extras, InterceptorRoute};
 use zeron_manifest::{Platform, PortUse};
@@ -69,7 +69,8 @@ fn pods(target: &Target, routed: Option<&Routed>) -> Workload {
         readiness: pod
             .and_then(|p| p.main().readiness.clone())
             .unwrap_or_default(),
-        limits: ResourceLimits::default(),
+        limits: ResourceAmounts::default(),
+        requests: ResourceAmounts::default(),
         termination_grace: pod
             .and_then(|p| p.termination_grace)
             .unwrap_or(Duration::from_secs(30)),

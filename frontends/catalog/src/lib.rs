@@ -112,6 +112,9 @@ impl Catalog {
         let key = (service.namespace.clone(), service.name.clone());
         if let Some(scaled) = self.service_triggers.get(&key) {
             scaled.add_to(&mut function.scale);
+            let id = function.id.to_string();
+            let groups = function.scale.groups.iter_mut();
+            groups.for_each(|group| triggers::measure(group, &id));
         }
     }
 }

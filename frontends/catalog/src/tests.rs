@@ -17,7 +17,7 @@ use zeron_core::{Function, ScalerRegistry};
 
 use super::{Catalog, CompileOptions, compile};
 
-/// Knows `kafka`, which needs a `topic`, and a `queue`, whose credentials need a `password`.
+/// Knows `kafka`, which needs a `topic`, a `queue`, whose credentials need a `password`, and `cpu`.
 #[derive(Debug)]
 struct FakeScalers;
 
@@ -29,6 +29,9 @@ impl ScalerRegistry for FakeScalers {
             is_warning,
         };
         let mut problems = Vec::new();
+        if trigger.kind == "cpu" {
+            return problems;
+        }
         if trigger.kind != "kafka" {
             problems.push(problem(None, "unknown trigger type", false));
         } else if !trigger.metadata.contains_key("topic") {
@@ -275,6 +278,33 @@ fn a_scaled_object_may_target_a_knative_service() {
     catalog.bind_triggers(&service.object, &mut function);
     assert_eq!(function.scale.groups.len(), 2);
     assert_eq!(function.scale.pause.at, Some(2));
+}
+
+#[test]
+fn what_a_service_uses_is_measured_of_its_revision() {
+    let target = "scaleTargetRef: {name: k, kind: Service, apiVersion: serving.knative.dev/v1}";
+    let share = "[{type: cpu, metricType: Utilization, metadata: {value: '50'}}]";
+    let scaled = SCALED
+        .replace("scaleTargetRef: {name: w}", target)
+        .replace("[{type: kafka, metadata: {topicFromEnv: TOPIC}}]", share);
+    let message = fault(&[&scaled, KNATIVE]);
+    let expected = "a trigger of type cpu needs a cpu request (or limit) of its container";
+    assert!(message.ends_with(expected), "{message}");
+    let requests = "command: [./k], resources: {requests: {cpu: 1}},";
+    let service = KNATIVE.replace("command: [./k],", requests);
+    let catalog = good(&[&scaled, &service]);
+    let service = &catalog.services[0];
+    let mut function = service.function("k-00001", &catalog.config);
+    assert_eq!(function.workload.requests.cpu_millis, Some(1000));
+    catalog.bind_triggers(&service.object, &mut function);
+    let Scaling::Metric(metric) = &function.scale.groups[1].scaling else {
+        panic!("not metric")
+    };
+    let TriggerSource::Scaler(spec) = &metric.triggers[0].source else {
+        panic!("not a scaler")
+    };
+    assert_eq!(spec.metadata["zeron.dev/function"], function.id.to_string());
+    assert!(function.id.to_string().ends_with("/k-00001"));
 }
 
 #[test]

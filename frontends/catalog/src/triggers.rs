@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use zeron_core::policy::{Scaling, TriggerGroup, TriggerSource};
 use zeron_core::{FunctionId, ScalerRegistry};
-use zeron_frontend_keda::{Bindings, Environment, ScaledObject, UNRESOLVED};
+use zeron_frontend_keda::{Bindings, Environment, FUNCTION, ScaledObject, UNRESOLVED};
 use zeron_manifest::{Platform, Scope};
 
 use super::inventory::{Inventory, Read};
@@ -76,23 +76,23 @@ fn environments(
     }
     if target.is_knative_service() {
         let service = inventory.service(namespace, &target.name)?;
-        let variables = service.template.workload.env.clone();
-        let container = target.container.clone().unwrap_or_default();
+        let workload = &service.template.workload;
         return Some(vec![Environment {
-            container,
-            variables,
+            container: target.container.clone().unwrap_or_default(),
+            variables: workload.env.clone(),
+            requests: workload.requests,
+            is_main: true,
         }]);
     }
     let found = inventory.target(&target.function(namespace))?;
-    let containers = found.containers().iter();
-    Some(
-        containers
-            .map(|c| Environment {
-                container: c.name.clone(),
-                variables: c.env.clone(),
-            })
-            .collect(),
-    )
+    let main = found.pod.as_ref().map(|pod| &pod.main().path);
+    let environment = |c: &zeron_manifest::Container| Environment {
+        container: c.name.clone(),
+        variables: c.env.clone(),
+        requests: c.requests,
+        is_main: main == Some(&c.path),
+    };
+    Some(found.containers().iter().map(environment).collect())
 }
 
 fn missing_target(read: &Read<'_, ScaledObject>, platform: Platform) -> String {
@@ -104,6 +104,20 @@ fn missing_target(read: &Read<'_, ScaledObject>, platform: Platform) -> String {
         target.name,
         platform.absent()
     )
+}
+
+/// Triggers that measure what replicas use are to measure those of `function`, a revision.
+pub(super) fn measure(group: &mut TriggerGroup, function: &str) {
+    let Scaling::Metric(metric) = &mut group.scaling else {
+        return;
+    };
+    for trigger in &mut metric.triggers {
+        if let TriggerSource::Scaler(spec) = &mut trigger.source
+            && let Some(named) = spec.metadata.get_mut(FUNCTION)
+        {
+            function.clone_into(named);
+        }
+    }
 }
 
 /// Lets the sources check the parameters of their triggers.

@@ -31,4 +31,4 @@ pub use routing::{HttpRouting, ServiceRef};
 pub use scaled_job::{JobTemplate, ScaledJob};
 pub use scaled_object::{Bindings, Environment, HttpObject, ScaledObject};
 pub use target::{Dialect, ScaleTarget};
-pub use trigger::{AuthenticationRef, UNRESOLVED};
+pub use trigger::{AuthenticationRef, FUNCTION, UNRESOLVED};

@@ -334,6 +334,7 @@ fn environments(scope: &Scope<'_>, header: &Header, config: &ConfigSet) -> Vec<E
     let environment = |container: zeron_manifest::Container| Environment {
         container: container.name,
         variables: container.env,
+        ..Environment::default()
     };
     containers.into_iter().map(environment).collect()
 }

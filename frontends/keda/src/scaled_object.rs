@@ -8,8 +8,8 @@ use zeron_core::policy::{
     Behavior, Fallback, FallbackBehavior, Formula, HttpTargets, MetricScaling, Pause, Scaling,
     TriggerGroup,
 };
-use zeron_core::workload::EnvVar;
-use zeron_manifest::{Fields, Header, Platform, Scope};
+use zeron_core::workload::{EnvVar, ResourceAmounts};
+use zeron_manifest::{Fields, Header, Scope};
 
 use crate::authentication::Authentications;
 use crate::ours::Extras;
@@ -58,13 +58,17 @@ pub struct Bindings<'b> {
     pub http_targets: &'b BTreeMap<HttpObject, HttpTargets>,
 }
 
-/// A container's name and variables.
+/// A container of the scale target.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Environment {
     /// The container's name.
     pub container: String,
     /// Its variables; the last one of a name counts.
     pub variables: Vec<EnvVar>,
+    /// What it requests.
+    pub requests: ResourceAmounts,
+    /// It is the one that runs where one container of a pod does.
+    pub is_main: bool,
 }
 
 /// An HTTP object of the HTTP add-on: kind, namespace and name.
@@ -110,13 +114,7 @@ impl ScaledObject {
             .and_then(|f| ScaleTarget::read(&f, dialect));
         let triggers = triggers(&spec, dialect);
         let (min, max, idle) = bounds(&spec);
-        // One machine does not measure cpu and memory.
-        let has_resources = scope.platform() == Platform::Cluster;
-        let names: Vec<&str> = triggers
-            .iter()
-            .filter(|t| !t.is_resource() || has_resources)
-            .filter_map(|t| t.name.as_deref())
-            .collect();
+        let names: Vec<&str> = triggers.iter().filter_map(|t| t.name.as_deref()).collect();
         let advanced = spec.fields("advanced");
         // Without the ScaledObject the Deployment's own `replicas` hold, whatever this says.
         advanced.accept(&["restoreToOriginalReplicaCount"]);

@@ -9,7 +9,7 @@ use zeron_core::policy::{
 };
 use zeron_manifest::{Fields, Node, Platform, Scope};
 
-use crate::scaled_object::{Bindings, HttpObject};
+use crate::scaled_object::{Bindings, Environment, HttpObject};
 use crate::target::{Dialect, ScaleTarget};
 
 /// A trigger as it is written; what it refers to is found by [`TriggerDraft::bind`].
@@ -38,11 +38,14 @@ pub struct AuthenticationRef {
 /// not there. Such a trigger must not be evaluated: what it would measure is unknown.
 pub const UNRESOLVED: &str = "zeron.dev/unresolved";
 
-/// Keys for the source of cpu and memory: the function, how the target counts, and whether no
-/// trigger of another type stands beside it (only then does it keep the function active).
-const FUNCTION: &str = "zeron.dev/function";
+/// The key of a cpu or memory trigger's metadata under which stands whose replicas are measured.
+pub const FUNCTION: &str = "zeron.dev/function";
+/// How its target counts, and whether no trigger of another type stands beside it (only then does
+/// it keep the function active).
 const METRIC_TYPE: &str = "zeron.dev/metricType";
 const ALONE: &str = "zeron.dev/alone";
+/// Of cpu and memory: one container of every pod.
+const CONTAINER: &str = "containerName";
 
 /// Whose trigger it is.
 pub(crate) struct Owner<'o> {
@@ -96,7 +99,7 @@ impl TriggerDraft {
                 "true: triggers of type cpu, memory and cron do not take it",
             );
         }
-        if is_resource && fields.scope().platform() == Platform::Cluster {
+        if is_resource {
             metric_type = resource_type(&fields, metric_type, &metadata);
         }
         let authentication = fields
@@ -114,7 +117,7 @@ impl TriggerDraft {
         })
     }
 
-    /// Whether it measures what only a cluster's metrics server knows.
+    /// Whether it measures what replicas use.
     pub(crate) fn is_resource(&self) -> bool {
         self.kind == "cpu" || self.kind == "memory"
     }
@@ -127,12 +130,7 @@ impl TriggerDraft {
         bindings: &Bindings<'_>,
     ) -> Option<Trigger> {
         let is_machine = scope.platform() == Platform::Machine;
-        if self.is_resource() && is_machine {
-            let message = format!(
-                "triggers of type {} are not supported here yet and have no effect",
-                self.kind
-            );
-            scope.without_effect(&format!("{}.type", self.path), message);
+        if self.is_resource() && is_machine && !self.is_measured(scope, owner, bindings) {
             return None;
         }
         let missing = Missing {
@@ -153,6 +151,57 @@ impl TriggerDraft {
             name: self.name.clone(),
             metric_type: self.metric_type,
         })
+    }
+
+    /// Whether one machine can measure it: what it names has to run here, and a share of what is
+    /// requested needs a request, which in a cluster the webhook asks for.
+    fn is_measured(&self, scope: &Scope<'_>, owner: &Owner<'_>, bindings: &Bindings<'_>) -> bool {
+        let wanted = self.metadata.get(CONTAINER).filter(|it| !it.is_empty());
+        // That of a Knative Service has no name here.
+        let is_counted = |it: &&Environment| {
+            wanted.is_none_or(|wanted| it.container.is_empty() || it.container == *wanted)
+        };
+        let counted = bindings.environments.iter().filter(is_counted);
+        let counted: Vec<&Environment> = counted.collect();
+        if self.metric_type == MetricType::Utilization {
+            self.check_requests(scope, &counted);
+        }
+        let (Some(wanted), false) = (wanted, bindings.environments.is_empty()) else {
+            return true;
+        };
+        let at = format!("{}.metadata.{CONTAINER}", self.path);
+        match counted.first() {
+            Some(found) if found.is_main => return true,
+            Some(_) => {
+                let message = format!("{wanted:?} does not run here: the trigger has no effect");
+                scope.without_effect(&at, message);
+            }
+            None => {
+                let (kind, name) = (&owner.target.kind, &owner.target.name);
+                let message = format!("{wanted:?}: {kind} {name} has no such container");
+                scope.error(&at, message);
+            }
+        }
+        false
+    }
+
+    fn check_requests(&self, scope: &Scope<'_>, counted: &[&Environment]) {
+        let amount = |it: &Environment| match self.kind.as_str() {
+            "cpu" => it.requests.cpu_millis,
+            _ => it.requests.memory_bytes,
+        };
+        let is_without = |it: &&&Environment| amount(it).is_none_or(|amount| amount == 0);
+        let Some(without) = counted.iter().find(is_without) else {
+            return;
+        };
+        let container = match without.container.as_str() {
+            "" => "its container".to_owned(),
+            name => format!("container {name}"),
+        };
+        let kind = &self.kind;
+        let message =
+            format!("a trigger of type {kind} needs a {kind} request (or limit) of {container}");
+        scope.error(&format!("{}.type", self.path), message);
     }
 
     /// The parameters for a source of the `scalers` crate.
@@ -177,6 +226,10 @@ impl TriggerDraft {
             metadata.insert(FUNCTION.to_owned(), function.to_string());
             metadata.insert(METRIC_TYPE.to_owned(), metric_type.to_owned());
             metadata.insert(ALONE.to_owned(), owner.is_resource_only.to_string());
+            if missing.scope.platform() == Platform::Machine {
+                // One container of a pod runs: its use is that of the replica.
+                metadata.remove(CONTAINER);
+            }
         }
         let messages = missing.messages.borrow().join("; ");
         if !messages.is_empty() && missing.scope.platform() == Platform::Cluster {

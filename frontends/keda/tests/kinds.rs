@@ -77,6 +77,10 @@ fn read(text: &str) -> Set {
             },
         );
     }
+    let main = deployments
+        .first()
+        .map(|d: &Deployment| d.pod.main().path.clone())
+        .unwrap_or_default();
     let containers = deployments
         .iter()
         .flat_map(|d: &Deployment| &d.pod.containers);
@@ -84,6 +88,8 @@ fn read(text: &str) -> Set {
         .map(|c| Environment {
             container: c.name.clone(),
             variables: c.env.clone(),
+            requests: c.requests,
+            is_main: c.path == main,
         })
         .collect();
     let key = |name: &str| HttpObject {
@@ -397,15 +403,77 @@ fn triggers_are_checked() {
     }
 }
 
+/// A ScaledObject with one trigger of a Deployment, whose container has these fields beside others.
+fn measured(trigger: &str, container: &str) -> String {
+    let deployment = DEPLOYMENT.replace("name: main,", &format!("name: main{container},"));
+    let deployment =
+        deployment.replace("      - {name: side, env: [{name: OTHER, value: o}]}\n", "");
+    scaled(&format!("  triggers: [{{{trigger}}}]\n")) + &deployment
+}
+
 #[test]
-fn cpu_and_memory_are_warned_of_and_never_go_to_zero_alone() {
-    let set = read(&scaled(
-        "  triggers: [{type: cpu, metricType: Utilization, metadata: {value: '50'}}]\n",
-    ));
-    assert_eq!(set.problems.len(), 1);
-    let expected = "warning: ScaledObject default/so: spec.triggers[0].type: triggers of type cpu are not supported here yet";
-    assert!(set.problems[0].contains(expected), "{:?}", set.problems);
-    assert_eq!(set.group.unwrap().min, 1);
+fn cpu_and_memory_are_measured_and_never_go_to_zero_alone() {
+    let trigger =
+        "type: cpu, metricType: Utilization, metadata: {value: '50', containerName: main}";
+    let set = read(&measured(trigger, ", resources: {limits: {cpu: 100m}}"));
+    assert_eq!(set.problems, [""; 0]);
+    let group = set.group.unwrap();
+    assert_eq!(group.min, 1);
+    let TriggerSource::Scaler(spec) = &metric(&group).triggers[0].source else {
+        panic!("not a source");
+    };
+    let metadata: Vec<_> = spec.metadata.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let expected = [
+        ("value", "50"),
+        ("zeron.dev/alone", "true"),
+        ("zeron.dev/function", "default/Deployment/w"),
+        ("zeron.dev/metricType", "Utilization"),
+    ];
+    assert_eq!(metadata, expected);
+}
+
+#[test]
+fn a_share_of_what_nobody_requests_or_of_another_container_is_refused() {
+    let share = "type: memory, metricType: Utilization, metadata: {value: '50'}";
+    let other = "type: memory, metricType: AverageValue, metadata: {value: 1Mi, containerName: x}";
+    let untyped = "type: memory, metadata: {value: '50'}";
+    let cases = [
+        (
+            measured(share, ", resources: {requests: {cpu: 1}}"),
+            "a.yaml:6:15: error: ScaledObject default/so: spec.triggers[0].type: a trigger of type memory needs a memory request (or limit) of container main",
+        ),
+        (
+            measured(share, ", resources: {requests: {memory: 0}}"),
+            "needs a memory request (or limit) of container main",
+        ),
+        (
+            measured(other, ""),
+            "error: ScaledObject default/so: spec.triggers[0].metadata.containerName: \"x\": Deployment w has no such container",
+        ),
+        (
+            measured(untyped, ""),
+            "error: ScaledObject default/so: spec.triggers[0].metricType: must be Utilization or AverageValue",
+        ),
+    ];
+    for (text, expected) in cases {
+        let problems = read(&text).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains(expected), "{problems:?}\n{expected}");
+    }
+    let amount = "type: memory, metricType: AverageValue, metadata: {value: 1Mi}";
+    assert_eq!(read(&measured(amount, "")).problems, [""; 0]);
+}
+
+#[test]
+fn the_use_of_a_container_that_does_not_run_here_has_no_effect() {
+    let trigger =
+        "type: cpu, metricType: AverageValue, metadata: {value: '1', containerName: side}";
+    let set = read(&(scaled(&format!("  triggers: [{{{trigger}}}]\n")) + DEPLOYMENT));
+    let expected = "warning: ScaledObject default/so: spec.triggers[0].metadata.containerName: \"side\" does not run here";
+    let found = set.problems.iter().any(|it| it.contains(expected));
+    assert!(found, "{:?}", set.problems);
+    let group = set.group.unwrap();
+    assert_eq!((metric(&group).triggers.len(), group.min), (0, 1));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use zeron_core::workload::{EnvVar, ReadinessProbe, ResourceLimits};
+use zeron_core::workload::{EnvVar, ReadinessProbe, ResourceAmounts};
 
 use crate::config::{ConfigSet, Lookup};
 use crate::probe;
@@ -29,7 +29,9 @@ pub struct Container {
     /// The readiness probe, if one is declared.
     pub readiness: Option<ReadinessProbe>,
     /// `resources.limits`.
-    pub limits: ResourceLimits,
+    pub limits: ResourceAmounts,
+    /// `resources.requests`; what is not there is requested as much as it is limited to.
+    pub requests: ResourceAmounts,
     /// Where the container stands in its document.
     pub path: String,
 }
@@ -68,6 +70,10 @@ impl Container {
         let fields = node.fields();
         fields.unsupported(&WITHOUT_EFFECT);
         let ports = ports(&fields);
+        let resources = fields.fields("resources");
+        resources.unsupported(&["claims"]);
+        let limits = amounts(&resources, "limits");
+        let requests = amounts(&resources, "requests");
         let readiness = fields
             .optional_fields("readinessProbe")
             .map(|f| probe::read(&f, &ports));
@@ -80,7 +86,11 @@ impl Container {
             working_dir: fields.string("workingDir").map(str::to_owned),
             ports,
             readiness,
-            limits: limits(&fields.fields("resources")),
+            limits,
+            requests: ResourceAmounts {
+                cpu_millis: requests.cpu_millis.or(limits.cpu_millis),
+                memory_bytes: requests.memory_bytes.or(limits.memory_bytes),
+            },
             path: node.path().to_owned(),
         }
     }
@@ -140,16 +150,15 @@ fn ports(fields: &Fields<'_>) -> Vec<ContainerPort> {
     ports
 }
 
-fn limits(fields: &Fields<'_>) -> ResourceLimits {
-    fields.unsupported(&["requests", "claims"]);
-    let Some(limits) = fields.optional_fields("limits") else {
-        return ResourceLimits::default();
+fn amounts(fields: &Fields<'_>, name: &str) -> ResourceAmounts {
+    let Some(given) = fields.optional_fields(name) else {
+        return ResourceAmounts::default();
     };
-    for name in limits.names().filter(|n| *n != "cpu" && *n != "memory") {
-        limits.unsupported(&[name]);
+    for name in given.names().filter(|n| *n != "cpu" && *n != "memory") {
+        given.unsupported(&[name]);
     }
-    let amount = |name| quantity(&limits.get(name)?);
-    ResourceLimits {
+    let amount = |name| quantity(&given.get(name)?);
+    ResourceAmounts {
         cpu_millis: amount("cpu").map(Quantity::millis),
         memory_bytes: amount("memory").map(Quantity::units),
     }

@@ -177,6 +177,7 @@ impl PodSpec {
             port,
             readiness: main.readiness.clone().unwrap_or(without_probe),
             limits: main.limits,
+            requests: main.requests,
             termination_grace: self.termination_grace.unwrap_or(Duration::from_secs(30)),
             start_deadline,
         }

@@ -84,7 +84,7 @@ spec:
         workingDir: sub
         ports: [{containerPort: 8080, name: web}]
         env: [{name: A, value: \"1\"}, {name: B}]
-        resources: {limits: {cpu: 500m, memory: 64Mi}}
+        resources: {limits: {cpu: 500m, memory: 64Mi}, requests: {cpu: 0.1}}
         readinessProbe:
           httpGet: {path: /ready, port: web, httpHeaders: [{name: X, value: y}]}
           periodSeconds: 2
@@ -108,6 +108,11 @@ spec:
     assert_eq!(
         (workload.limits.cpu_millis, workload.limits.memory_bytes),
         (Some(500), Some(64 << 20))
+    );
+    // What is not requested is requested as much as it is limited to.
+    assert_eq!(
+        (workload.requests.cpu_millis, workload.requests.memory_bytes),
+        (Some(100), Some(64 << 20))
     );
     assert_eq!(workload.termination_grace, Duration::from_secs(5));
     assert_eq!(

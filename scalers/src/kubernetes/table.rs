@@ -1,20 +1,8 @@
-//! The parameters of `cpu`, `memory` and `kubernetes-workload` triggers.
+//! The parameters of `kubernetes-workload` triggers.
 
 use crate::parameters::Parameter;
 use crate::registry::TriggerType;
 
-const VALUE: Parameter = Parameter::text(
-    "value",
-    "percent of what is requested, or with metricType AverageValue an amount such as 500m or 1Gi",
-)
-.required();
-const TYPE: Parameter = Parameter::choice(
-    "type",
-    &["Utilization", "AverageValue"],
-    "the older place of the trigger's metricType",
-);
-const CONTAINER_NAME: Parameter =
-    Parameter::text("containerName", "this container of every pod alone");
 pub(super) const POD_SELECTOR: Parameter = Parameter::text(
     "podSelector",
     "labels of the pods that are counted, such as app=web,tier in (a, b)",
@@ -29,33 +17,11 @@ pub(super) const GROUP_BY_NODE: Parameter = Parameter::flag(
     "nodes with such pods are counted instead of pods",
 );
 
-/// Of `cpu` and `memory`.
-pub(super) const RESOURCE: &[Parameter] = &[VALUE, TYPE, CONTAINER_NAME];
-/// Of `kubernetes-workload`.
-pub(super) const WORKLOAD: &[Parameter] = &[POD_SELECTOR, COUNT, ACTIVATION_VALUE, GROUP_BY_NODE];
+const ALL: &[Parameter] = &[POD_SELECTOR, COUNT, ACTIVATION_VALUE, GROUP_BY_NODE];
 
-/// The types.
-pub(super) const TYPES: [TriggerType; 3] = [
-    TriggerType {
-        name: "cpu",
-        about: "what the replicas use of the cpu, against what they request",
-        parameters: RESOURCE,
-    },
-    TriggerType {
-        name: "memory",
-        about: "what the replicas use of memory, against what they request",
-        parameters: RESOURCE,
-    },
-    TriggerType {
-        name: "kubernetes-workload",
-        about: "pods of the same namespace that are neither succeeded nor failed",
-        parameters: WORKLOAD,
-    },
-];
-
-/// Reads what is in the table of `cpu` and `memory`.
-pub(super) fn read_resource(parameters: &mut crate::parameters::Parameters<'_>) {
-    parameters.required(&VALUE);
-    parameters.choice(&TYPE);
-    parameters.text(&CONTAINER_NAME);
-}
+/// The type.
+pub(super) const TYPE: TriggerType = TriggerType {
+    name: "kubernetes-workload",
+    about: "pods of the same namespace that are neither succeeded nor failed",
+    parameters: ALL,
+};

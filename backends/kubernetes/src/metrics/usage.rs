@@ -10,12 +10,13 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use zeron_core::Timestamp;
 use zeron_core::metric::{Unknown, UnknownKind};
+use zeron_core::quantity::quantity;
+use zeron_core::usage::{ContainerUsage, Used};
 
-use super::calculate::PodFacts;
 use super::exposition::Sample;
+use super::facts::PodFacts;
 use crate::api::{CallError, Caller};
 use crate::counters::Verb;
-use crate::quantity::quantity;
 use crate::target::parse_time;
 
 /// Namespaces or nodes that are asked at once.
@@ -30,40 +31,14 @@ type PodKey = (Arc<str>, Arc<str>);
 
 /// Usage by pod.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Usage {
-    pods: HashMap<PodKey, PodUsage>,
+pub(crate) struct ByPod {
+    pods: HashMap<PodKey, Used>,
 }
 
-/// Usage of one pod.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct PodUsage {
-    pub(crate) containers: Vec<ContainerUsage>,
-    /// When it was measured.
-    pub(crate) at: Timestamp,
-    /// Over how long the processor time was averaged.
-    pub(crate) window: Duration,
-}
-
-/// Usage of one container.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ContainerUsage {
-    pub(crate) name: Box<str>,
-    /// Thousandths of a core.
-    pub(crate) cpu: Option<f64>,
-    /// Bytes.
-    pub(crate) memory: Option<f64>,
-}
-
-impl Usage {
-    pub(crate) fn of(&self, pod: &PodFacts) -> Option<&PodUsage> {
-        let key = (Arc::clone(&pod.namespace), Arc::clone(&pod.name));
+impl ByPod {
+    pub(crate) fn of(&self, pod: &PodFacts) -> Option<&Used> {
+        let key = (Arc::clone(&pod.namespace), Arc::clone(pod.name()));
         self.pods.get(&key)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn put(&mut self, pod: &PodFacts, usage: PodUsage) {
-        let key = (Arc::clone(&pod.namespace), Arc::clone(&pod.name));
-        self.pods.insert(key, usage);
     }
 }
 
@@ -85,7 +60,7 @@ struct Memory {
 struct Node {
     read: Option<Instant>,
     counters: HashMap<(PodKey, Box<str>), CpuCounter>,
-    usage: HashMap<PodKey, PodUsage>,
+    usage: HashMap<PodKey, Used>,
 }
 
 /// Processor seconds at two moments.
@@ -155,7 +130,7 @@ impl UsageSource {
     pub(crate) async fn read(
         &self,
         pods: impl Iterator<Item = &PodFacts>,
-    ) -> Result<Usage, Unknown> {
+    ) -> Result<ByPod, Unknown> {
         let (mut namespaces, mut nodes) = (BTreeSet::new(), BTreeSet::new());
         for pod in pods {
             namespaces.insert(Arc::clone(&pod.namespace));
@@ -174,7 +149,7 @@ impl UsageSource {
         self.read_kubelets(nodes).await
     }
 
-    async fn read_api(&self, namespaces: &BTreeSet<Arc<str>>) -> Result<Usage, CallError> {
+    async fn read_api(&self, namespaces: &BTreeSet<Arc<str>>) -> Result<ByPod, CallError> {
         let calls: Vec<_> = namespaces
             .iter()
             .map(|namespace| async move {
@@ -187,7 +162,7 @@ impl UsageSource {
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
-        let mut usage = Usage::default();
+        let mut usage = ByPod::default();
         for answer in answers {
             let (namespace, list) = answer?;
             for item in list.items {
@@ -198,7 +173,7 @@ impl UsageSource {
         Ok(usage)
     }
 
-    async fn read_kubelets(&self, nodes: BTreeSet<Arc<str>>) -> Result<Usage, Unknown> {
+    async fn read_kubelets(&self, nodes: BTreeSet<Arc<str>>) -> Result<ByPod, Unknown> {
         let is_due = |node: &Arc<str>| {
             let memory = self.memory.lock();
             let read = memory.nodes.get(node).and_then(|node| node.read);
@@ -217,7 +192,7 @@ impl UsageSource {
             .buffer_unordered(PARALLEL)
             .collect()
             .await;
-        let (mut usage, mut failure) = (Usage::default(), None);
+        let (mut usage, mut failure) = (ByPod::default(), None);
         let mut memory = self.memory.lock();
         for (node, text) in answers {
             match text {
@@ -254,7 +229,7 @@ impl Node {
             };
             let key: PodKey = (namespace.into(), pod.into());
             let at = sample.at.unwrap_or_default();
-            let pod: &mut PodUsage = usage.entry(key.clone()).or_default();
+            let pod: &mut Used = usage.entry(key.clone()).or_default();
             let micros = u64::try_from(at).unwrap_or_default().saturating_mul(1000);
             pod.at = pod.at.max(Timestamp::from_micros(micros));
             let own = container_of(pod, container);
@@ -262,11 +237,11 @@ impl Node {
                 let key = (key, Box::from(container));
                 let old = self.counters.get(&key);
                 let counter = CpuCounter::follow(old, sample.value, at);
-                own.cpu = counter.rate.map(|(rate, _)| rate);
+                own.cpu_millis = counter.rate.map(|(rate, _)| rate);
                 pod.window = counter.rate.map_or(pod.window, |(_, span)| span);
                 counters.insert(key, counter);
             } else {
-                own.memory = Some(sample.value);
+                own.memory_bytes = Some(sample.value);
             }
         }
         *self = Self {
@@ -277,33 +252,33 @@ impl Node {
     }
 }
 
-fn container_of<'a>(pod: &'a mut PodUsage, name: &str) -> &'a mut ContainerUsage {
+fn container_of<'a>(pod: &'a mut Used, name: &str) -> &'a mut ContainerUsage {
     let at = pod.containers.iter().position(|one| *one.name == *name);
     let at = at.unwrap_or_else(|| {
         pod.containers.push(ContainerUsage {
             name: name.into(),
-            cpu: None,
-            memory: None,
+            cpu_millis: None,
+            memory_bytes: None,
         });
         pod.containers.len() - 1
     });
     &mut pod.containers[at]
 }
 
-fn from_metrics(item: &PodMetrics) -> PodUsage {
+fn from_metrics(item: &PodMetrics) -> Used {
     let container = |container: &ContainerMetrics| ContainerUsage {
         name: container.name.as_str().into(),
-        cpu: (container.usage.get("cpu"))
+        cpu_millis: (container.usage.get("cpu"))
             .and_then(|text| quantity(text))
             .map(|cores| cores * 1000.0),
-        memory: container
+        memory_bytes: container
             .usage
             .get("memory")
             .and_then(|text| quantity(text)),
     };
     let window: Option<f64> = item.window.trim_end_matches('s').parse().ok();
     let window = window.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    PodUsage {
+    Used {
         containers: item.containers.iter().map(container).collect(),
         at: parse_time(&item.timestamp).unwrap_or_default(),
         window: window.unwrap_or_default(),

@@ -4,10 +4,11 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeron_core::quantity::{cpu_millis, memory_bytes};
+use zeron_core::usage::ContainerRequest;
 use zeron_core::workload::{ProbeCheck, ReadinessProbe};
 
 use super::raw::{RawContainer, RawPod, RawPortRef, RawProbe};
-use crate::quantity::{cpu_millis, memory_bytes};
 use crate::target::TargetPort;
 
 /// Containers beside the function whose readiness only the platform knows.
@@ -18,7 +19,7 @@ const SIDECARS: &[&str] = &["istio-proxy", "linkerd-proxy", "queue-proxy"];
 pub(crate) struct Shape {
     ports: Box<[(Option<Box<str>>, NonZeroU16)]>,
     pub(crate) asking: Asking,
-    pub(crate) requests: Box<[Request]>,
+    pub(crate) requests: Arc<[ContainerRequest]>,
     /// How long a pod may run without being ready before that counts as failed, over the usual.
     pub(crate) patience: Duration,
 }
@@ -47,16 +48,6 @@ impl std::hash::Hash for ProbeKey {
     }
 }
 
-/// What one container asks for.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Request {
-    pub(crate) container: Box<str>,
-    /// Thousandths of a core.
-    pub(crate) cpu_millis: Option<u64>,
-    /// Bytes.
-    pub(crate) memory_bytes: Option<u64>,
-}
-
 impl Shape {
     pub(crate) fn of(pod: &RawPod) -> Self {
         let containers = &pod.spec.containers;
@@ -73,7 +64,7 @@ impl Shape {
                 let number = NonZeroU16::new(port.container_port)?;
                 Some((port.name.as_deref().map(Into::into), number))
             });
-        let request = |container: &RawContainer| Request {
+        let request = |container: &RawContainer| ContainerRequest {
             container: container.name.as_str().into(),
             cpu_millis: (container.resources.requests.get("cpu")).and_then(|text| cpu_millis(text)),
             memory_bytes: (container.resources.requests.get("memory"))

@@ -1,31 +1,18 @@
 //! What pods use.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use zeron_backend_kubernetes::{Counters, ResourceMetrics};
-use zeron_core::metric::{Unknown, UnknownKind};
-use zeron_core::policy::TriggerSpec;
-use zeron_core::roles::{BoundTrigger, TriggerProblem};
-use zeron_core::{Backend, ScalerRegistry};
+use zeron_backend_kubernetes::{Counters, PodMeter};
+use zeron_core::Backend;
+use zeron_core::usage::{ContainerUsage, UsageMeter};
 
-use crate::rig::{Rig, function};
+use crate::rig::Rig;
 use crate::support::{in_cluster, until};
 
-/// No sources but cpu and memory.
-#[derive(Debug)]
-struct Nothing;
-
-impl ScalerRegistry for Nothing {
-    fn validate(&self, _: &TriggerSpec) -> Vec<TriggerProblem> {
-        Vec::new()
-    }
-
-    fn bind(&self, _: &TriggerSpec) -> Result<BoundTrigger, Unknown> {
-        unreachable!("only cpu and memory are bound")
-    }
-}
+const WAIT: Duration = Duration::from_secs(5);
 
 #[test]
 fn cpu_and_memory_of_pods_are_measured() {
@@ -38,56 +25,36 @@ fn cpu_and_memory_of_pods_are_measured() {
             rig.backend.scale(&target.id, 2, &[]);
             rig.watched.until(&target.id, |now| now.ready() == 2).await;
             let client = rig.cluster.client.clone();
-            let counters = Arc::new(Counters::new());
-            let metrics =
-                ResourceMetrics::new(client, rig.pods.clone(), Arc::new(Nothing), counters);
-            let bind = |kind: &str, metric_type: &str, value: &str| {
-                let metadata = [
-                    ("zeron.dev/function", &*target.id.to_string()),
-                    ("zeron.dev/metricType", metric_type),
-                    ("zeron.dev/alone", "true"),
-                    ("value", value),
-                ];
-                let bound = metrics.bind(&TriggerSpec {
-                    object: function(&target).owner,
-                    index: 0,
-                    kind: kind.to_owned(),
-                    metadata: (metadata.iter())
-                        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                        .collect(),
-                    from_environment: std::collections::BTreeSet::new(),
-                    remote: Vec::new(),
-                    is_formula_input: false,
-                    auth: std::collections::BTreeMap::new(),
-                });
-                bound.unwrap()
+            let meter = PodMeter::new(client, rig.pods.clone(), Arc::new(Counters::new()));
+            let functions = BTreeSet::from([target.id.clone()]);
+            // Both pods, each with its one container, as far as it is measured.
+            let measured = || async {
+                let usage = meter.usage(&functions, WAIT).await.unwrap();
+                let pods = usage.replicas[&target.id].clone();
+                assert_eq!(pods.len(), 2);
+                for pod in &pods {
+                    assert!(pod.is_ready && pod.is_started && !pod.is_draining);
+                    assert_eq!(pod.requests[0].cpu_millis, Some(10));
+                    assert_eq!(pod.requests[0].memory_bytes, Some(8 << 20));
+                }
+                let used = pods.into_iter().filter_map(|pod| pod.used);
+                used.flat_map(|used| used.containers).collect::<Vec<_>>()
             };
-            let memory = bind("memory", "Utilization", "50");
-            let cpu = bind("cpu", "AverageValue", "100m");
-            let handles = [memory.handle, cpu.handle];
-            let wait = Duration::from_secs(5);
-            let evaluate = || memory.scaler.evaluate(&handles, wait);
+            let bytes = |it: &ContainerUsage| it.memory_bytes;
             until("a measurement of memory", || async {
-                evaluate().await[0].is_ok()
+                measured().await.iter().filter_map(bytes).count() == 2
             })
             .await;
-            let answers = evaluate().await;
-            let reading = &answers[0].as_ref().unwrap()[0];
-            eprintln!("{reading:?}, {:?}", answers[1]);
-            assert_eq!((reading.metric.as_str(), reading.target), ("memory", 50.0));
-            assert!(reading.value > 0.0 && reading.value < 100.0 && reading.activity.is_active());
-            // The processor is a rate: it takes the kubelet two measurements. Until then: unknown.
-            if let Err(unknown) = &answers[1] {
-                assert_eq!(unknown.kind, UnknownKind::NotRead, "{unknown:?}");
-            }
+            let memory: Vec<f64> = measured().await.iter().filter_map(bytes).collect();
+            assert!(memory.iter().all(|it| *it > 0.0), "{memory:?}");
+            // The processor is a rate: it takes the kubelet two measurements.
+            let millis = |it: &ContainerUsage| it.cpu_millis;
             until("a measurement of cpu", || async {
-                evaluate().await[1].is_ok()
+                measured().await.iter().filter_map(millis).count() == 2
             })
             .await;
-            let answers = evaluate().await;
-            let reading = &answers[1].as_ref().unwrap()[0];
-            eprintln!("{reading:?}");
-            assert!(reading.value < 1000.0, "an idle pod: {reading:?}");
+            let cpu: Vec<f64> = measured().await.iter().filter_map(millis).collect();
+            assert!(cpu.iter().all(|it| *it < 1000.0), "idle pods: {cpu:?}");
         },
     );
 }

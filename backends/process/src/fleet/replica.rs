@@ -37,6 +37,8 @@ pub(crate) struct Replica {
     /// Set once it runs.
     pub(crate) process: Option<Process>,
     pub(crate) ready_at: Option<(Instant, Timestamp)>,
+    /// When it last became ready or ceased to be.
+    pub(crate) ready_changed: Option<Timestamp>,
     pub(crate) enforced: Enforced,
 }
 
@@ -57,6 +59,7 @@ impl Replica {
             begun,
             process: None,
             ready_at: None,
+            ready_changed: None,
             enforced: Enforced::default(),
         }
     }

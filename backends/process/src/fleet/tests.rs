@@ -93,6 +93,18 @@ impl Rig {
         self.take(effects);
     }
 
+    fn unready(&mut self, replica: u64) {
+        let effects = self.fleet.unready(EndpointId(replica), self.now);
+        self.take(effects);
+    }
+
+    /// When it last became ready or ceased to be.
+    fn ready_changed(&self, replica: u64) -> Option<Timestamp> {
+        let entry = self.fleet.entry(&self.id).unwrap();
+        let found = entry.replicas.iter().find(|it| it.id.0 == replica);
+        found.unwrap().ready_changed
+    }
+
     fn exit(&mut self, replica: u64) {
         let id = EndpointId(replica);
         let effects = self.fleet.gone(id);
@@ -384,4 +396,21 @@ fn a_function_at_rest_costs_little() {
     let id = rig.id.clone();
     assert_eq!(rig.fleet.entry(&id).unwrap().replicas.capacity(), 0);
     assert!(rig.fleet.owners.is_empty());
+}
+
+#[test]
+fn a_replica_remembers_when_it_last_became_ready_or_ceased_to_be() {
+    let mut rig = Rig::new(8);
+    rig.scale(1, &[]);
+    assert_eq!(rig.ready_changed(1), None);
+    rig.ready(1);
+    let first = rig.now.timestamp;
+    assert_eq!(rig.ready_changed(1), Some(first));
+    rig.pass(Duration::from_secs(5));
+    rig.unready(1);
+    assert_eq!(rig.ready_changed(1), Some(first + Duration::from_secs(5)));
+    rig.pass(Duration::from_secs(5));
+    let effects = rig.fleet.ready(EndpointId(1), rig.now);
+    rig.take(effects);
+    assert_eq!(rig.ready_changed(1), Some(first + Duration::from_secs(10)));
 }

@@ -99,7 +99,7 @@ impl Supervisor {
         }
         let effects = match verdict {
             Verdict::Unchanged => return,
-            Verdict::BecameUnready => self.shared.fleet.lock().unready(id),
+            Verdict::BecameUnready => self.shared.fleet.lock().unready(id, now),
             Verdict::BecameReady => {
                 live.was_ready = true;
                 if leave_crowd(live, &mut self.crowd) {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use zeron_core::function::{AdmissionPolicy, Timeouts};
 use zeron_core::path::RequestPath;
 use zeron_core::policy::{KnativeScaling, ScalePolicy, Scaling, TriggerGroup};
-use zeron_core::workload::{Port, ReadinessProbe, ResourceLimits};
+use zeron_core::workload::{Port, ReadinessProbe, ResourceAmounts};
 use zeron_core::{Function, ObjectRef, Workload};
 
 use super::config::ServingConfig;
@@ -85,7 +85,8 @@ impl PodAutoscaler {
             image: None,
             port: Some(Port::Assigned),
             readiness: ReadinessProbe::default(),
-            limits: ResourceLimits::default(),
+            limits: ResourceAmounts::default(),
+            requests: ResourceAmounts::default(),
             termination_grace: Timeouts::default().request.unwrap_or_default(),
             start_deadline: self.scaling(config).progress_deadline,
         }

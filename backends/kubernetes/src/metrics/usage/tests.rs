@@ -6,7 +6,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use super::super::calculate::tests::pod;
+use super::super::facts::tests::pod;
 use super::*;
 use crate::counters::Counters;
 
@@ -27,15 +27,18 @@ fn app(node: &Node) -> ContainerUsage {
 fn processor_time_is_a_rate_between_two_measurements() {
     let mut node = Node::default();
     node.update(&scrape(10.0, 100_000));
-    assert_eq!((app(&node).cpu, app(&node).memory), (None, Some(1000.0)));
+    assert_eq!(
+        (app(&node).cpu_millis, app(&node).memory_bytes),
+        (None, Some(1000.0))
+    );
     node.update(&scrape(10.0, 100_000));
-    assert_eq!(app(&node).cpu, None, "the same measurement");
+    assert_eq!(app(&node).cpu_millis, None, "the same measurement");
     node.update(&scrape(12.5, 110_000));
-    assert_eq!(app(&node).cpu, Some(250.0));
+    assert_eq!(app(&node).cpu_millis, Some(250.0));
     node.update(&scrape(12.5, 110_000));
-    assert_eq!(app(&node).cpu, Some(250.0));
+    assert_eq!(app(&node).cpu_millis, Some(250.0));
     node.update(&scrape(1.0, 120_000));
-    assert_eq!(app(&node).cpu, None, "a new container");
+    assert_eq!(app(&node).cpu_millis, None, "a new container");
     node.update("");
     assert!(node.usage.is_empty() && node.counters.is_empty());
 }
@@ -48,8 +51,8 @@ fn the_metrics_api_is_read() {
     }))
     .unwrap();
     let usage = from_metrics(&item);
-    assert!((usage.containers[0].cpu.unwrap() - 150.0).abs() < 1e-6);
-    assert_eq!(usage.containers[0].memory, Some(2048.0));
+    assert!((usage.containers[0].cpu_millis.unwrap() - 150.0).abs() < 1e-6);
+    assert_eq!(usage.containers[0].memory_bytes, Some(2048.0));
     assert_eq!(usage.window, Duration::from_millis(15_500));
 }
 
@@ -125,12 +128,6 @@ fn listed(name: &str, cpu: &str) -> Value {
     json!({ "items": [{ "metadata": { "name": name }, "containers": containers }] })
 }
 
-fn in_namespace(namespace: &str, name: &str, node: &str) -> PodFacts {
-    let mut pod = pod(name, true);
-    (pod.namespace, pod.node) = (namespace.into(), Some(node.into()));
-    pod
-}
-
 const A: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods";
 const B: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/b/pods";
 const N: &str = "/api/v1/nodes/n/proxy/metrics/resource";
@@ -142,13 +139,13 @@ async fn each_namespace_is_asked_for_once_and_no_kubelet() {
     server.metrics_of("b", 200, listed("x", "0.5"));
     let source = server.source();
     let pods = [
-        in_namespace("a", "x", "n"),
-        in_namespace("a", "unmeasured", "n"),
-        in_namespace("b", "x", "n"),
+        pod("a", "x", "n"),
+        pod("a", "unmeasured", "n"),
+        pod("b", "x", "n"),
     ];
     let usage = source.read(pods.iter()).await.unwrap();
     assert_eq!(server.asked(), [A, B]);
-    let cpu = |pod: &PodFacts| usage.of(pod).map(|it| it.containers[0].cpu.unwrap());
+    let cpu = |pod: &PodFacts| usage.of(pod).map(|it| it.containers[0].cpu_millis.unwrap());
     assert_eq!(cpu(&pods[0]), Some(20.0));
     assert_eq!(cpu(&pods[1]), None);
     assert_eq!(
@@ -164,10 +161,10 @@ async fn a_metrics_api_that_is_missing_is_looked_for_again_after_a_minute() {
         let server = Arc::new(Server::default());
         server.metrics_of("a", status, json!({}));
         let source = server.source();
-        let pods = [in_namespace("ns", "on-n", "n"), in_namespace("a", "x", "n")];
+        let pods = [pod("ns", "on-n", "n"), pod("a", "x", "n")];
         let usage = source.read(pods[1..].iter()).await.unwrap();
         assert_eq!(server.asked(), [N, A]);
-        let memory = usage.of(&pods[0]).unwrap().containers[0].memory;
+        let memory = usage.of(&pods[0]).unwrap().containers[0].memory_bytes;
         assert_eq!(memory, Some(1000.0));
         source.read(pods[1..].iter()).await.unwrap();
         assert!(
@@ -197,7 +194,7 @@ async fn a_refusal_is_unknown_and_no_reason_to_ask_kubelets() {
         server.metrics_of("a", status, answer);
         // One namespace that can be read does not make the rest known.
         server.metrics_of("b", 200, listed("x", "1"));
-        let pods = [in_namespace("a", "x", "n"), in_namespace("b", "x", "n")];
+        let pods = [pod("a", "x", "n"), pod("b", "x", "n")];
         let unknown = server.source().read(pods.iter()).await.unwrap_err();
         assert_eq!(unknown.kind, kind, "{unknown:?}");
         assert!(
@@ -213,10 +210,7 @@ async fn pods_of_a_kubelet_that_is_silent_have_no_metrics_and_those_of_others_do
     let server = Arc::new(Server::default());
     server.silent.lock().push("m");
     let source = server.source();
-    let pods = [
-        in_namespace("ns", "on-n", "n"),
-        in_namespace("ns", "on-m", "m"),
-    ];
+    let pods = [pod("ns", "on-n", "n"), pod("ns", "on-m", "m")];
     let usage = source.read(pods.iter()).await.unwrap();
     assert!(usage.of(&pods[0]).is_some());
     assert!(usage.of(&pods[1]).is_none());

@@ -20,7 +20,7 @@ const SUFFIXES: &[(&str, f64)] = &[
 ];
 
 /// The number that a quantity stands for; `None` when it is none.
-pub(crate) fn quantity(text: &str) -> Option<f64> {
+pub fn quantity(text: &str) -> Option<f64> {
     let text = text.trim();
     let scaled = SUFFIXES
         .iter()
@@ -36,12 +36,12 @@ pub(crate) fn quantity(text: &str) -> Option<f64> {
 }
 
 /// Thousandths of a core, rounded up as Kubernetes does.
-pub(crate) fn cpu_millis(text: &str) -> Option<u64> {
+pub fn cpu_millis(text: &str) -> Option<u64> {
     whole(quantity(text)? * 1000.0)
 }
 
 /// Bytes.
-pub(crate) fn memory_bytes(text: &str) -> Option<u64> {
+pub fn memory_bytes(text: &str) -> Option<u64> {
     whole(quantity(text)?)
 }
 

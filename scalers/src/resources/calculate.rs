@@ -1,66 +1,33 @@
 //! How many replicas usage asks for, by the rules of the HorizontalPodAutoscaler.
 //!
-//! Source: Kubernetes' documentation of the HPA's algorithm: pods that are not ready yet count as
-//! using nothing when scaling up and not at all otherwise; pods without metrics count as using
-//! nothing when scaling up and all of their target when scaling in.
+//! Source: Kubernetes' documentation of the HPA's algorithm: replicas that are not ready yet count
+//! as using nothing when scaling up and not at all otherwise; replicas without metrics count as
+//! using nothing when scaling up and all of their target when scaling in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use zeron_core::Timestamp;
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::policy::MetricType;
+use zeron_core::usage::{ReplicaUsage, Used};
 
-use super::parameters::{Parameters, Resource};
-use super::usage::{PodUsage, Usage};
-use crate::pods::{Interner, Pod, Shape};
+use super::trigger::{Resource, ResourceTrigger};
 
 /// `--horizontal-pod-autoscaler-cpu-initialization-period`.
 const CPU_INITIALIZATION: Duration = Duration::from_secs(300);
 /// `--horizontal-pod-autoscaler-initial-readiness-delay`.
 const INITIAL_READINESS: Duration = Duration::from_secs(30);
 
-/// What the rules look at in a pod.
-#[derive(Clone, Debug)]
-pub(crate) struct PodFacts {
-    pub(crate) namespace: Arc<str>,
-    pub(crate) name: Arc<str>,
-    pub(crate) node: Option<Arc<str>>,
-    shape: Arc<Shape>,
-    /// It has an address: its containers were started.
-    runs: bool,
-    is_ready: bool,
-    is_draining: bool,
-    started: Timestamp,
-    ready_changed: Timestamp,
-}
-
-impl PodFacts {
-    pub(crate) fn of(pod: &Pod, names: &Interner) -> Self {
-        Self {
-            namespace: names.text(pod.namespace).into(),
-            name: Arc::clone(&pod.name),
-            node: pod.node.map(|node| names.text(node).into()),
-            shape: Arc::clone(&pod.shape),
-            runs: pod.ip.is_some(),
-            is_ready: pod.is_ready,
-            is_draining: pod.is_draining,
-            started: pod.started,
-            ready_changed: pod.ready_changed,
-        }
-    }
-
-    /// Processor use of a pod that still starts says nothing.
-    fn is_settling(&self, usage: &PodUsage, now: Timestamp) -> bool {
-        let since_start = now.since(self.started);
-        match since_start < CPU_INITIALIZATION {
-            true => !self.is_ready || usage.at < self.ready_changed + usage.window,
-            false => !self.is_ready && self.started + INITIAL_READINESS > self.ready_changed,
-        }
+/// Processor use of a replica that still starts says nothing.
+fn is_settling(replica: &ReplicaUsage, used: &Used, now: Timestamp) -> bool {
+    let since_start = now.since(replica.started);
+    match since_start < CPU_INITIALIZATION {
+        true => !replica.is_ready || used.at < replica.ready_changed + used.window,
+        false => !replica.is_ready && replica.started + INITIAL_READINESS > replica.ready_changed,
     }
 }
 
-/// One pod's use, and what it requests where that counts.
+/// One replica's use, and what it requests where that counts.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
     used: f64,
@@ -69,26 +36,25 @@ struct Share {
 
 /// The reading's value: percent of the requests, or the sum of the amounts, such that it asks for
 /// as many replicas as the rules do.
-pub(crate) fn ask(
-    parameters: &Parameters,
-    pods: &[PodFacts],
-    usage: &Usage,
+pub(super) fn ask(
+    trigger: &ResourceTrigger,
+    replicas: &[ReplicaUsage],
     now: Timestamp,
 ) -> Result<f64, Unknown> {
     let (mut measured, mut unready, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for pod in pods.iter().filter(|pod| !pod.is_draining) {
-        let requested = match parameters.metric_type {
-            MetricType::Utilization => requested(parameters, pod)?,
+    for replica in replicas.iter().filter(|it| !it.is_draining) {
+        let requested = match trigger.metric_type {
+            MetricType::Utilization => requested(trigger, replica)?,
             MetricType::AverageValue | MetricType::Value => 0.0,
         };
         let share = |used| Share { used, requested };
-        let known = usage.of(pod);
-        let used = known.and_then(|known| used(parameters, known));
+        let known = replica.used.as_ref();
+        let used = known.and_then(|known| used(trigger, known));
         match (used, known) {
-            _ if !pod.runs => unready.push(share(0.0)),
+            _ if !replica.is_started => unready.push(share(0.0)),
             (Some(used), Some(known)) => {
-                let is_cpu = parameters.resource == Resource::Cpu;
-                match is_cpu && pod.is_settling(known, now) {
+                let is_cpu = trigger.resource == Resource::Cpu;
+                match is_cpu && is_settling(replica, known, now) {
                     true => unready.push(share(0.0)),
                     false => measured.push(share(used)),
                 }
@@ -100,34 +66,32 @@ pub(crate) fn ask(
         return Err(Unknown {
             kind: UnknownKind::NotRead,
             message: format!(
-                "no {} metrics of {} yet ({} pods are not ready, {} not measured)",
-                parameters.resource.name(),
-                parameters.function,
+                "no {} metrics of {} yet ({} replicas are not ready, {} not measured)",
+                trigger.resource.name(),
+                trigger.function,
                 unready.len(),
                 missing.len()
             ),
         });
     }
-    let ready = pods
-        .iter()
-        .filter(|pod| pod.is_ready && !pod.is_draining)
-        .count();
-    let first = ratio(parameters, &measured);
+    let is_counted = |it: &&ReplicaUsage| it.is_ready && !it.is_draining;
+    let ready = replicas.iter().filter(is_counted).count();
+    let first = ratio(trigger, &measured);
     // What the engine makes of it: ceil(sum / target), or ceil(ready * percent / target).
     let is_whole = missing.is_empty() && (first <= 1.0 || unready.is_empty());
-    Ok(match parameters.metric_type {
+    Ok(match trigger.metric_type {
         MetricType::AverageValue | MetricType::Value if is_whole => {
             measured.iter().map(|share| share.used).sum()
         }
         MetricType::Utilization if is_whole && measured.len() == ready => {
-            (first * parameters.target).round()
+            (first * trigger.target).round()
         }
         MetricType::AverageValue | MetricType::Value => {
-            below(filled(parameters, measured, unready, missing)) * parameters.target
+            below(filled(trigger, measured, unready, missing)) * trigger.target
         }
         MetricType::Utilization => {
-            let count = below(filled(parameters, measured, unready, missing));
-            count * parameters.target / to_f64(ready.max(1))
+            let count = below(filled(trigger, measured, unready, missing));
+            count * trigger.target / to_f64(ready.max(1))
         }
     })
 }
@@ -138,15 +102,15 @@ fn below(count: f64) -> f64 {
     count * (1.0 - 1e-12)
 }
 
-/// Replicas asked for, as a fraction: the ratio over the pods that count.
+/// Replicas asked for, as a fraction: the ratio over the replicas that count.
 fn filled(
-    parameters: &Parameters,
+    trigger: &ResourceTrigger,
     measured: Vec<Share>,
     unready: Vec<Share>,
     missing: Vec<Share>,
 ) -> f64 {
     let all = measured.len() + unready.len() + missing.len();
-    let first = ratio(parameters, &measured);
+    let first = ratio(trigger, &measured);
     let is_up_with_unready = first > 1.0 && !unready.is_empty();
     if !is_up_with_unready && missing.is_empty() {
         return first * to_f64(measured.len());
@@ -154,9 +118,9 @@ fn filled(
     let mut counted = measured;
     if first < 1.0 {
         let full = |share: &Share| Share {
-            used: match parameters.metric_type {
-                MetricType::Utilization => share.requested * parameters.target.max(100.0) / 100.0,
-                MetricType::AverageValue | MetricType::Value => parameters.target,
+            used: match trigger.metric_type {
+                MetricType::Utilization => share.requested * trigger.target.max(100.0) / 100.0,
+                MetricType::AverageValue | MetricType::Value => trigger.target,
             },
             ..*share
         };
@@ -167,7 +131,7 @@ fn filled(
     if is_up_with_unready {
         counted.extend(unready);
     }
-    let second = ratio(parameters, &counted);
+    let second = ratio(trigger, &counted);
     let count = second * to_f64(counted.len());
     // What the guesses turned round is not acted upon.
     let is_turned = (first < 1.0) != (second < 1.0);
@@ -179,50 +143,39 @@ fn filled(
 }
 
 /// Use against the target.
-fn ratio(parameters: &Parameters, shares: &[Share]) -> f64 {
+fn ratio(trigger: &ResourceTrigger, shares: &[Share]) -> f64 {
     let used: f64 = shares.iter().map(|share| share.used).sum();
-    match parameters.metric_type {
+    match trigger.metric_type {
         MetricType::Utilization => {
             let requested: f64 = shares.iter().map(|share| share.requested).sum();
             // The HPA counts whole percents.
-            (used * 100.0 / requested).floor() / parameters.target
+            (used * 100.0 / requested).floor() / trigger.target
         }
         MetricType::AverageValue | MetricType::Value => {
-            used / to_f64(shares.len()) / parameters.target
+            used / to_f64(shares.len()) / trigger.target
         }
     }
 }
 
-fn used(parameters: &Parameters, usage: &PodUsage) -> Option<f64> {
-    let is_counted = |name: &str| {
-        parameters
-            .container
-            .as_deref()
-            .is_none_or(|own| own == name)
-    };
+fn used(trigger: &ResourceTrigger, usage: &Used) -> Option<f64> {
+    let is_counted = |name: &str| trigger.container.as_deref().is_none_or(|own| own == name);
     let mut sum = None;
     for container in usage.containers.iter().filter(|one| is_counted(&one.name)) {
-        let used = match parameters.resource {
-            Resource::Cpu => container.cpu?,
-            Resource::Memory => container.memory?,
+        let used = match trigger.resource {
+            Resource::Cpu => container.cpu_millis?,
+            Resource::Memory => container.memory_bytes?,
         };
         sum = Some(sum.unwrap_or(0.0) + used);
     }
     sum
 }
 
-fn requested(parameters: &Parameters, pod: &PodFacts) -> Result<f64, Unknown> {
-    let is_counted = |name: &str| {
-        parameters
-            .container
-            .as_deref()
-            .is_none_or(|own| own == name)
-    };
-    let resource = parameters.resource;
+fn requested(trigger: &ResourceTrigger, replica: &ReplicaUsage) -> Result<f64, Unknown> {
+    let is_counted = |name: &str| trigger.container.as_deref().is_none_or(|own| own == name);
+    let resource = trigger.resource;
     let mut sum = 0.0;
     let mut is_any = false;
-    for request in pod
-        .shape
+    for request in replica
         .requests
         .iter()
         .filter(|one| is_counted(&one.container))
@@ -233,9 +186,9 @@ fn requested(parameters: &Parameters, pod: &PodFacts) -> Result<f64, Unknown> {
         };
         let Some(amount) = amount.filter(|amount| *amount > 0) else {
             return Err(configuration(format!(
-                "container {} of pod {} requests no {}: Utilization has nothing to compare with",
+                "container {} of {} requests no {}: Utilization has nothing to compare with",
                 request.container,
-                pod.name,
+                replica.name,
                 resource.name()
             )));
         };
@@ -247,9 +200,9 @@ fn requested(parameters: &Parameters, pod: &PodFacts) -> Result<f64, Unknown> {
     match is_any {
         true => Ok(sum),
         false => Err(configuration(format!(
-            "pod {} has no container {}",
-            pod.name,
-            parameters.container.as_deref().unwrap_or_default()
+            "{} has no container {}",
+            replica.name,
+            trigger.container.as_deref().unwrap_or_default()
         ))),
     }
 }
@@ -266,4 +219,4 @@ fn to_f64(count: usize) -> f64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
