@@ -100,33 +100,13 @@ fn endpoint(parameters: &mut Parameters<'_>) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use zeron_core::id::ObjectRef;
     use zeron_core::policy::Secret;
 
     use super::*;
 
     fn spec(metadata: &[(&str, &str)]) -> TriggerSpec {
         let needed = [("stream", "orders"), ("consumer", "mailer")];
-        let all = needed.iter().chain(metadata);
-        TriggerSpec {
-            object: ObjectRef {
-                api_version: "keda.sh/v1alpha1".to_owned(),
-                kind: "ScaledObject".to_owned(),
-                namespace: "default".to_owned(),
-                name: "orders".to_owned(),
-            },
-            index: 0,
-            kind: "nats-jetstream".to_owned(),
-            metadata: all
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect::<BTreeMap<_, _>>(),
-            from_environment: BTreeSet::new(),
-            auth: BTreeMap::new(),
-            remote: Vec::new(),
-            is_formula_input: false,
-        }
+        crate::testkit::spec("nats-jetstream", needed.iter().chain(metadata), &[])
     }
 
     #[test]

@@ -3,9 +3,6 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use zeron_core::id::ObjectRef;
-use zeron_core::policy::{Secret, TriggerSpec};
-
 use super::*;
 
 /// What is long for a server on loopback.
@@ -151,22 +148,8 @@ fn long(text: &str) -> Vec<u8> {
 }
 
 fn trigger(address: SocketAddr, queue: &str) -> Arc<RabbitTrigger> {
-    let host = Secret::new(format!("amqp://{address}/"));
-    let spec = TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "rabbitmq".to_owned(),
-        metadata: [("queueName".to_owned(), queue.to_owned())].into(),
-        from_environment: Default::default(),
-        auth: [("host".to_owned(), host)].into(),
-        remote: Vec::new(),
-        is_formula_input: false,
-    };
+    let host = format!("amqp://{address}/");
+    let spec = crate::testkit::spec("rabbitmq", &[("queueName", queue)], &[("host", &host)]);
     Arc::new(RabbitTrigger::parse(&spec).0.unwrap())
 }
 

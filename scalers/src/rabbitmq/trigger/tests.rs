@@ -1,29 +1,7 @@
-use zeron_core::id::ObjectRef;
-
 use super::*;
 
 fn spec(metadata: &[(&str, &str)], auth: &[(&str, &str)]) -> TriggerSpec {
-    TriggerSpec {
-        object: ObjectRef {
-            api_version: "keda.sh/v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            namespace: "default".to_owned(),
-            name: "orders".to_owned(),
-        },
-        index: 0,
-        kind: "rabbitmq".to_owned(),
-        metadata: metadata
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect(),
-        from_environment: Default::default(),
-        remote: Vec::new(),
-        is_formula_input: false,
-        auth: auth
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), Secret::new(*v)))
-            .collect(),
-    }
+    crate::testkit::spec("rabbitmq", metadata, auth)
 }
 
 fn with<'a>(host: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
