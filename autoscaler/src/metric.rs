@@ -173,6 +173,7 @@ impl MetricState {
                 target,
                 is_active,
                 health,
+                push_trouble: None,
             };
             match &trigger.latest {
                 Ok((readings, at)) => all.extend(readings.iter().map(|reading| {

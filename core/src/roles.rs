@@ -101,6 +101,13 @@ pub trait Scaler: Send + Sync + fmt::Debug + 'static {
         false
     }
 
+    /// Why nothing is pushed for a trigger that is watched, in words: it is polled alone. `None`: nothing is known to be
+    /// wrong. Answers from memory.
+    fn push_trouble(&self, trigger: TriggerHandle) -> Option<String> {
+        let _ = trigger;
+        None
+    }
+
     /// Forgets a trigger and what was remembered for it.
     fn release(&self, trigger: TriggerHandle);
 }

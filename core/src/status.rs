@@ -93,6 +93,9 @@ pub struct TriggerStatus {
     /// How reading it goes.
     #[serde(default)]
     pub health: TriggerHealth,
+    /// Why its source does not push though it was asked to: it is polled alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_trouble: Option<String>,
 }
 
 /// How reading a trigger goes: what KEDA calls `Happy` and `Failing`.

@@ -45,6 +45,12 @@ pub trait Client: Send + Sync + fmt::Debug + 'static {
         false
     }
 
+    /// Why nothing is pushed for a trigger that is followed; `None`: nothing is known to be wrong.
+    fn push_trouble(&self, trigger: &Self::Trigger) -> Option<String> {
+        let _ = trigger;
+        None
+    }
+
     /// A trigger is gone.
     fn forget(&self, handle: TriggerHandle, trigger: &Self::Trigger) {
         let _ = (handle, trigger);
@@ -149,6 +155,11 @@ impl<C: Client> Scaler for SharedScaler<C> {
     fn watch(&self, trigger: TriggerHandle, on_change: OnChange) -> bool {
         let declared = self.triggers.lock().get(&trigger).cloned();
         declared.is_some_and(|it| self.client.watch(trigger, &it, on_change))
+    }
+
+    fn push_trouble(&self, trigger: TriggerHandle) -> Option<String> {
+        let declared = self.triggers.lock().get(&trigger).cloned()?;
+        self.client.push_trouble(&declared)
     }
 
     fn release(&self, trigger: TriggerHandle) {

@@ -7,6 +7,8 @@
 mod faults;
 #[path = "scaler_sql/outages.rs"]
 mod outages;
+#[path = "scaler_postgresql/pooler.rs"]
+mod pooler;
 #[path = "scaler_postgresql/push.rs"]
 mod push;
 #[path = "scaler_postgresql/security.rs"]

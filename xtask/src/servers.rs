@@ -5,12 +5,13 @@ use std::path::Path;
 use crate::apt;
 
 /// What tests run, where it may be beside the `PATH`, and its package.
-const NEEDED: [(&str, &str, &str); 9] = [
+const NEEDED: [(&str, &str, &str); 10] = [
     ("redis-server", "/usr/bin", "redis-server"),
     ("redis-sentinel", "/usr/bin", "redis-sentinel"),
     ("rabbitmq-server", "/usr/sbin", "rabbitmq-server"),
     ("nats-server", "/usr/sbin", "nats-server"),
     ("initdb", "/usr/lib/postgresql", "postgresql"),
+    ("pgbouncer", "/usr/sbin", "pgbouncer"),
     ("mariadbd", "/usr/sbin", "mariadb-server"),
     ("prometheus", "/usr/bin", "prometheus"),
     ("nginx", "/usr/sbin", "nginx"),

@@ -17,6 +17,7 @@ use zeron_core::{Decision, EndpointSnapshot, Function, FunctionId, JobCounts, Ti
 use super::Found;
 use super::replicas::{Replicas, Step};
 use super::reporters::Reporters;
+use super::sources::trigger_at;
 use super::view::{Facts, View};
 use crate::decide::decide;
 use crate::kpa::GRID;
@@ -305,7 +306,25 @@ impl Entry {
 
     /// Takes the newest values of its triggers, for people to look at.
     pub(crate) fn refresh_triggers(&mut self, now: Timestamp) {
-        self.triggers = self.state.triggers(&self.function.scale, now).into();
+        let mut triggers = self.state.triggers(&self.function.scale, now);
+        self.tell_trouble(&mut triggers);
+        self.triggers = triggers.into();
+    }
+
+    fn tell_trouble(&self, triggers: &mut [TriggerStatus]) {
+        for Binding { key, bound } in &self.bindings {
+            let bound = bound.as_ref().ok();
+            let trouble = bound.and_then(|it| it.scaler.push_trouble(it.handle));
+            let (Some(trouble), Some((spec, _))) = (trouble, trigger_at(&self.function, *key))
+            else {
+                continue;
+            };
+            let source = &self.function.scale.groups[key.group].source;
+            let is_its = |it: &&mut TriggerStatus| it.index == spec.index && it.source == *source;
+            for status in triggers.iter_mut().filter(is_its) {
+                status.push_trouble = Some(trouble.clone());
+            }
+        }
     }
 
     /// Shows what is so now; true when that looks different from before.

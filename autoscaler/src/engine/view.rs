@@ -109,7 +109,11 @@ impl Facts {
             triggers: self
                 .triggers
                 .iter()
-                .map(|it| (it.is_active, it.health.failures > 0, it.health.is_fallback))
+                .map(|it| {
+                    let is_failing = it.health.failures > 0;
+                    let is_pushed = it.push_trouble.is_none();
+                    [it.is_active, is_failing, it.health.is_fallback, is_pushed]
+                })
                 .collect(),
         }
     }
@@ -166,13 +170,22 @@ impl Facts {
         if let Some(message) = self.failing() {
             return Some(message.to_owned());
         }
-        latest?.rules.iter().find_map(|rule| match rule {
+        let mut rules = latest.into_iter().flat_map(|it| &it.rules);
+        let rule = rules.find_map(|rule| match rule {
             Rule::Conflict { min, max } => Some(format!(
                 "minimum {min} of one object lies above maximum {max} of another"
             )),
             Rule::Paused { at } => Some(format!("paused at {at}")),
             Rule::FormulaFailed { message } => Some(message.clone()),
             _ => None,
+        });
+        rule.or_else(|| self.unpushed())
+    }
+
+    fn unpushed(&self) -> Option<String> {
+        self.triggers.iter().find_map(|it| {
+            let trouble = it.push_trouble.as_ref()?;
+            Some(format!("{} is polled alone: {trouble}", it.metric))
         })
     }
 
@@ -206,8 +219,9 @@ struct Summary {
     counts: (u32, u32),
     paused_at: Option<u32>,
     path: Option<PathAsk>,
-    /// Of each: whether it is active, whether it fails, whether a fallback stands in for it.
-    triggers: Vec<(bool, bool, bool)>,
+    /// Of each: whether it is active, whether it fails, whether a fallback stands in for it, whether its source
+    /// pushes as far as it should.
+    triggers: Vec<[bool; 4]>,
 }
 
 /// The rules of a decision that keep its count from what its inputs ask for.

@@ -48,6 +48,7 @@ fn worker() -> FunctionView {
         target: 10.0,
         is_active: false,
         health: Default::default(),
+        push_trouble: None,
     }];
     view
 }

@@ -8,10 +8,11 @@ use super::input::Observation;
 use crate::projection::{Conflict, ObjectKind, Outcome};
 
 /// Types of these conditions and what they say when nothing stands in the way.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("HostConflict", FALSE),
     ("ForeignScaler", FALSE),
     ("SecretAccess", TRUE),
+    ("Push", TRUE),
     ("WritesBlocked", FALSE),
     ("MeshCompatibility", FALSE),
 ];
@@ -21,6 +22,7 @@ pub(super) fn states(old: &Value, seen: &Observation<'_>) -> Vec<State> {
     let mut states: Vec<State> = [
         conflict(&seen.report.outcome),
         secrets(seen),
+        push(seen),
         writes(seen),
         mesh(seen),
     ]
@@ -102,6 +104,22 @@ fn secrets(seen: &Observation<'_>) -> Option<State> {
     ))
 }
 
+/// Triggers whose sources do not push though they were asked to.
+fn push(seen: &Observation<'_>) -> Option<State> {
+    let own = seen.report.object.object_ref();
+    let triggers = seen.functions.iter().flat_map(|f| &f.triggers);
+    let mut told: Vec<String> = triggers
+        .filter(|it| it.source == own)
+        .filter_map(|it| {
+            let trouble = it.push_trouble.as_ref()?;
+            Some(format!("trigger {} ({}): {trouble}", it.index, it.kind))
+        })
+        .collect();
+    told.dedup();
+    let message = format!("{}; polling goes on", told.join("; "));
+    (!told.is_empty()).then(|| State::new("Push", FALSE, "PolledAlone", message))
+}
+
 /// The platform makes fewer replicas than were asked for.
 fn writes(seen: &Observation<'_>) -> Option<State> {
     let blocked = seen.functions.iter().find_map(|function| {
@@ -121,7 +139,7 @@ fn writes(seen: &Observation<'_>) -> Option<State> {
 }
 
 fn is_quota(failure: &StartFailure) -> bool {
-    failure.reason == "QuotaExceeded" || failure.message.contains("exceeded quota")
+    failure.message.contains("exceeded quota")
 }
 
 fn mesh(seen: &Observation<'_>) -> Option<State> {

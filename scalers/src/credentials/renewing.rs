@@ -155,6 +155,12 @@ impl Scaler for Renewing {
         true
     }
 
+    fn push_trouble(&self, trigger: TriggerHandle) -> Option<String> {
+        let found = self.triggers.lock().get(&trigger).cloned()?;
+        let bound = found.state.lock().bound.as_ref()?.1.clone();
+        bound.scaler.push_trouble(bound.handle)
+    }
+
     fn release(&self, trigger: TriggerHandle) {
         let Some(released) = self.triggers.lock().remove(&trigger) else {
             return;

@@ -72,6 +72,11 @@ impl Postgres {
         Self { login, addresses }
     }
 
+    /// Its servers for messages: `db:5432`.
+    pub(super) fn shown(&self) -> String {
+        self.login.shown()
+    }
+
     /// A connection to the first server that will do; whoever calls bounds its time.
     pub(super) async fn open(&self) -> Result<Opened, Unknown> {
         let (last, others) = self.login.servers.split_last().expect("there is one");
@@ -167,7 +172,7 @@ async fn is_standby(client: &Client, link: &mut Link) -> Result<bool, Unknown> {
 }
 
 /// Drives a connection until it ends.
-fn drive(link: &mut Link) -> impl Future<Output = Unknown> + Send + '_ {
+pub(super) fn drive(link: &mut Link) -> impl Future<Output = Unknown> + Send + '_ {
     std::future::poll_fn(move |context| {
         loop {
             match std::task::ready!(link.poll_message(context)) {

@@ -53,6 +53,15 @@ pub(super) fn of_query(error: &Error) -> Result<Answer, Unknown> {
     if *said.code() == SqlState::QUERY_CANCELED {
         return Ok(Answer::Slow);
     }
+    // The driver asks by prepared statements about types that are not built in, and poolers mix those up.
+    let of_lookup = [
+        SqlState::DUPLICATE_PSTATEMENT,
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+    ];
+    if of_lookup.contains(said.code()) {
+        let message = "the query selects a type that is not built in, which is no number";
+        return Ok(Answer::Failed(unknown(UnknownKind::Parse, message)));
+    }
     Ok(Answer::Failed(unknown(kind(said.code()), shown(said))))
 }
 

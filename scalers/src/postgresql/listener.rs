@@ -3,19 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use thiserror::Error;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{AsyncMessage, Client};
-use tracing::debug;
+use tracing::{debug, warn};
 use zeron_core::metric::{Unknown, UnknownKind};
 use zeron_core::roles::TriggerHandle;
 
-use super::client::{Link, Postgres};
+use super::client::{Link, Opened, Postgres, drive};
 use super::error;
 use super::transport::Allowance;
 use crate::source::{OnChange, unknown};
@@ -30,6 +32,15 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// A flood of notifications is passed on this seldom; the first at once.
 const FLOOD_PAUSE: Duration = Duration::from_millis(50);
 
+/// The channel of notifications that we send ourselves, to know whether any come through.
+const OWN_CHANNEL: &str = "zeron_push";
+
+/// How long one of those may take.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// What hears nothing is tried again so seldom: a pooler does not go away by itself.
+const DEAF_FOR: Duration = Duration::from_secs(60);
+
 /// Listens on the channels of all triggers of a server.
 pub(super) struct Listener {
     shared: Arc<Shared>,
@@ -42,6 +53,27 @@ struct Shared {
     changed: Notify,
     heard: Mutex<BTreeSet<String>>,
     has_heard: Notify,
+    /// Why nobody listens.
+    trouble: Mutex<Option<String>>,
+}
+
+/// Why nobody listens any more.
+#[derive(Debug, Error)]
+enum Ended {
+    /// The connection cannot be made, or broke, or may not listen.
+    #[error("{}", .0.message)]
+    Broken(Unknown),
+    /// It stands, and nothing comes through.
+    #[error(
+        "a notification of our own was not heard: behind a pooler that lends a session per transaction nobody can LISTEN"
+    )]
+    Deaf,
+}
+
+impl From<Unknown> for Ended {
+    fn from(reason: Unknown) -> Self {
+        Self::Broken(reason)
+    }
 }
 
 #[derive(Default)]
@@ -66,6 +98,7 @@ impl Listener {
                 changed: Notify::new(),
                 heard: Mutex::default(),
                 has_heard: Notify::new(),
+                trouble: Mutex::default(),
             }),
         }
     }
@@ -95,6 +128,10 @@ impl Listen for Listener {
         true
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().clone()
+    }
+
     fn forget(&self, handle: TriggerHandle) {
         if self.shared.state.lock().watched.remove(&handle).is_some() {
             self.shared.changed.notify_one();
@@ -113,15 +150,41 @@ impl Shared {
     /// Listens until nobody wants to hear, on one connection after the other.
     async fn follow(self: Arc<Self>) {
         let back_off = BackOff::default();
-        while self.channels().is_some() {
-            let Err(reason) = self.listen(&back_off).await else {
+        loop {
+            let Err(ended) = self.listen(&back_off).await else {
                 return;
             };
-            let pause = back_off.failed(&reason);
-            debug!(reason.message, ?pause, "not listening");
-            // `changed` may be a trigger more: the pause is short enough for it to wait.
-            sleep(pause).await;
+            let pause = match &ended {
+                Ended::Broken(reason) => back_off.failed(reason),
+                Ended::Deaf => DEAF_FOR,
+            };
+            self.note(&ended, pause);
+            if !self.is_wanted_after(pause).await {
+                return;
+            }
         }
+    }
+
+    fn note(&self, ended: &Ended, pause: Duration) {
+        let server = self.database.shown();
+        debug!(server, %ended, ?pause, "not listening");
+        let before = self.trouble.lock().replace(ended.to_string());
+        // Once an outage.
+        if before.is_none() {
+            warn!(server, %ended, "push is interrupted; polling goes on");
+        }
+    }
+
+    /// Waits, but not longer than somebody wants to hear. One trigger more waits too.
+    async fn is_wanted_after(&self, pause: Duration) -> bool {
+        let mut over = pin!(sleep(pause));
+        while self.channels().is_some() {
+            tokio::select! {
+                () = &mut over => return true,
+                () = self.changed.notified() => {}
+            }
+        }
+        false
     }
 
     /// What to listen on; `None`, and the task is over, when nobody is left.
@@ -137,16 +200,19 @@ impl Shared {
     }
 
     /// Listens on one connection, until nobody is left or it breaks.
-    async fn listen(&self, back_off: &BackOff) -> Result<(), Unknown> {
+    async fn listen(&self, back_off: &BackOff) -> Result<(), Ended> {
         let opened = within(self.database.open()).await?;
         tokio::select! {
-            ended = self.hear(opened.link, &opened.allowance) => Err(ended),
+            ended = self.hear(opened.link, &opened.allowance) => Err(ended.into()),
             asked = self.subscribe(&opened.client, back_off) => asked,
         }
     }
 
     /// Keeps the server's list of channels as it should be, and passes on what was heard.
-    async fn subscribe(&self, client: &Client, back_off: &BackOff) -> Result<(), Unknown> {
+    async fn subscribe(&self, client: &Client, back_off: &BackOff) -> Result<(), Ended> {
+        if !self.is_reached(client).await? {
+            return Err(Ended::Deaf);
+        }
         let mut listened = BTreeSet::new();
         while let Some(wanted) = self.channels() {
             let gone = listened.difference(&wanted).map(|it| ("UNLISTEN", it));
@@ -160,6 +226,7 @@ impl Shared {
             }
             listened = wanted;
             back_off.succeeded();
+            *self.trouble.lock() = None;
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = self.has_heard.notified() => {
@@ -170,6 +237,42 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Whether notifications come through to `client`. A pooler that lends a session per transaction takes LISTEN, and
+    /// the session that listens then is somebody else's.
+    async fn is_reached(&self, client: &Client) -> Result<bool, Unknown> {
+        execute(client, &format!("LISTEN {OWN_CHANNEL}")).await?;
+        // Of others, who tried before in the session that `client` had.
+        self.heard.lock().clear();
+        if let Err(reason) = self.notify().await {
+            debug!(
+                reason.message,
+                "not known whether notifications come through"
+            );
+            return Ok(true);
+        }
+        let is_heard = timeout(HEARD_WITHIN, self.hears_itself()).await.is_ok();
+        execute(client, &format!("UNLISTEN {OWN_CHANNEL}")).await?;
+        Ok(is_heard)
+    }
+
+    /// Over another connection: on the way back from its own statement a client hears itself through any pooler.
+    async fn notify(&self) -> Result<(), Unknown> {
+        let Opened {
+            client, mut link, ..
+        } = within(self.database.open()).await?;
+        let statement = format!("NOTIFY {OWN_CHANNEL}");
+        tokio::select! {
+            sent = execute(&client, &statement) => sent,
+            ended = drive(&mut link) => Err(ended),
+        }
+    }
+
+    async fn hears_itself(&self) {
+        while !self.heard.lock().remove(OWN_CHANNEL) {
+            self.has_heard.notified().await;
+        }
     }
 
     /// Drives the connection and notes the channels of notifications.

@@ -28,6 +28,9 @@ pub(crate) trait Listen: Send + Sync + fmt::Debug + 'static {
     /// Calls `on_change` with every notification on `channel`. `false`: it cannot.
     fn listen(&self, handle: TriggerHandle, channel: &str, on_change: OnChange) -> bool;
 
+    /// Why nothing is heard.
+    fn trouble(&self) -> Option<String>;
+
     /// Ends that.
     fn forget(&self, handle: TriggerHandle);
 }
@@ -191,6 +194,11 @@ impl<D: Database> Client for SqlClient<D> {
             (Some(listener), Some(channel)) => listener.listen(handle, channel, on_change),
             _ => false,
         }
+    }
+
+    fn push_trouble(&self, trigger: &QueryTrigger) -> Option<String> {
+        let listener = self.listener.as_ref().filter(|_| trigger.channel.is_some());
+        listener?.trouble()
     }
 
     fn forget(&self, handle: TriggerHandle, _trigger: &QueryTrigger) {

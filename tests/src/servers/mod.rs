@@ -7,6 +7,7 @@ pub mod api;
 pub mod mariadb;
 pub mod nats;
 pub mod nginx;
+pub mod pgbouncer;
 pub mod postgresql;
 pub mod prometheus;
 pub mod proxy;

@@ -126,15 +126,25 @@ impl Postgres {
     }
 
     fn ask_in(&self, database: &str, statements: &str) -> String {
-        let output = Command::new(self.programs.join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-U", "admin", "-d", database])
-            .args(["-v", "ON_ERROR_STOP=1", "-c", statements, "-h"])
-            .arg(self.socket_folder())
-            .args(["-p", &self.address().port().to_string()])
-            .output()
-            .expect("psql runs");
-        assert!(output.status.success(), "{statements}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        let mut command = Command::new(self.programs.join("psql"));
+        command
+            .args(["-U", "admin", "-p", &self.address().port().to_string()])
+            .arg("-h")
+            .arg(self.socket_folder());
+        run_statements(command, database, statements)
+    }
+
+    /// The same as [`USER`] through a pooler at `address`.
+    ///
+    /// # Panics
+    /// When one fails.
+    pub fn ask_through(&self, address: SocketAddr, statements: &str) -> String {
+        let mut command = Command::new(self.programs.join("psql"));
+        command
+            .env("PGPASSWORD", PASSWORD)
+            .args(["-U", USER, "-h", &address.ip().to_string()])
+            .args(["-p", &address.port().to_string()]);
+        run_statements(command, DATABASE, statements)
     }
 
     /// Ends it at once, as a power failure would.
@@ -191,6 +201,17 @@ impl Drop for Postgres {
     }
 }
 
+/// Runs statements by `psql`, which is told where and as whom.
+fn run_statements(mut psql: Command, database: &str, statements: &str) -> String {
+    let output = psql
+        .args(["-X", "-q", "-A", "-t", "-d", database])
+        .args(["-v", "ON_ERROR_STOP=1", "-c", statements])
+        .output()
+        .expect("psql runs");
+    assert!(output.status.success(), "{statements}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
 /// Debian has the programs of each version in a folder of its own.
 fn folders() -> Vec<&'static str> {
     static FOLDERS: OnceLock<Vec<String>> = OnceLock::new();
@@ -212,7 +233,7 @@ fn folders() -> Vec<&'static str> {
 }
 
 /// Who runs the server, where that must be somebody else.
-fn other_user() -> Result<Option<&'static str>, Unavailable> {
+pub(super) fn other_user() -> Result<Option<&'static str>, Unavailable> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -7,12 +8,13 @@ use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, ScalerRegistry, TriggerHandle};
 use zeron_scalers::{AddressPolicy, Registry};
 use zeron_tests::servers::postgresql::{DATABASE, PASSWORD, Postgres, USER};
+use zeron_tests::servers::triggers::TIMEOUT;
 use zeron_tests::{PATIENCE, until};
 
 use super::world::{by_string, own, shared, unique, with};
 
 /// Triggers that are followed, and what they said.
-struct Followed {
+pub(crate) struct Followed {
     registry: Registry,
     runtime: Runtime,
     said: Receiver<(TriggerHandle, Instant)>,
@@ -22,7 +24,7 @@ struct Followed {
 }
 
 impl Followed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (say, said) = sync_channel(10_000);
         Self {
             registry: Registry::builtin(AddressPolicy::MACHINE),
@@ -33,15 +35,15 @@ impl Followed {
         }
     }
 
-    fn spec(&self, server: &Postgres, channel: &str) -> TriggerSpec {
-        let (address, name) = (server.address(), &self.name);
+    pub(crate) fn spec(&self, address: SocketAddr, channel: &str) -> TriggerSpec {
+        let name = &self.name;
         let login =
             format!("postgresql://{USER}:{PASSWORD}@{address}/{DATABASE}?application_name={name}");
         let trigger = with(by_string(&login, "SELECT 1", &[]), "push", "true");
         with(trigger, "channel", channel)
     }
 
-    fn follow(&self, spec: &TriggerSpec) -> BoundTrigger {
+    pub(crate) fn follow(&self, spec: &TriggerSpec) -> BoundTrigger {
         let bound = self.registry.bind(spec).unwrap();
         let say = self.say.clone();
         let on_change = move |handle| say.send((handle, Instant::now())).unwrap_or_default();
@@ -50,16 +52,25 @@ impl Followed {
         bound
     }
 
-    /// How many of its connections there are.
-    fn connections(&self, server: &Postgres) -> String {
+    /// Waits until there are so many of its connections.
+    fn until_connections(&self, server: &Postgres, wanted: &str) {
         let name = &self.name;
-        server.ask(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'"
-        ))
+        let count =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{name}'");
+        until(&format!("{wanted} connections"), || {
+            (server.ask(&count) == wanted).then_some(())
+        });
+    }
+
+    /// Evaluates a trigger.
+    pub(crate) fn read(&self, trigger: &BoundTrigger) -> f64 {
+        let handles = [trigger.handle];
+        let read = trigger.scaler.evaluate(&handles, TIMEOUT);
+        self.runtime.block_on(read).remove(0).unwrap()[0].value
     }
 
     /// Notifies until somebody says something: a connection listens a moment after it was asked to.
-    fn first(&self, server: &Postgres, channel: &str) -> TriggerHandle {
+    pub(crate) fn first(&self, server: &Postgres, channel: &str) -> TriggerHandle {
         until("the connection to listen", || {
             notify(server, channel);
             self.said
@@ -70,13 +81,13 @@ impl Followed {
     }
 
     /// Everything that was said until now and for a moment.
-    fn rest(&self) -> Vec<TriggerHandle> {
+    pub(crate) fn rest(&self) -> Vec<TriggerHandle> {
         let next = || self.said.recv_timeout(Duration::from_millis(300)).ok();
         std::iter::from_fn(next).map(|(handle, _)| handle).collect()
     }
 }
 
-fn notify(server: &Postgres, channel: &str) {
+pub(crate) fn notify(server: &Postgres, channel: &str) {
     server.ask(&format!("NOTIFY \"{}\"", channel.replace('"', "\"\"")));
 }
 
@@ -88,9 +99,9 @@ fn a_notification_is_passed_on_to_the_triggers_of_its_channel_within_50_ms() {
     let names = [unique("Jobs"), unique("odd \"name\""), unique("others")];
     let bound: Vec<_> = names
         .iter()
-        .map(|it| followed.follow(&followed.spec(server, it)))
+        .map(|it| followed.follow(&followed.spec(server.address(), it)))
         .collect();
-    let twin = followed.follow(&followed.spec(server, &names[0]));
+    let twin = followed.follow(&followed.spec(server.address(), &names[0]));
     for (name, bound) in names.iter().zip(&bound) {
         followed.first(server, name);
         followed.rest();
@@ -106,7 +117,7 @@ fn a_notification_is_passed_on_to_the_triggers_of_its_channel_within_50_ms() {
         assert_eq!(heard, expected, "{name}");
     }
     // All of them on one connection.
-    assert_eq!(followed.connections(server), "1");
+    followed.until_connections(server, "1");
     // Of several, the fastest: psql itself takes longer than the way from the server to us.
     let fastest = (0..5).map(|_| {
         let sent = format!(
@@ -135,7 +146,7 @@ fn a_flood_of_notifications_is_few_wake_ups() {
     };
     let followed = Followed::new();
     let channel = unique("flood");
-    let trigger = followed.follow(&followed.spec(server, &channel));
+    let trigger = followed.follow(&followed.spec(server.address(), &channel));
     followed.first(server, &channel);
     followed.rest();
     let began = Instant::now();
@@ -157,7 +168,8 @@ fn what_is_released_is_not_heard_and_the_connection_ends_with_the_last() {
     let Some(server) = shared(name) else { return };
     let followed = Followed::new();
     let names = [unique("first"), unique("second")];
-    let [first, second] = [0, 1].map(|at| followed.follow(&followed.spec(server, &names[at])));
+    let [first, second] =
+        [0, 1].map(|at| followed.follow(&followed.spec(server.address(), &names[at])));
     followed.first(server, &names[0]);
     followed.first(server, &names[1]);
     followed.rest();
@@ -167,11 +179,9 @@ fn what_is_released_is_not_heard_and_the_connection_ends_with_the_last() {
         followed.rest().is_empty().then_some(())
     });
     assert_eq!(followed.first(server, &names[1]), second.handle);
-    assert_eq!(followed.connections(server), "1");
+    followed.until_connections(server, "1");
     second.scaler.release(second.handle);
-    until("the connection to end", || {
-        (followed.connections(server) == "0").then_some(())
-    });
+    followed.until_connections(server, "0");
 }
 
 #[test]
@@ -181,7 +191,7 @@ fn a_connection_that_broke_listens_again() {
     };
     let followed = Followed::new();
     let channel = unique("again");
-    let trigger = followed.follow(&followed.spec(&server, &channel));
+    let trigger = followed.follow(&followed.spec(server.address(), &channel));
     assert_eq!(followed.first(&server, &channel), trigger.handle);
     let name = &followed.name;
     server.ask(&format!(
@@ -201,7 +211,7 @@ fn without_push_nobody_listens() {
         return;
     };
     let followed = Followed::new();
-    let mut spec = followed.spec(server, "jobs");
+    let mut spec = followed.spec(server.address(), "jobs");
     spec.metadata.remove("push");
     let bound = followed.registry.bind(&spec).unwrap();
     let _guard = followed.runtime.enter();

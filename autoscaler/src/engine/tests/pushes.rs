@@ -6,6 +6,7 @@ use zeron_core::function::Protocol;
 use zeron_core::job::JobScaling;
 use zeron_core::metric::UnknownKind;
 use zeron_core::policy::{MetricScaling, Scaling};
+use zeron_core::status::Phase;
 
 use super::fakes::{Rig, function, id, settle};
 use super::second;
@@ -84,6 +85,31 @@ async fn a_source_that_hangs_has_one_pushed_read_under_way() {
     settle().await;
     assert_eq!(rig.registry.batches(), [3, 3, 3]);
     assert_eq!(rig.backend.asked("a").last(), Some(&7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_cannot_push_says_so_from_one_poll_to_another() {
+    let rig = three().await;
+    let status = || rig.handle.status(&id("a")).unwrap();
+    assert_eq!(status().message, None);
+    rig.registry.trouble(Some("nobody may listen"));
+    tokio::time::sleep(second() * 301).await;
+    let told = status();
+    let trouble = told.triggers[0].push_trouble.as_deref();
+    assert_eq!(trouble, Some("nobody may listen"));
+    let message = told.message.unwrap();
+    assert!(
+        message.contains("polled alone: nobody may listen"),
+        "{message}"
+    );
+    // It is read as ever.
+    assert_eq!(told.phase, Phase::Cold);
+    rig.registry.trouble(None);
+    tokio::time::sleep(second() * 301).await;
+    assert_eq!(
+        (status().message, status().triggers[0].push_trouble.clone()),
+        (None, None)
+    );
 }
 
 #[tokio::test(start_paused = true)]

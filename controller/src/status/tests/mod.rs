@@ -59,6 +59,7 @@ fn trigger(kind: &str, metric: &str, value: MetricValue, is_active: bool) -> Tri
         target: 10.0,
         is_active,
         health: Default::default(),
+        push_trouble: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each kind's status says.
 
 mod http;
+mod push;
 
 use std::sync::Arc;
 

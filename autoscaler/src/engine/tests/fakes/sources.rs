@@ -29,6 +29,7 @@ struct World {
     topics: Vec<String>,
     batches: Vec<usize>,
     watchers: Vec<(String, TriggerHandle, Watcher)>,
+    trouble: Option<String>,
     released: usize,
     is_refusing: bool,
     is_shared: bool,
@@ -76,6 +77,11 @@ impl FakeRegistry {
 
     pub(in super::super) fn released(&self) -> usize {
         self.world.lock().released
+    }
+
+    /// Nothing is pushed, for this reason.
+    pub(in super::super) fn trouble(&self, trouble: Option<&str>) {
+        self.world.lock().trouble = trouble.map(str::to_owned);
     }
 
     pub(in super::super) fn push(&self, topic: &str) {
@@ -165,6 +171,10 @@ impl Scaler for FakeScaler {
         let (topic, _) = self.script(trigger);
         self.0.lock().watchers.push((topic, trigger, on_change));
         true
+    }
+
+    fn push_trouble(&self, _: TriggerHandle) -> Option<String> {
+        self.0.lock().trouble.clone()
     }
 
     fn release(&self, _: TriggerHandle) {
