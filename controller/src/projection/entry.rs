@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use zeron_core::Timestamp;
 
 use super::changes::MeshMode;
-use super::facts::Facts;
+use super::facts::{Facts, selector};
 use super::json::{annotation, at, labels, text, time};
 use super::key::{ObjectKey, ObjectKind};
 use crate::takeover::marks;
@@ -17,8 +17,6 @@ const MANAGE: &str = "zeron.dev/manage";
 /// What kubectl remembers of an object: it is no news of its Jobs.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const MESH: &str = "zeron.dev/mesh-compatibility-mode";
-/// Where a Service that has opted in keeps its selector.
-const SELECTOR: &str = "zeron.dev/selector";
 
 /// An object of the cluster.
 pub(super) struct Entry {
@@ -34,6 +32,9 @@ pub(super) struct Entry {
     pub(super) is_handing_back: bool,
     /// The import from KEDA has marked it.
     pub(super) is_adopted: bool,
+    /// It was adopted and had no other writer: its import is over, and who comes back after that has
+    /// taken it again.
+    pub(super) is_taken: bool,
     /// What it says of a mesh.
     pub(super) mesh: Option<MeshMode>,
     /// `status.lastActiveTime`.
@@ -74,6 +75,7 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// Reads an object as the API gives it, and keeps what is needed.
     pub(super) fn read(key: &ObjectKey, mut object: Value, keeps_status: bool) -> Self {
+        let facts = Facts::read(key, &object);
         if key.kind == ObjectKind::Service {
             restore_selector(&mut object);
         }
@@ -93,12 +95,13 @@ impl Entry {
             is_handed_back: given_back == Some(marks::HANDED_BACK),
             is_handing_back: given_back == Some(marks::HANDING_BACK),
             is_adopted: annotation(&object, marks::ADOPTED_FROM).is_some(),
+            is_taken: false,
             mesh: annotation(&object, MESH).and_then(MeshMode::parse),
             last_active: time(&object, &["status", "lastActiveTime"]),
             original_replicas: at(&object, &["status", "originalReplicaCount"])
                 .and_then(Value::as_u64)
                 .and_then(|count| u32::try_from(count).ok()),
-            facts: Facts::read(key, &object),
+            facts,
             bytes: trimmed(key, object).to_string().into_bytes().into(),
             status: status.into(),
             quality: Quality::Untested(None),
@@ -111,6 +114,7 @@ impl Entry {
         if self.uid == older.uid {
             self.original_replicas = self.original_replicas.or(older.original_replicas);
         }
+        self.is_taken = self.stays_taken(&older);
         self.quality = match older.quality {
             quality if is_same => quality,
             _ if self.uid != older.uid => Quality::Untested(None),
@@ -121,6 +125,12 @@ impl Entry {
         if self.facts.target().is_none() && older.facts.target().is_some() {
             self.facts = older.facts;
         }
+    }
+
+    /// Whether its import is over as it was for an older version. A handback begins it anew.
+    pub(super) fn stays_taken(&self, older: &Self) -> bool {
+        let is_given_back = self.is_handing_back || self.is_handed_back;
+        older.is_taken && self.uid == older.uid && self.is_adopted && !is_given_back
     }
 
     /// The last version that could be used, when the newest cannot.
@@ -281,17 +291,12 @@ fn service_spec(object: &mut Value) -> Value {
     Value::Object(spec)
 }
 
-/// A Service that has opted in has no selector of its own: it is kept in an annotation, as JSON.
+/// A Service that has opted in is read as if its selector were its own.
 fn restore_selector(service: &mut Value) {
-    let is_gone = at(service, &["spec", "selector"])
-        .and_then(Value::as_object)
-        .is_none_or(Map::is_empty);
-    let kept = annotation(service, SELECTOR).and_then(|text| {
-        let selector: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
-        Some(json!(selector))
-    });
-    let spec = service.get_mut("spec").and_then(Value::as_object_mut);
-    if let (true, Some(kept), Some(spec)) = (is_gone, kept, spec) {
-        spec.insert("selector".to_owned(), kept);
+    let selector = selector(service);
+    if let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut)
+        && !selector.is_empty()
+    {
+        spec.insert("selector".to_owned(), json!(selector));
     }
 }

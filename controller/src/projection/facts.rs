@@ -13,6 +13,8 @@ use zeron_core::{FunctionId, StartFailure};
 use super::few::Few;
 use super::json::{annotation, at, at_json_path, items, labels, text};
 use super::key::{ObjectKey, ObjectKind, TargetKind};
+use crate::services::ACTIVE;
+use crate::services::annotations::{SELECTOR, STATUS, parse_selector};
 
 /// Labels, sorted.
 pub(super) type Labels = Few<(Box<str>, Box<str>)>;
@@ -82,6 +84,8 @@ pub(super) struct AuthenticationFacts {
 pub(super) struct ServiceFacts {
     pub(super) selector: Labels,
     pub(super) is_opted: bool,
+    /// Its callers come to the activators.
+    pub(super) is_led: bool,
     /// Its address in the cluster; a headless one has none.
     pub(super) address: Option<IpAddr>,
     /// Numbers and names of its TCP ports, in their order.
@@ -349,12 +353,30 @@ fn service(object: &Value) -> ServiceFacts {
             .filter(tcp)
             .filter_map(port)
             .collect(),
-        selector: few(labels(object, &["spec", "selector"])),
+        selector: few(selector(object)),
         // On its way back it keeps its ports until nobody dials them any more.
         is_opted: annotation(object, "zeron.dev/activator") == Some("true")
             || (annotation(object, "zeron.dev/selector").is_some()
                 && annotation(object, "zeron.dev/activator-ports").is_some()),
+        is_led: is_led(object),
     }
+}
+
+/// Whether slices of activators have taken the place of its pods': the controller says so last, and
+/// who goes back to its pods has a selector first.
+fn is_led(object: &Value) -> bool {
+    let is_selecting = !labels(object, &["spec", "selector"]).is_empty();
+    !is_selecting && annotation(object, STATUS) == Some(ACTIVE)
+}
+
+/// The selector of a Service; one that has opted in has it in an annotation, as JSON.
+pub(super) fn selector(service: &Value) -> BTreeMap<String, String> {
+    let own = labels(service, &["spec", "selector"]);
+    if !own.is_empty() {
+        return own;
+    }
+    let kept = annotation(service, SELECTOR).and_then(parse_selector);
+    kept.unwrap_or_default()
 }
 
 fn autoscaler(namespace: &str, object: &Value) -> AutoscalerFacts {

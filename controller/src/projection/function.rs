@@ -8,6 +8,7 @@ use std::sync::Arc;
 use zeron_backend_kubernetes::TargetPort;
 use zeron_backend_kubernetes::jobs::JobObject;
 use zeron_catalog::{Component, PodPort};
+use zeron_core::policy::Writer;
 use zeron_core::{Function, FunctionId, Route};
 
 use super::Projection;
@@ -76,6 +77,9 @@ impl Projection {
             return self.forget(id, changes);
         };
         let conflict = self.conflict(&members, &mut function, &verdicts);
+        if function.scale.writer == Writer::Zeron {
+            self.note_taken(&members.ours);
+        }
         for key in members.ours.iter().chain(&members.services) {
             let Some(verdict) = verdicts.get(key) else {
                 continue;

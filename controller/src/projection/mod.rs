@@ -262,11 +262,21 @@ impl Projection {
     }
 
     /// On its way from KEDA to us or back: whoever may not write its replicas now will soon, or
-    /// somebody else will.
+    /// somebody else will. What was ours already and is KEDA's again is on no way.
     fn is_moving(&self, key: &ObjectKey) -> bool {
-        self.index
-            .get(key)
-            .is_some_and(|entry| entry.is_handing_back || entry.is_adopted && !entry.is_handed_back)
+        self.index.get(key).is_some_and(|entry| {
+            let is_coming = entry.is_adopted && !entry.is_taken && !entry.is_handed_back;
+            entry.is_handing_back || is_coming
+        })
+    }
+
+    /// Remembers of adopted objects that nobody but us writes their replicas.
+    fn note_taken(&mut self, keys: &[ObjectKey]) {
+        for key in keys {
+            if let Some(entry) = self.index.objects.get_mut(key) {
+                entry.is_taken = entry.is_adopted && !entry.is_handing_back;
+            }
+        }
     }
 
     /// On its way back to KEDA, which does not work yet: what waits has to be woken by us, and nobody
@@ -297,6 +307,7 @@ impl Projection {
         }
         entry.quality = std::mem::replace(&mut old.quality, Quality::Good);
         entry.original_replicas = entry.original_replicas.or(old.original_replicas);
+        entry.is_taken = entry.stays_taken(old);
         **old = entry;
     }
 

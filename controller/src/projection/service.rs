@@ -29,7 +29,7 @@ impl Projection {
     }
 
     /// The URL at which callers inside the cluster reach an object's function at zero and at N: that of
-    /// its Service, where the Service is opted in.
+    /// its Service, once its callers come to the activators.
     pub(super) fn address(&self, key: &ObjectKey) -> Option<String> {
         let facts = self.index.facts(key)?;
         let (namespace, name) = (&key.namespace, facts.services().0?);
@@ -37,7 +37,7 @@ impl Projection {
             return None;
         };
         let wanted = facts.service_port().map(|port| &**port);
-        let port = port(found, wanted).filter(|_| found.is_opted)?;
+        let port = port(found, wanted).filter(|_| found.is_led)?;
         // Short of the cluster's domain, which pods search.
         Some(match port {
             80 => format!("http://{name}.{namespace}.svc"),

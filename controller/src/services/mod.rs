@@ -31,6 +31,7 @@ pub use behind::{Behind, Workloads};
 pub use hand_back::{HandedBack, hand_back};
 pub use ledger::{Ledger, PORT_RANGE};
 pub use observed::{Observed, Refusal, ServicePort};
+pub(crate) use plan::ACTIVE;
 pub use plan::{Next, Step, World, next};
 pub use reach::{Accepts, TcpAccepts};
 pub use reconcile::{LINGER, ServicesOptions, run};

@@ -308,6 +308,42 @@ fn what_was_taken_over_is_lent_while_keda_is_back() {
 }
 
 #[test]
+fn requests_of_what_keda_took_again_are_refused_and_wait_on_the_way_back() {
+    let mut world = World::new();
+    let adopted = annotated(
+        http("so", "w", "h.example.com"),
+        "zeron.dev/adopted-from",
+        "keda",
+    );
+    let lives = |world: &mut World, life| {
+        world.projection.set_keda(life);
+        world.take();
+        world.declared("w").is_wake_allowed
+    };
+    world.put([deployment("w"), service("w", "w")]);
+    world.projection.set_keda(KedaLife::Alive);
+    world.put([adopted.clone()]);
+    assert!(world.declared("w").is_wake_allowed, "the import goes on");
+    assert!(lives(&mut world, KedaLife::Gone), "it is ours");
+    assert!(!lives(&mut world, KedaLife::Alive), "nobody would wake it");
+    assert_eq!(world.function("w").scale.writer, Writer::External);
+    // Another version of it, or only of its status, makes it no import.
+    let changed = with(adopted.clone(), "spec/replicas/max", 9);
+    world.put([changed.clone()]);
+    world.put([with(changed, "metadata/resourceVersion", "8")]);
+    let grace = "spec/template/spec/terminationGracePeriodSeconds";
+    world.put([with(deployment("w"), grace, 5)]);
+    assert!(!world.declared("w").is_wake_allowed);
+    let back = annotated(adopted.clone(), "zeron.dev/handed-back", "pending");
+    world.put([back]);
+    assert!(world.declared("w").is_wake_allowed, "it is on its way back");
+    world.put([adopted]);
+    assert!(world.declared("w").is_wake_allowed, "imported once more");
+    assert!(lives(&mut world, KedaLife::Gone));
+    assert!(!lives(&mut world, KedaLife::Alive));
+}
+
+#[test]
 fn keda_s_object_on_the_same_target_keeps_us_from_writing() {
     let mut world = World::labelled();
     world.put([

@@ -1,6 +1,6 @@
 //! The Service that is the way to a function's replicas where a mesh refuses their own addresses.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::*;
 use crate::projection::{MeshMode, ObjectKind, Outcome};
@@ -76,6 +76,15 @@ fn what_objects_say_of_a_mesh_is_joined_and_checked() {
     );
 }
 
+/// `service` as the controller leaves it when its callers come to the activators.
+fn led(service: Value) -> Value {
+    let mut led = annotated(service, "zeron.dev/activator", "true");
+    let selector = led["spec"]["selector"].take();
+    let led = annotated(led, "zeron.dev/selector", &selector.to_string());
+    let led = annotated(led, "zeron.dev/activator-ports", "80=20000");
+    annotated(led, "zeron.dev/activator-status", "Active")
+}
+
 #[test]
 fn a_service_that_leads_to_activators_is_the_address_of_its_objects() {
     let address = |world: &World, kind, name| world.report(kind, name).address.clone();
@@ -88,11 +97,37 @@ fn a_service_that_leads_to_activators_is_the_address_of_its_objects() {
     ]);
     let (http, route) = (ObjectKind::HttpScaledObject, ObjectKind::InterceptorRoute);
     assert_eq!(address(&world, http.clone(), "h"), None);
-    world.put([annotated(service("w", "w"), "zeron.dev/activator", "true")]);
+    world.put([led(service("w", "w"))]);
     for (kind, name) in [(http.clone(), "h"), (route, "r")] {
         let found = address(&world, kind, name);
         assert_eq!(found.as_deref(), Some("http://w.default.svc"), "{name}");
     }
     world.put([service("w", "w")]);
     assert_eq!(address(&world, http, "h"), None);
+}
+
+#[test]
+fn a_service_that_has_opted_in_is_no_address_before_activators_are_behind_it() {
+    let mut world = World::new();
+    world.put([
+        deployment("w"),
+        service("w", "w"),
+        http("h", "w", "h.example.com"),
+    ]);
+    let mut address = |service: Value| {
+        world.put([service]);
+        let report = world.report(ObjectKind::HttpScaledObject, "h");
+        report.address.clone()
+    };
+    let opted = annotated(service("w", "w"), "zeron.dev/activator", "true");
+    assert_eq!(address(opted.clone()), None, "nobody has led it yet");
+    let refused = annotated(opted, "zeron.dev/activator-status", "Refused: port 80");
+    assert_eq!(address(refused), None);
+    let whole = led(service("w", "w"));
+    let begun = annotated(whole.clone(), "zeron.dev/activator-status", "");
+    assert_eq!(address(begun), None, "slices of its pods may be there");
+    assert!(address(whole.clone()).is_some());
+    // On its way back the selector comes first, and the mark goes last.
+    let back = with(whole, "spec/selector", json!({ "app": "w" }));
+    assert_eq!(address(back), None);
 }
