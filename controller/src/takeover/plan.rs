@@ -320,7 +320,7 @@ impl Handback<'_> {
         steps.push(Step::ReturnServices {
             namespace: self.request.namespace.clone(),
         });
-        if !objects.is_empty() {
+        if self.may_hold_requests(&objects) {
             steps.push(Step::AwaitAnswered {
                 namespace: self.request.namespace.clone(),
             });
@@ -331,6 +331,14 @@ impl Handback<'_> {
         steps.push(Step::AwaitKeda { deployment });
         steps.extend(self.autoscalers());
         steps
+    }
+
+    /// Whether requests for any of the functions come to our activators: they have to be asked then.
+    fn may_hold_requests(&self, objects: &[&Object]) -> bool {
+        let namespace = self.request.namespace.as_ref();
+        let is_here = |service: &ObjectName| namespace.is_none_or(|it| service.namespace == *it);
+        let is_opted = || self.survey.opted.iter().any(is_here);
+        objects.iter().any(|object| is_of_requests(object)) || !objects.is_empty() && is_opted()
     }
 
     fn start(&self, part: Part) -> Vec<Step> {

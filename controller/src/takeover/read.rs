@@ -16,6 +16,7 @@ use super::liveness::{LeaseWatch, Life};
 use super::marks::{HTTP_ADD_ON_LEASE, KEDA_LEASE};
 use super::object::{Kind, Object, ObjectName};
 use super::survey::{Part, Survey};
+use crate::services::annotations::{ACTIVATOR, PORTS};
 
 /// Objects per page of a list.
 const PAGE: u32 = 500;
@@ -104,6 +105,7 @@ impl Reader {
         survey.parts = self.parts().await?;
         (survey.proxies, survey.strays) = self.proxies(&survey).await?;
         survey.leftovers = self.leftovers(&survey.proxies).await?;
+        survey.opted = self.opted().await?;
         for name in DEFINITIONS {
             let name = ObjectName::new(Kind::CustomResourceDefinition, "", name);
             survey.definitions.extend(self.cluster.get(&name).await?);
@@ -221,6 +223,15 @@ impl Reader {
             }
         }
         Ok(leftovers)
+    }
+
+    async fn opted(&self) -> Result<Vec<ObjectName>, TakeoverError> {
+        let services = self.cluster.list(Kind::Service, Select::All).await?;
+        let is_opted = |service: &&Object| {
+            let marks = [ACTIVATOR, PORTS];
+            marks.iter().any(|mark| service.annotation(mark).is_some())
+        };
+        Ok(services.iter().filter(is_opted).map(Object::id).collect())
     }
 
     async fn registrations(&self) -> Result<Vec<Object>, TakeoverError> {

@@ -23,6 +23,8 @@ pub struct Survey {
     pub leftovers: Vec<ObjectName>,
     /// Services of other names that lead requests to interceptors.
     pub strays: Vec<ObjectName>,
+    /// Services that have opted in to our activators.
+    pub opted: Vec<ObjectName>,
     /// Leases of KEDA and of the HTTP add-on, and what is known of their holders.
     pub leases: Vec<(ObjectName, Life)>,
     /// The leases of our own autoscalers' shards.

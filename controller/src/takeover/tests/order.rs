@@ -219,6 +219,28 @@ fn without_an_autoscaler_of_ours_nothing_is_planned_to_happen() {
 }
 
 #[test]
+fn activators_are_asked_what_waits_only_where_requests_come_to_them() {
+    let of_shop = Request {
+        namespace: Some("shop".to_owned()),
+        ..request()
+    };
+    let asks = |cluster: &Survey| {
+        let steps = handback(cluster, &of_shop).steps;
+        steps
+            .iter()
+            .any(|s| matches!(s, Step::AwaitAnswered { .. }))
+    };
+    let mut cluster = survey();
+    assert!(asks(&cluster), "of an HTTPScaledObject");
+    cluster.objects = vec![kafka("orders")];
+    assert!(!asks(&cluster), "there is nothing but events");
+    cluster.opted = vec![ObjectName::new(Kind::Service, "bank", "orders")];
+    assert!(!asks(&cluster), "another namespace");
+    cluster.opted[0].namespace = "shop".to_owned();
+    assert!(asks(&cluster), "its Service has opted in");
+}
+
+#[test]
 fn a_lease_that_only_seems_held_is_no_proof() {
     let mut cluster = survey();
     cluster.shards[0].1 = held();

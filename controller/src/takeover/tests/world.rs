@@ -115,6 +115,7 @@ pub(super) fn survey() -> Survey {
             .collect(),
         leftovers: Vec::new(),
         strays: Vec::new(),
+        opted: Vec::new(),
         definitions: Vec::new(),
         registrations: Vec::new(),
     }
