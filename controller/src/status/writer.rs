@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::projection::ObjectKey;
+use crate::projection::{ObjectKey, ObjectKind};
 use kube_writer::KubeWriter;
 use pruned::Pruned;
 use queue::{Outcome, Queue};
@@ -102,11 +102,7 @@ impl StatusWriter {
     /// last. It takes the place of what waits; `None` takes that back. Fields that the API server was
     /// seen not to keep for objects of this kind are left out.
     pub fn publish(&self, object: ObjectKey, patch: Option<Value>) {
-        let strip = |patch| {
-            let mut pruned = self.shared.pruned.lock();
-            pruned.strip(&object.kind, patch, Instant::now())
-        };
-        let patch = patch.and_then(strip);
+        let patch = patch.and_then(|patch| self.shared.strip(&object.kind, patch));
         let is_taken = self
             .shared
             .queue
@@ -140,16 +136,16 @@ async fn run<W: WriteStatus>(shared: Arc<Shared>, writer: W, parallel: usize) {
         let free = parallel.saturating_sub(writes.len());
         let (due, next) = shared.queue.lock().take_due(free, Instant::now());
         for (object, patch) in due {
-            let writer = &writer;
+            let (shared, writer) = (&shared, &writer);
             writes.push(async move {
-                let outcome = writer.write(&object, &patch).await;
-                (object, patch, outcome)
+                let outcome = shared.send(writer, &object, patch).await;
+                (object, outcome)
             });
         }
         let is_full = writes.len() >= parallel;
         tokio::select! {
-            Some((object, patch, outcome)) = writes.next(), if !writes.is_empty() => {
-                finish(&shared, object, patch, outcome);
+            Some((object, outcome)) = writes.next(), if !writes.is_empty() => {
+                shared.queue.lock().finish(object, outcome, Instant::now());
             }
             () = shared.changed.notified() => {}
             () = until(next), if next.is_some() && !is_full => {}
@@ -163,24 +159,60 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-fn finish(shared: &Shared, object: ObjectKey, patch: Value, outcome: Result<Value, StatusError>) {
-    let outcome = match outcome {
-        Ok(stored) => {
-            count(&shared.counters.written);
-            let mut pruned = shared.pruned.lock();
-            pruned.learn(&object.kind, &patch, &stored, Instant::now());
-            Outcome::Written(patch)
+impl Shared {
+    /// Sends a patch. One that may change nothing is tried out before: after a restart the statuses of
+    /// all objects are wanted anew with fields that the API server was never seen to drop.
+    async fn send<W: WriteStatus>(
+        &self,
+        writer: &W,
+        object: &ObjectKey,
+        mut patch: Value,
+    ) -> Outcome {
+        let kind = &object.kind;
+        match self.strip(kind, patch) {
+            Some(rest) => patch = rest,
+            None => return Outcome::Needless,
         }
-        Err(error) if error.is_final() => {
-            count(&shared.counters.dropped);
+        let is_doubtful = self.pruned.lock().is_doubtful(kind, &patch);
+        if is_doubtful {
+            match writer.try_out(object, &patch).await {
+                Ok(stored) => self.learn(kind, &patch, &stored),
+                // Who refuses to be asked may take the write itself.
+                Err(error) if error.is_final() => {}
+                Err(error) => return self.failed(object, patch, &error),
+            }
+            match self.strip(kind, patch) {
+                Some(rest) => patch = rest,
+                None => return Outcome::Needless,
+            }
+        }
+        match writer.write(object, &patch).await {
+            Ok(stored) => {
+                count(&self.counters.written);
+                self.learn(kind, &patch, &stored);
+                Outcome::Written(patch)
+            }
+            Err(error) => self.failed(object, patch, &error),
+        }
+    }
+
+    fn strip(&self, kind: &ObjectKind, patch: Value) -> Option<Value> {
+        self.pruned.lock().strip(kind, patch, Instant::now())
+    }
+
+    fn learn(&self, kind: &ObjectKind, patch: &Value, stored: &Value) {
+        let mut pruned = self.pruned.lock();
+        pruned.learn(kind, patch, stored, Instant::now());
+    }
+
+    fn failed(&self, object: &ObjectKey, patch: Value, error: &StatusError) -> Outcome {
+        if error.is_final() {
+            count(&self.counters.dropped);
             tracing::debug!(%object, %error, "status not written");
-            Outcome::GivenUp
+            return Outcome::GivenUp;
         }
-        Err(error) => {
-            count(&shared.counters.failed);
-            tracing::warn!(%object, %error, "status not written yet");
-            Outcome::Failed(patch)
-        }
-    };
-    shared.queue.lock().finish(object, outcome, Instant::now());
+        count(&self.counters.failed);
+        tracing::warn!(%object, %error, "status not written yet");
+        Outcome::Failed(patch)
+    }
 }

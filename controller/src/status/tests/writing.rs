@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,11 +15,14 @@ use super::*;
 #[derive(Clone, Default)]
 struct Server {
     writes: Arc<Mutex<Vec<(Duration, String, Value)>>>,
+    /// How often it was asked what a write would do.
+    trials: Arc<AtomicUsize>,
+    refusals_to_try: Arc<Mutex<VecDeque<StatusError>>>,
     answers: Arc<Mutex<VecDeque<StatusError>>>,
     start: Option<Instant>,
     latency: Duration,
     /// A field that the schema does not have.
-    pruned: Option<&'static str>,
+    pruned: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Server {
@@ -27,6 +31,25 @@ impl Server {
             start: Some(Instant::now()),
             ..Self::default()
         }
+    }
+
+    fn without(field: &'static str) -> Self {
+        let server = Self::new();
+        *server.pruned.lock() = Some(field);
+        server
+    }
+
+    fn trials(&self) -> usize {
+        self.trials.load(Ordering::Relaxed)
+    }
+
+    /// The status that is stored after a patch.
+    fn stored(&self, patch: &Value) -> Value {
+        let mut stored = patch["status"].clone();
+        if let Value::Object(fields) = &mut stored {
+            fields.retain(|name, _| Some(name.as_str()) != *self.pruned.lock());
+        }
+        stored
     }
 
     fn writes(&self) -> Vec<(Duration, String, Value)> {
@@ -40,11 +63,15 @@ impl WriteStatus for Server {
         let write = (at, object.name.to_string(), patch.clone());
         self.writes.lock().push(write);
         sleep(self.latency).await;
-        let mut stored = patch["status"].clone();
-        if let Value::Object(fields) = &mut stored {
-            fields.retain(|name, _| Some(name.as_str()) != self.pruned);
-        }
-        self.answers.lock().pop_front().map_or(Ok(stored), Err)
+        let refusal = self.answers.lock().pop_front();
+        refusal.map_or_else(|| Ok(self.stored(patch)), Err)
+    }
+
+    async fn try_out(&self, _: &ObjectKey, patch: &Value) -> Result<Value, StatusError> {
+        self.trials.fetch_add(1, Ordering::Relaxed);
+        sleep(self.latency).await;
+        let refusal = self.refusals_to_try.lock().pop_front();
+        refusal.map_or_else(|| Ok(self.stored(patch)), Err)
     }
 }
 
@@ -165,13 +192,7 @@ async fn a_full_queue_refuses_and_counts_and_empties_by_itself() {
     for name in ["a", "b", "c"] {
         writer.publish(named(name), Some(json!(1)));
     }
-    assert_eq!(
-        writer
-            .counters()
-            .dropped
-            .load(std::sync::atomic::Ordering::Relaxed),
-        1
-    );
+    assert_eq!(writer.counters().dropped.load(Ordering::Relaxed), 1);
     sleep(Duration::from_secs(12)).await;
     writer.publish(named("c"), Some(json!(1)));
     sleep(Duration::from_secs(1)).await;
@@ -204,32 +225,80 @@ async fn a_forgotten_object_is_not_written() {
     assert_eq!(server.writes().len(), 1);
 }
 
+fn addressed() -> Value {
+    json!({"status": {"address": {"url": "http://a"}}})
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_field_that_is_not_kept_is_written_once_in_ten_minutes() {
-    let server = Server {
-        pruned: Some("address"),
-        ..Server::new()
-    };
+async fn a_field_that_is_not_kept_is_asked_for_once_in_ten_minutes_and_not_written() {
+    let server = Server::without("address");
     let writer = StatusWriter::start_with(server.clone(), StatusWriterOptions::default());
     let status = |phase: &str| json!({"status": {"address": {"url": "http://a"}, "phase": phase}});
+    let phase = |phase: &str| json!({"status": {"phase": phase}});
     writer.publish(named("a"), Some(status("first")));
     sleep(Duration::from_secs(1)).await;
     // The watch shows what is stored: the address is wanted again and again.
-    let address_alone = json!({"status": {"address": {"url": "http://a"}}});
     for _ in 0..60 {
-        writer.publish(named("a"), Some(address_alone.clone()));
-        writer.publish(named("b"), Some(address_alone.clone()));
+        writer.publish(named("a"), Some(addressed()));
+        writer.publish(named("b"), Some(addressed()));
         sleep(Duration::from_secs(9)).await;
     }
     assert_eq!(server.writes().len(), 1, "{:?}", server.writes());
+    assert_eq!(server.writes()[0].2, phase("first"));
     // What is kept goes on being written, without it.
     writer.publish(named("a"), Some(status("second")));
     sleep(Duration::from_secs(1)).await;
-    let writes = server.writes();
-    assert_eq!(writes[1].2, json!({"status": {"phase": "second"}}));
+    assert_eq!(server.writes()[1].2, phase("second"));
+    assert_eq!(server.trials(), 1);
     // Somebody may have changed the schema.
     sleep(Duration::from_secs(600)).await;
-    writer.publish(named("b"), Some(address_alone.clone()));
+    *server.pruned.lock() = None;
+    writer.publish(named("b"), Some(addressed()));
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(server.writes()[2].2, address_alone);
+    assert_eq!(server.trials(), 2);
+    assert_eq!(server.writes()[2].2, addressed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_writes_nothing_of_objects_that_lack_only_what_is_not_kept() {
+    let server = Server {
+        latency: Duration::from_millis(10),
+        ..Server::without("address")
+    };
+    let options = StatusWriterOptions::default();
+    let writer = StatusWriter::start_with(server.clone(), options);
+    for n in 0..500 {
+        writer.publish(named(&format!("o{n}")), Some(addressed()));
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert!(server.writes().is_empty(), "{:?}", server.writes());
+    assert_eq!(server.trials(), options.parallel, "those that went at once");
+    assert_eq!(writer.counters().written.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_known_to_change_something_is_not_tried_out_before() {
+    let server = Server::new();
+    let writer = StatusWriter::start_with(server.clone(), StatusWriterOptions::default());
+    for n in 0..20 {
+        writer.publish(named("a"), Some(json!({"status": {"phase": n}})));
+        sleep(Duration::from_secs(2)).await;
+    }
+    writer.publish(named("b"), Some(json!({"status": {"address": null}})));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((server.writes().len(), server.trials()), (21, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_asked_is_written_to_and_who_is_away_is_asked_again() {
+    let server = Server::new();
+    let invalid = StatusError::Invalid("a webhook does not support dry run".to_owned());
+    server.refusals_to_try.lock().extend([refused(), invalid]);
+    let writer = StatusWriter::start_with(server.clone(), StatusWriterOptions::default());
+    writer.publish(named("a"), Some(addressed()));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(server.trials(), 2);
+    let writes = server.writes();
+    assert_eq!(writes.len(), 1);
+    assert_eq!((writes[0].0.as_secs(), &writes[0].2), (1, &addressed()));
 }

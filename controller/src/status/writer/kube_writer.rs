@@ -16,6 +16,13 @@ pub trait WriteStatus: Send + Sync + 'static {
         object: &ObjectKey,
         patch: &Value,
     ) -> impl Future<Output = Result<Value, StatusError>> + Send;
+
+    /// The status as [`write`](Self::write) would leave it. Changes nothing.
+    fn try_out(
+        &self,
+        object: &ObjectKey,
+        patch: &Value,
+    ) -> impl Future<Output = Result<Value, StatusError>> + Send;
 }
 
 /// A status was not written.
@@ -70,7 +77,18 @@ pub(super) struct KubeWriter(pub(super) Client);
 
 impl WriteStatus for KubeWriter {
     async fn write(&self, object: &ObjectKey, patch: &Value) -> Result<Value, StatusError> {
-        let request = http::Request::patch(path(object))
+        self.send(&path(object), patch).await
+    }
+
+    async fn try_out(&self, object: &ObjectKey, patch: &Value) -> Result<Value, StatusError> {
+        self.send(&format!("{}&dryRun=All", path(object)), patch)
+            .await
+    }
+}
+
+impl KubeWriter {
+    async fn send(&self, path: &str, patch: &Value) -> Result<Value, StatusError> {
+        let request = http::Request::patch(path)
             .header(http::header::CONTENT_TYPE, "application/merge-patch+json")
             .body(patch.to_string().into_bytes())
             .expect("names in paths of Kubernetes need no escape");

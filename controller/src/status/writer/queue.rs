@@ -19,6 +19,8 @@ pub(super) enum Outcome {
     /// To be tried again.
     Failed(Value),
     GivenUp,
+    /// It would have changed nothing.
+    Needless,
 }
 
 /// Every object that waits, is under way or was written lately.
@@ -162,7 +164,7 @@ impl Queue {
                 let wait = options.interval.saturating_mul(1 << doublings);
                 entry.look_at = now + wait.min(options.longest_wait);
             }
-            Outcome::GivenUp => {
+            Outcome::GivenUp | Outcome::Needless => {
                 entry.failures = 0;
                 entry.look_at = now + options.interval;
             }
