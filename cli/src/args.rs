@@ -1,11 +1,13 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use zeron_activator::{Config, TlsListener};
 
@@ -17,9 +19,6 @@ use crate::command::{
 
 /// Where `up` serves the admin API and every other command looks for it.
 pub(crate) const DEFAULT_ADMIN: &str = "http://127.0.0.1:8081";
-
-/// Names the same in the environment.
-pub(crate) const ADMIN_VARIABLE: &str = "ZERON_ADMIN";
 
 /// Functions that wake from zero and follow the load.
 #[derive(Debug, Parser)]
@@ -41,8 +40,11 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct GlobalArgs {
     /// Admin API of a running zeron: http://HOST:PORT or unix:PATH [default: http://127.0.0.1:8081]
-    #[arg(long, global = true, value_name = "ADDRESS", env = ADMIN_VARIABLE)]
+    #[arg(long, global = true, value_name = "ADDRESS", env = "ZERON_ADMIN")]
     pub(crate) admin: Option<AdminAddress>,
+    /// It was given on the command line, not by the environment.
+    #[arg(skip)]
+    pub(crate) is_admin_given: bool,
     /// File with the bearer token of the admin API
     #[arg(long, global = true, value_name = "FILE", env = "ZERON_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
@@ -61,6 +63,21 @@ pub(crate) struct GlobalArgs {
         value_name = "WHEN"
     )]
     pub(crate) color: ColorChoice,
+}
+
+impl Cli {
+    /// Reads a command line.
+    pub(crate) fn read(
+        args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        let read = Self::from_arg_matches(&matches);
+        let mut cli = read.map_err(|error| error.format(&mut command))?;
+        let source = matches.value_source("admin");
+        cli.global.is_admin_given = source == Some(ValueSource::CommandLine);
+        Ok(cli)
+    }
 }
 
 impl GlobalArgs {

@@ -168,6 +168,54 @@ fn no_running_zeron_is_a_failure_that_says_what_to_do() {
 }
 
 #[test]
+fn an_option_wins_over_the_environment_and_two_that_contradict_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let run = |more: &[&str]| {
+        let args = [["ls"].as_slice(), more].concat();
+        command(&args, |zeron| {
+            zeron.env("ZERON_ADMIN", format!("unix:{}", path("environment")));
+        })
+    };
+    let option = format!("unix:{}", path("option"));
+    let one = run(&["--admin", &option]);
+    assert!(one.stderr.contains("option"), "{}", one.stderr);
+    let cluster = run(&["--kubeconfig", &path("kubeconfig")]);
+    assert!(cluster.stderr.contains("kubeconfig"), "{}", cluster.stderr);
+    assert!(!cluster.stderr.contains("one or the other"));
+    let both = run(&["--admin", &option, "--kubeconfig", &path("kubeconfig")]);
+    assert_eq!(both.code, Some(64), "{}", both.stderr);
+    assert!(
+        both.stderr.contains("give one or the other"),
+        "{}",
+        both.stderr
+    );
+}
+
+#[test]
+fn kubeconfigs_that_are_missing_are_left_out_unless_all_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = "{ apiVersion: v1, kind: Config, contexts: [{ name: there, context: { cluster: c, user: u } }] }";
+    std::fs::write(path("there"), text).unwrap();
+    let run = |files: [&str; 2]| {
+        let files = std::env::join_paths(files.map(path)).unwrap();
+        command(&["ls", "--context", "nobody"], |zeron| {
+            zeron.env("KUBECONFIG", files).env_remove("ZERON_ADMIN");
+        })
+        .stderr
+    };
+    let read = run(["missing", "there"]);
+    assert!(
+        read.contains("context") && !read.contains("missing"),
+        "{read}"
+    );
+    let none = run(["missing", "gone"]);
+    assert!(none.contains("missing") && none.contains("gone"), "{none}");
+    assert!(none.contains("$KUBECONFIG"), "{none}");
+}
+
+#[test]
 fn bad_usage_is_64() {
     let output = command(&["ls", "--no-such-flag"], |_| {});
     assert_eq!(output.code, Some(64), "{}", output.stderr);

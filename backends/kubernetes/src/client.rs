@@ -3,6 +3,7 @@
 mod throttle;
 
 use std::env;
+use std::io::ErrorKind::NotFound;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client as HttpClient};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ClientBuilder, ConfigExt};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use thiserror::Error;
 use tower::ServiceBuilder;
@@ -36,8 +37,8 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Where the API server is and how to talk to it.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// A kubeconfig file; `None`: `$KUBECONFIG`, else the pod's own service account, else
-    /// `~/.kube/config`.
+    /// A kubeconfig file; `None`: those of `$KUBECONFIG` that are there, else the pod's own service
+    /// account, else `~/.kube/config`.
     pub kubeconfig: Option<PathBuf>,
     /// A context of that file; `None`: its current one.
     pub context: Option<String>,
@@ -79,6 +80,12 @@ pub enum ClientError {
         #[source]
         source: kube::config::KubeconfigError,
     },
+    /// `$KUBECONFIG` names files of which none is there.
+    #[error("$KUBECONFIG names no file that is there: {}", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoKubeconfig {
+        /// The files.
+        files: Vec<PathBuf>,
+    },
     /// The pod has no usable service account.
     #[error("cannot use the service account of this pod")]
     InCluster(#[source] kube::config::InClusterError),
@@ -114,12 +121,7 @@ impl ClientOptions {
         let mut config = if !is_given && is_pod && self.context.is_none() {
             Config::incluster().map_err(ClientError::InCluster)?
         } else {
-            self.file_config()
-                .await
-                .map_err(|source| ClientError::Kubeconfig {
-                    path: self.kubeconfig.clone(),
-                    source,
-                })?
+            self.file_config().await?
         };
         config.connect_timeout = Some(self.connect_timeout);
         config.default_retry = false;
@@ -130,18 +132,24 @@ impl ClientOptions {
         Ok(config)
     }
 
-    async fn file_config(&self) -> Result<Config, kube::config::KubeconfigError> {
+    async fn file_config(&self) -> Result<Config, ClientError> {
         let options = KubeConfigOptions {
             context: self.context.clone(),
             ..KubeConfigOptions::default()
         };
-        match &self.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path)?;
-                Config::from_custom_kubeconfig(file, &options).await
-            }
+        let unusable = |source| ClientError::Kubeconfig {
+            path: self.kubeconfig.clone(),
+            source,
+        };
+        let file = match &self.kubeconfig {
+            Some(path) => Some(Kubeconfig::read_from(path).map_err(unusable)?),
+            None => listed()?,
+        };
+        let config = match file {
+            Some(file) => Config::from_custom_kubeconfig(file, &options).await,
             None => Config::from_kubeconfig(&options).await,
-        }
+        };
+        config.map_err(unusable)
     }
 
     fn build(&self, config: Config) -> Result<Client, kube::Error> {
@@ -193,5 +201,66 @@ impl ClientOptions {
             .http2_initial_stream_window_size(STREAM_WINDOW)
             .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .build(connector))
+    }
+}
+
+/// The files of `$KUBECONFIG` as one; `None`: it names none.
+fn listed() -> Result<Option<Kubeconfig>, ClientError> {
+    let named = env::var_os("KUBECONFIG").unwrap_or_default();
+    let files: Vec<PathBuf> = env::split_paths(&named)
+        .filter(|file| !file.as_os_str().is_empty())
+        .collect();
+    match files.is_empty() {
+        true => Ok(None),
+        false => merged(files).map(Some),
+    }
+}
+
+/// Of what several say the first counts. Files that are not there are left out, as kubectl does: the
+/// list is often the same on machines that do not have all of them.
+fn merged(files: Vec<PathBuf>) -> Result<Kubeconfig, ClientError> {
+    let mut whole: Option<Kubeconfig> = None;
+    for path in &files {
+        let unusable = |source| ClientError::Kubeconfig {
+            path: Some(path.clone()),
+            source,
+        };
+        let next = match Kubeconfig::read_from(path) {
+            Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == NotFound => continue,
+            read => read.map_err(unusable)?,
+        };
+        whole = Some(match whole {
+            Some(before) => before.merge(next).map_err(unusable)?,
+            None => next,
+        });
+    }
+    whole.ok_or(ClientError::NoKubeconfig { files })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn of_several_kubeconfigs_those_that_are_there_count() {
+        let folder = env::temp_dir().join(format!("zeron-kubeconfigs-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = |name: &str| folder.join(name);
+        for name in ["one", "two"] {
+            let text = format!("current-context: {name}\ncontexts: [{{ name: {name} }}]\n");
+            std::fs::write(file(name), text).unwrap();
+        }
+        std::fs::write(file("broken"), "contexts: 7").unwrap();
+        let there = merged(vec![file("missing"), file("two"), file("one")]).unwrap();
+        assert_eq!(there.current_context.as_deref(), Some("two"));
+        assert_eq!(there.contexts.len(), 2);
+        let none = merged(vec![file("missing"), file("gone")]).unwrap_err();
+        let text = none.to_string();
+        assert!(text.contains("missing") && text.contains("gone"), "{text}");
+        let broken = merged(vec![file("one"), file("broken")]).unwrap_err();
+        assert!(broken.to_string().contains("broken"), "{broken}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,12 +1,10 @@
 //! The command line itself.
 #![allow(clippy::unwrap_used)]
 
-use clap::CommandFactory;
-
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(line.split_whitespace())
+    Cli::read(line.split_whitespace())
 }
 
 #[test]
@@ -96,4 +94,12 @@ fn global_options_may_follow_the_command() {
         cli.global.admin(),
         AdminAddress::Unix(PathBuf::from("/tmp/z"))
     );
+}
+
+#[test]
+fn it_is_known_whether_the_line_names_an_admin_address() {
+    let is_given = |line: &str| parse(line).unwrap().global.is_admin_given;
+    assert!(!is_given("zeron ls"));
+    assert!(is_given("zeron ls --admin unix:/tmp/z"));
+    assert!(is_given("zeron --admin unix:/tmp/z ls"));
 }

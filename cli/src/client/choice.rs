@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Wishes {
     /// `--admin` was given.
     pub(crate) is_admin_given: bool,
-    /// `ZERON_ADMIN` is set.
+    /// It was, or `ZERON_ADMIN` is set.
     pub(crate) is_admin_set: bool,
     /// An option that only makes sense in a cluster was given.
     pub(crate) is_cluster_given: bool,

@@ -1,13 +1,10 @@
 //! Commands that look: `ls`, `describe`, `why`, `timeline`, `logs`.
 
-use std::env;
 use std::io::{self, Write};
 
 use super::{Failure, client, style};
 use crate::admin::{DecisionList, FunctionList};
-use crate::args::{
-    ADMIN_VARIABLE, GlobalArgs, LogsArgs, LsArgs, NameArgs, TimelineArgs, WhichCluster,
-};
+use crate::args::{GlobalArgs, LogsArgs, LsArgs, NameArgs, TimelineArgs, WhichCluster};
 use crate::client::{
     Cluster, ClusterError, ClusterOptions, Listing, LogWish, Said, Scope, Source, Wishes,
     has_kubeconfig,
@@ -156,11 +153,9 @@ fn write(chunk: &[u8]) -> io::Result<()> {
 
 /// Whom to ask: see `docs/cli.md`.
 async fn source(global: &GlobalArgs, which: &WhichCluster) -> Result<Source, Failure> {
-    let is_in_environment = env::var_os(ADMIN_VARIABLE).is_some_and(|value| !value.is_empty());
-    let is_named = global.admin.is_some();
     let wishes = Wishes {
-        is_admin_given: is_named && !is_in_environment,
-        is_admin_set: is_named,
+        is_admin_given: global.is_admin_given,
+        is_admin_set: global.admin.is_some(),
         is_cluster_given: which.kubeconfig.is_some()
             || which.context.is_some()
             || which.zeron_namespace.is_some(),

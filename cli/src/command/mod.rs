@@ -20,7 +20,7 @@ mod validate;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::args::{Cli, Command, CompletionArgs, GlobalArgs};
 use crate::chain::Chain;
@@ -37,7 +37,7 @@ pub(crate) use swap::SwapArgs;
 
 /// Reads the command line, does what it says, and tells what went wrong.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Nowhere to write it to: the code tells all the same.
