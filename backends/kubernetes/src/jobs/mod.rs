@@ -43,6 +43,8 @@ use set::{JobSet, JobSets};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Events that a slow listener may be behind.
 const EVENTS: usize = 256;
+/// What Kubernetes' own controllers say of pods and Jobs that could not be created.
+const FAILED_CREATE: &str = "FailedCreate";
 
 /// All Jobs of ScaledJobs, and the making of them. Cheap to clone; ends with the last clone.
 #[derive(Clone)]
@@ -352,13 +354,9 @@ fn named(metadata: &ObjectMeta) -> Option<(FunctionId, &str)> {
 
 /// A refusal as people are shown it.
 fn start_failure(failure: &WriteFailure, retry_in: Duration) -> StartFailure {
-    let is_quota = failure.message.contains("exceeded quota");
     let now = wall();
     StartFailure {
-        reason: match is_quota {
-            true => "QuotaExceeded".to_owned(),
-            false => "JobCreateFailed".to_owned(),
-        },
+        reason: FAILED_CREATE.to_owned(),
         message: format!("a Job could not be created: {}", failure.message),
         at: now,
         retry_at: Some(now + retry_in),

@@ -263,7 +263,7 @@ async fn a_quota_is_said_and_tried_again_with_growing_pauses() {
     rig.jobs.create(&id, 4);
     until("it is said", || rig.told.failure.lock().is_some()).await;
     let failure = rig.told.failure.lock().clone().unwrap();
-    assert_eq!(failure.reason, "QuotaExceeded");
+    assert_eq!(failure.reason, "FailedCreate");
     let tried = rig.server.state.lock().creations;
     tokio::time::sleep(Duration::from_secs(600)).await;
     let more = rig.server.state.lock().creations - tried;

@@ -75,7 +75,7 @@ fn a_job_that_cannot_be_created_is_said() {
         Outcome::Ok,
         FunctionStatus {
             failure: Some(StartFailure {
-                reason: "QuotaExceeded".to_owned(),
+                reason: "FailedCreate".to_owned(),
                 message: "a Job could not be created: exceeded quota: jobs".to_owned(),
                 at: at(0),
                 retry_at: None,
@@ -84,7 +84,7 @@ fn a_job_that_cannot_be_created_is_said() {
             ..function(vec![of("kafka-orders", known(4.0), true)])
         },
     );
-    assert_eq!(said(&after, "Ready"), ("False", "QuotaExceeded"));
+    assert_eq!(said(&after, "Ready"), ("False", "FailedCreate"));
     assert_eq!(said(&after, "WritesBlocked"), ("True", "QuotaExceeded"));
 }
 
