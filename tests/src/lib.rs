@@ -5,6 +5,7 @@
 
 mod binary;
 pub mod broker;
+pub mod canary;
 pub mod clock;
 pub mod cluster;
 pub mod external;

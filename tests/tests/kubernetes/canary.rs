@@ -1,13 +1,11 @@
 //! A value of a Secret comes out nowhere: not in conditions, events, logs, metrics or answers.
 
 use serde_json::{Value, json};
-use zeron_tests::cluster::{Namespace, Role};
+use zeron_tests::canary::{self, CANARY};
+use zeron_tests::cluster::{Cluster, Installation, Namespace, Role, Roles};
 
 use super::declare::{Scaled, function};
 use super::site::{SCALED, Site, topic};
-
-/// What must not be found. It is no number, no switch and no password of the broker's.
-const CANARY: &str = "zq-canary-7f3a";
 
 /// A Deployment whose containers have the value, and credentials with it.
 fn declare(namespace: &Namespace, name: &str) {
@@ -42,24 +40,27 @@ fn condition(object: &Value) -> Option<Value> {
     Some(ready.clone())
 }
 
+/// Waits until the object is said not to be ready for this reason, and returns the condition.
+fn failed(namespace: &Namespace, name: &str, reason: &str) -> Value {
+    let what = format!("to be said to fail ({reason})");
+    namespace.wait(SCALED, name, &what, |object| {
+        condition(object).filter(|it| it["reason"] == reason)
+    })
+}
+
 /// All that anybody can read of it without a right to the Secret.
-fn shown(site: &Site, names: &[&str]) -> Vec<(String, String)> {
-    let namespace = &site.namespace;
+fn shown(namespace: &Namespace, roles: &Installation, names: &[&str]) -> Vec<(String, String)> {
     let what = "so,ta,httpso,events,deployments";
     let mut shown = vec![(
         "objects".to_owned(),
         namespace.kubectl(&["get", what, "-o", "yaml"]),
     )];
-    let roles = [
-        &site.roles.activators,
-        &site.roles.autoscalers,
-        &site.roles.controllers,
-    ];
-    for (number, role) in roles.into_iter().flatten().enumerate() {
+    let all = [&roles.activators, &roles.autoscalers, &roles.controllers];
+    for (number, role) in all.into_iter().flatten().enumerate() {
         shown.push((format!("log {number}"), role.log()));
         shown.push((format!("metrics {number}"), metrics(role)));
     }
-    let api = site.roles.folder().join("autoscaler-0.api");
+    let api = roles.folder().join("autoscaler-0.api");
     let admin = format!("unix:{}", api.display());
     let ask = |arguments: &[&str]| {
         let address = ["--admin", &admin, "-n", namespace.name()];
@@ -75,6 +76,14 @@ fn shown(site: &Site, names: &[&str]) -> Vec<(String, String)> {
         }
     }
     shown
+}
+
+/// Fails where anything shows it; `what` is what brought that out.
+fn assert_hidden(shown: &[(String, String)]) {
+    for (what, text) in shown {
+        let line = text.lines().find(|line| line.contains(CANARY));
+        assert_eq!(line, None, "{what} shows it");
+    }
 }
 
 fn metrics(role: &Role) -> String {
@@ -115,18 +124,39 @@ fn a_value_of_a_secret_comes_out_nowhere() {
         "{refused}\n        sasl: plaintext\n      authenticationRef: {{ name: {reference} }}\n"
     ));
 
-    let failed = |name: &str, reason: &str| {
-        let what = format!("to be said to fail ({reason})");
-        namespace.wait(SCALED, name, &what, |object| {
-            condition(object).filter(|it| it["reason"] == reason)
-        })
-    };
-    let said = failed(names[0], "ScaledObjectCheckFailed");
+    let said = failed(namespace, names[0], "ScaledObjectCheckFailed");
     let message = said["message"].as_str().unwrap();
     assert!(message.contains("lagThreshold"), "{message}");
     assert!(message.contains("of the environment"), "{message}");
-    failed(names[1], "TriggerError");
-    for (what, text) in shown(&site, &names) {
-        assert!(!text.contains(CANARY), "{what} shows it:\n{text}");
+    failed(namespace, names[1], "TriggerError");
+    assert_hidden(&shown(namespace, &site.roles, &names));
+}
+
+#[test]
+fn a_credential_of_a_trigger_comes_out_nowhere_whatever_its_type() {
+    const TEST: &str = "a_credential_of_a_trigger_comes_out_nowhere_whatever_its_type";
+    let Some(cluster) = Cluster::get(&format!("kubernetes::{TEST}")) else {
+        return;
+    };
+    cluster.install_crds();
+    let namespace = cluster.namespace("kubernetes-canary");
+    let mut roles = Roles::of(&namespace);
+    for name in ["activator-0", "autoscaler-0", "controller-0"] {
+        let talkative = ("ZERON_LOG".to_owned(), "debug,zeron=trace".to_owned());
+        roles = roles.environment(name, vec![talkative]);
     }
+    let roles = roles.start();
+    let cases = canary::cases();
+    for case in &cases {
+        namespace.apply(&case.manifest("{name: main, image: none}"));
+    }
+    for case in &cases {
+        let reason = match case.is_wrong {
+            true => "ScaledObjectCheckFailed",
+            false => "TriggerError",
+        };
+        failed(&namespace, &case.name, reason);
+    }
+    let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+    assert_hidden(&shown(&namespace, &roles, &names));
 }
