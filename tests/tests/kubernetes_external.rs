@@ -4,6 +4,8 @@
 
 #[path = "kubernetes_external/adapter.rs"]
 mod adapter;
+#[path = "kubernetes_external/foreign.rs"]
+mod foreign;
 #[allow(dead_code, reason = "shared with the take-over's tests")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;

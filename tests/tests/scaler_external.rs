@@ -10,8 +10,8 @@ use zeron_core::metric::{Activity, MetricReading, Unknown, UnknownKind};
 use zeron_core::policy::TriggerSpec;
 use zeron_core::roles::{BoundTrigger, ScalerRegistry};
 use zeron_scalers::{AddressPolicy, Registry};
-use zeron_tests::broker::{self, Unavailable};
-use zeron_tests::external::ForeignScaler;
+use zeron_tests::broker::Unavailable;
+use zeron_tests::external::{self, ForeignScaler};
 use zeron_tests::servers::triggers::spec;
 use zeron_tests::{Setup, until};
 
@@ -20,14 +20,7 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// `None` where there is none, which is reported.
 fn started(test: &str, scaler: Result<ForeignScaler, Unavailable>) -> Option<ForeignScaler> {
-    match scaler {
-        Ok(scaler) => Some(scaler),
-        Err(Unavailable::Skip(reason)) => {
-            broker::skip(&format!("scaler_external::{test}"), &reason);
-            None
-        }
-        Err(Unavailable::Failed(error)) => panic!("{error:#}"),
-    }
+    external::started(&format!("scaler_external::{test}"), scaler)
 }
 
 fn worker(scaler: &ForeignScaler) -> String {

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::broker::Unavailable;
+use crate::broker::{self, Unavailable};
 use crate::ports::free_address;
 use crate::servers::{self, Server};
 use crate::wait::PATIENCE;
@@ -109,6 +109,21 @@ impl ForeignScaler {
         response::read_body(&mut reader, &mut answer);
         assert_eq!(answer.status, 200);
         answer.body
+    }
+}
+
+/// The scaler for a test; `None` where there is none, which is reported.
+///
+/// # Panics
+/// When it should have been there.
+pub fn started(test: &str, scaler: Result<ForeignScaler, Unavailable>) -> Option<ForeignScaler> {
+    match scaler {
+        Ok(scaler) => Some(scaler),
+        Err(Unavailable::Skip(reason)) => {
+            broker::skip(test, &reason);
+            None
+        }
+        Err(Unavailable::Failed(error)) => panic!("{error:#}"),
     }
 }
 
