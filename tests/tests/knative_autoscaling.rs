@@ -6,6 +6,8 @@
 
 #[path = "knative_autoscaling/annotations.rs"]
 mod annotations;
+#[path = "knative_autoscaling/averages.rs"]
+mod averages;
 #[path = "knative_autoscaling/begin.rs"]
 mod begin;
 #[path = "knative_autoscaling/restart.rs"]

@@ -7,6 +7,7 @@
 //! requests go to revisions' public Services, with the headers that an ingress sets; for Services and Routes see [`Ingresses`].
 
 mod claims;
+mod figures;
 mod history;
 mod ingress;
 mod load;
@@ -24,6 +25,7 @@ use crate::broker;
 use crate::cluster::{Cluster, xtask};
 
 pub use claims::{Claim, side_by_side};
+pub use figures::Figures;
 pub use history::History;
 pub use ingress::Ingresses;
 pub use load::{Load, Outcome};
