@@ -2,6 +2,9 @@
 //! not need.
 #![allow(clippy::unwrap_used)]
 
+#[path = "knative_activator/tls.rs"]
+mod tls;
+
 use std::time::Duration;
 
 use serde_json::json;

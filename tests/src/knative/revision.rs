@@ -81,13 +81,18 @@ impl Knative {
 }
 
 impl Request {
+    /// Its bytes, with this target; it is the last on its connection.
+    pub fn head(&self, target: &str) -> String {
+        format!("GET {target} HTTP/1.1\r\n{}", self.head)
+    }
+
     /// Sends it, with this target, on a connection of its own.
     ///
     /// # Errors
     /// When no whole head comes.
     pub fn send(&self, target: &str) -> io::Result<Response> {
         let mut connection = Raw::try_connect(self.address)?;
-        connection.try_send(format!("GET {target} HTTP/1.1\r\n{}", self.head))?;
+        connection.try_send(self.head(target))?;
         connection.try_response()
     }
 }
