@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Answers with the request line, the header fields in order and the body's length, as parsed.
 pub async fn echo() -> SocketAddr {
@@ -42,23 +42,24 @@ pub struct Gate {
     go: Arc<Semaphore>,
     now: Arc<AtomicU32>,
     most: Arc<AtomicU32>,
-    seen: Arc<AtomicU32>,
+    seen: watch::Sender<u32>,
 }
 
 impl Gate {
     pub async fn new() -> Self {
         let go = Arc::new(Semaphore::new(0));
-        let (now, most, seen) = <(Arc<AtomicU32>, Arc<AtomicU32>, Arc<AtomicU32>)>::default();
+        let (now, most) = <(Arc<AtomicU32>, Arc<AtomicU32>)>::default();
+        let seen = watch::Sender::new(0);
         let state = (
             Arc::clone(&go),
             Arc::clone(&now),
             Arc::clone(&most),
-            Arc::clone(&seen),
+            seen.clone(),
         );
         let address = serve(move |request: Request<Incoming>| {
             let (go, now, most, seen) = state.clone();
             async move {
-                seen.fetch_add(1, Ordering::SeqCst);
+                seen.send_modify(|seen| *seen += 1);
                 let here = now.fetch_add(1, Ordering::SeqCst) + 1;
                 most.fetch_max(here, Ordering::SeqCst);
                 go.acquire().await.unwrap().forget();
@@ -88,17 +89,14 @@ impl Gate {
 
     /// Waits until so many requests came.
     pub async fn until_seen(&self, count: u32) {
-        super::soon(async {
-            while self.seen() < count {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-        })
-        .await;
+        let mut seen = self.seen.subscribe();
+        let came = super::soon(seen.wait_for(|seen| *seen >= count)).await;
+        came.expect("its sender is ours");
     }
 
     /// Requests that came.
     pub fn seen(&self) -> u32 {
-        self.seen.load(Ordering::SeqCst)
+        *self.seen.borrow()
     }
 }
 
