@@ -1,10 +1,16 @@
 //! TLS of clients: what a trigger's authentication says about it, as a configuration of rustls.
 
+#[cfg_attr(
+    not(any(feature = "amqp", feature = "kafka", feature = "redis")),
+    allow(dead_code)
+)]
+mod encrypted;
 mod unverified;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use encrypted::Sealed;
 use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -22,13 +28,15 @@ pub(crate) const CA: Parameter = Parameter::secret("ca", "CA certificate beside 
 pub(crate) const CERT: Parameter = Parameter::secret("cert", "client certificate, PEM");
 /// The key of the certificate to show.
 pub(crate) const KEY: Parameter = Parameter::secret("key", "key of the client certificate, PEM");
-/// Encrypted keys are refused, so that nobody waits for one to be read.
+/// What opens the key, where it is encrypted.
 #[cfg_attr(
     not(any(feature = "amqp", feature = "kafka", feature = "redis")),
     allow(dead_code)
 )]
-pub(crate) const KEY_PASSWORD: Parameter =
-    Parameter::secret("keyPassword", "encrypted keys are not read").ignored();
+pub(crate) const KEY_PASSWORD: Parameter = Parameter::secret(
+    "keyPassword",
+    "password of the key, where it is encrypted (PKCS #8)",
+);
 /// Whether anybody may answer.
 pub(crate) const UNSAFE_SSL: Parameter =
     Parameter::flag("unsafeSsl", "the server's certificate is not verified");
@@ -72,16 +80,35 @@ impl TlsSettings {
         allow(dead_code)
     )]
     pub(crate) fn read_with(parameters: &mut Parameters<'_>, certificate: &[Parameter]) -> Self {
-        parameters.accept(&KEY_PASSWORD);
+        let password = parameters.secret(&KEY_PASSWORD);
         let certificate = certificate.iter();
-        let settings = Self {
+        let mut settings = Self {
             ca: parameters.secret(&CA),
             certificate: { certificate }.find_map(|name| parameters.secret(name)),
             key: parameters.secret(&KEY),
             is_unverified: parameters.flag(&UNSAFE_SSL),
         };
+        if let Err(reason) = settings.open(password.as_ref()) {
+            parameters.problem(&reason.parameter(), reason.to_string());
+            // The rest is looked at without it.
+            (settings.certificate, settings.key) = (None, None);
+        }
         settings.check(parameters);
         settings
+    }
+
+    /// Replaces an encrypted key by what is in it, so that it is opened once.
+    #[cfg_attr(
+        not(any(feature = "amqp", feature = "kafka", feature = "redis")),
+        allow(dead_code)
+    )]
+    fn open(&mut self, password: Option<&Secret>) -> Result<(), Sealed> {
+        if let Some(key) = &mut self.key
+            && encrypted::is_sealed(key)
+        {
+            *key = encrypted::open(key, password)?;
+        }
+        Ok(())
     }
 
     /// Reports what [`TlsSettings::client_config`] would fail with, at the parameter that it is about.
@@ -180,12 +207,12 @@ fn certificates(pem: &Secret) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, &'static str> {
-    let text = pem.expose();
-    // PKCS #8 says it in its label, the older form in a header.
-    if text.contains("ENCRYPTED PRIVATE KEY") || text.contains("4,ENCRYPTED") {
-        return Err("key is encrypted, which is not supported: give the decrypted key");
+    // Where a type has no password for it.
+    if encrypted::is_sealed(pem) {
+        return Err("key is encrypted, which is not supported here: give the decrypted key");
     }
-    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| "key holds no PEM private key")
+    let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes());
+    key.map_err(|_| "key holds no PEM private key")
 }
 
 /// The roots that the system trusts, read once: some hundred files.

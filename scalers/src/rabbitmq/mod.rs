@@ -14,7 +14,7 @@
 //! - `ExpectedQueueConsumptionTime` of a queue that drains within a second is 0, not negative; of an empty one it is 0.
 //! - Names with spaces are found over HTTP.
 //! - `username` and `password` in `metadata` are refused unless they come from the environment.
-//! - Client certificates work without `tls: enable`; encrypted keys, OAuth2 and Azure identities are refused.
+//! - Client certificates work without `tls: enable`; OAuth2 and Azure identities are refused.
 
 mod amqp;
 mod escaping;

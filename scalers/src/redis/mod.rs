@@ -11,7 +11,6 @@
 //! - A lag that Redis itself cannot tell (nil) is unknown; KEDA takes it as zero.
 //! - The server's version is not asked for: a server without lags says so by its answer.
 //! - `databaseIndex` of a cluster is ignored with a warning.
-//! - Encrypted keys (`keyPassword`) are refused by name.
 //! - `push` is ours.
 
 mod backoff;

@@ -197,7 +197,7 @@ fn a_sentinel_needs_the_masters_name_and_has_credentials_of_its_own() {
 }
 
 #[test]
-fn tls_comes_from_one_place_and_keys_must_not_be_encrypted() {
+fn tls_comes_from_one_place_and_no_key_is_repeated() {
     let given = [ADDRESS, ("listName", "l")];
     let secure = [ADDRESS, ("listName", "l"), ("enableTLS", "true")];
     assert!(parse("redis", &secure).source.tls.is_some());
