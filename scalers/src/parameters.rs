@@ -219,6 +219,15 @@ impl<'a> Parameters<'a> {
         self.find(parameter);
     }
 
+    /// Takes note of a parameter that is not supported: where it is given, that is an error, in the table's words.
+    pub fn refuse(&mut self, parameter: &Parameter) {
+        if self.is_given(parameter) {
+            let about = parameter.about.trim_start_matches("refused: ");
+            self.problem(parameter, format!("{}: {about}", parameter.name));
+        }
+        self.accept(parameter);
+    }
+
     /// The value of a key of `metadata` whatever it is named, and whether it may be shown.
     pub fn metadata(&self) -> &'a BTreeMap<String, String> {
         &self.spec.metadata

@@ -28,6 +28,8 @@ pub(crate) const OAUTH_TOKEN_URI: Parameter = Parameter::secret(
 );
 pub(crate) const SCOPES: Parameter =
     Parameter::list("scopes", "scopes that oauth asks for").from(Place::Auth);
+pub(crate) const SCOPE: Parameter =
+    Parameter::list("scope", "the same as scopes").from(Place::Auth);
 pub(crate) const CLIENT_ID: Parameter = Parameter::secret("clientID", "client of oauth");
 pub(crate) const CLIENT_SECRET: Parameter =
     Parameter::secret("clientSecret", "secret of the client of oauth");
@@ -173,7 +175,10 @@ fn oauth(parameters: &mut Parameters<'_>) -> Option<OAuth> {
     let uri = needed(parameters, &OAUTH_TOKEN_URI, "oauth");
     let client = needed(parameters, &CLIENT_ID, "oauth");
     let secret = needed(parameters, &CLIENT_SECRET, "oauth");
-    let scopes = parameters.list(&SCOPES);
+    let mut scopes = parameters.list(&SCOPES);
+    if scopes.is_empty() {
+        scopes = parameters.list(&SCOPE);
+    }
     let further = parameters.secret(&ENDPOINT_PARAMS).unwrap_or_default();
     match parse_url(uri.expose()) {
         Ok(uri) => Some(OAuth::new(uri, client, secret, &scopes, &further)),

@@ -16,7 +16,7 @@
 //! - A committed offset beyond the log end counts as no lag instead of lessening that of others.
 //! - `apache-kafka` without `topic` reads the topics for which the group committed offsets, as `kafka`
 //!   does; KEDA needs active members there, which a function at zero has not.
-//! - SASL `oauthbearer`, `gssapi` and `aws_msk_iam`, and encrypted client keys, are refused by name.
+//! - SASL `oauthbearer`, `gssapi` and `aws_msk_iam` are refused, with all that was given for them.
 
 mod broker;
 mod brokers;

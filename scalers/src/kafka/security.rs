@@ -104,6 +104,9 @@ impl Access {
 }
 
 fn parse_sasl(parameters: &mut Parameters<'_>) -> Option<Credentials> {
+    if is_refused(parameters) {
+        return None;
+    }
     let mechanism = match parameters.choice(&table::SASL) {
         Some("plaintext") => Mechanism::Plain,
         Some("scram_sha256") => Mechanism::Scram(Hash::Sha256),
@@ -122,6 +125,29 @@ fn parse_sasl(parameters: &mut Parameters<'_>) -> Option<Credentials> {
         username: required(&table::USERNAME),
         password: required(&table::PASSWORD),
     })
+}
+
+/// Whether the mechanism is not built in: then it is named, with all that was given for it.
+fn is_refused(parameters: &mut Parameters<'_>) -> bool {
+    let is_apache = parameters.spec().kind == "apache-kafka";
+    let needed: &[Parameter] = match is_apache {
+        true => &[table::AWS_REGION],
+        false => &table::REFUSED,
+    };
+    let word = parameters.text(&table::SASL).unwrap_or_default();
+    let is_refused = table::REFUSED_MECHANISMS.contains(&word);
+    for parameter in needed {
+        match is_refused {
+            true => parameters.refuse(parameter),
+            false => parameters.accept(parameter),
+        }
+    }
+    if is_refused {
+        let built_in = table::MECHANISMS.join(", ");
+        let message = format!("sasl: {word:?} is not built in, expected one of {built_in}");
+        parameters.problem(&table::SASL, message);
+    }
+    is_refused
 }
 
 fn parse_tls(parameters: &mut Parameters<'_>) -> Option<TlsSettings> {

@@ -49,10 +49,11 @@ pub(super) const VERSION: Parameter =
     Parameter::text("version", "the protocol's version; agreed with the broker").ignored();
 pub(super) const FULL_METADATA: Parameter =
     Parameter::flag("fullMetadata", "metadata of all topics is kept").ignored();
+pub(super) const MECHANISMS: &[&str] = &["none", "plaintext", "scram_sha256", "scram_sha512"];
 pub(super) const SASL: Parameter = Parameter::choice(
     "sasl",
-    &["none", "plaintext", "scram_sha256", "scram_sha512"],
-    "the SASL mechanism",
+    MECHANISMS,
+    "the SASL mechanism; oauthbearer, gssapi and aws_msk_iam are refused",
 )
 .from(Place::Either)
 .default("none");
@@ -63,6 +64,30 @@ pub(super) const TLS: Parameter =
     Parameter::choice("tls", &["enable", "disable"], "whether TLS is used")
         .from(Place::Either)
         .default("disable");
+/// Mechanisms of KEDA's that are not built in.
+pub(super) const REFUSED_MECHANISMS: &[&str] = &["oauthbearer", "gssapi", "aws_msk_iam"];
+
+const OAUTH: &str = "refused: SASL by OAuth tokens is not built in";
+const KERBEROS: &str = "refused: Kerberos is not built in";
+
+/// What these mechanisms need. Beside another one it has no effect, as in KEDA.
+pub(super) const REFUSED: [Parameter; 11] = [
+    Parameter::text("saslTokenProvider", OAUTH).from(Place::Either),
+    Parameter::secret("scopes", OAUTH),
+    Parameter::secret("oauthTokenEndpointUri", OAUTH),
+    Parameter::secret("oauthExtensions", OAUTH),
+    Parameter::secret("keytab", KERBEROS),
+    Parameter::secret("ccacheName", KERBEROS),
+    Parameter::secret("realm", KERBEROS),
+    Parameter::secret("kerberosConfig", KERBEROS),
+    Parameter::secret("kerberosServiceName", KERBEROS),
+    Parameter::secret("kerberosDisableFAST", KERBEROS),
+    AWS_REGION,
+];
+/// Of `apache-kafka`, which has no others in KEDA.
+pub(super) const AWS_REGION: Parameter =
+    Parameter::text("awsRegion", "refused: AWS identities are not built in");
+
 /// Of `kafka`.
 pub(super) const KAFKA: &[Parameter] = &[
     BOOTSTRAP_SERVERS,
@@ -88,6 +113,17 @@ pub(super) const KAFKA: &[Parameter] = &[
     CERT,
     KEY,
     KEY_PASSWORD,
+    REFUSED[0],
+    REFUSED[1],
+    REFUSED[2],
+    REFUSED[3],
+    REFUSED[4],
+    REFUSED[5],
+    REFUSED[6],
+    REFUSED[7],
+    REFUSED[8],
+    REFUSED[9],
+    REFUSED[10],
 ];
 
 /// Of `apache-kafka`.
@@ -115,4 +151,5 @@ pub(super) const APACHE_KAFKA: &[Parameter] = &[
     CERT,
     KEY,
     KEY_PASSWORD,
+    AWS_REGION,
 ];

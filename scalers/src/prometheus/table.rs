@@ -32,8 +32,11 @@ pub(super) const TIMEOUT: Parameter = Parameter::duration(
     "timeout",
     "longest time for an answer, within an evaluation's",
 );
-pub(super) const AWS_REGION: Parameter =
-    Parameter::text("awsRegion", "refused: AWS identities are not built in").from(Place::Either);
+pub(super) const AWS_REGION: Parameter = Parameter::text(
+    "awsRegion",
+    "refused: identities of AWS (SigV4) are not built in",
+)
+.from(Place::Either);
 pub(super) const IDENTITY_OWNER: Parameter =
     Parameter::text("identityOwner", "of AWS identities, which are not built in").ignored();
 
@@ -63,6 +66,7 @@ pub(super) const PROMETHEUS: &[Parameter] = &[
     auth::CUSTOM_AUTH_VALUE,
     auth::OAUTH_TOKEN_URI,
     auth::SCOPES,
+    auth::SCOPE,
     auth::CLIENT_ID,
     auth::CLIENT_SECRET,
     auth::ENDPOINT_PARAMS,

@@ -65,10 +65,7 @@ impl PrometheusTrigger {
 
     fn read(parameters: &mut Parameters<'_>) -> Option<(ServerKey, Self)> {
         let auth = HttpAuth::read(parameters, table::MODES);
-        if parameters.is_given(&table::AWS_REGION) {
-            let message = "awsRegion: identities of AWS (SigV4) are not built in";
-            parameters.problem(&table::AWS_REGION, message);
-        }
+        parameters.refuse(&table::AWS_REGION);
         parameters.accept(&table::IDENTITY_OWNER);
         let environment = &parameters.spec().from_environment;
         let is_query_shown = !environment.contains(table::QUERY.name);

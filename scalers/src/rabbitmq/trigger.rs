@@ -103,7 +103,9 @@ impl RabbitTrigger {
     }
 
     fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
-        refuse_tokens(parameters);
+        for parameter in &table::REFUSED {
+            parameters.refuse(parameter);
+        }
         let host = read_host(parameters);
         let name = parameters.required(&table::QUEUE_NAME).to_owned();
         let target = read_target(parameters, &name);
@@ -167,16 +169,6 @@ impl RabbitTrigger {
             target: self.value,
             activity: measured.activity,
         }
-    }
-}
-
-fn refuse_tokens(parameters: &mut Parameters<'_>) {
-    for parameter in table::REFUSED {
-        if parameters.is_given(&parameter) {
-            let about = parameter.about.trim_start_matches("refused: ");
-            parameters.problem(&parameter, format!("{}: {about}", parameter.name));
-        }
-        parameters.accept(&parameter);
     }
 }
 

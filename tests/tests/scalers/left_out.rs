@@ -13,33 +13,6 @@ const REDIS: &[&str] = &[
 /// Parameters of KEDA's that we do not read: of which types, which, and why.
 pub(crate) const LEFT_OUT: &[(&[&str], &[&str], &str)] = &[
     (
-        &["apache-kafka", "kafka"],
-        &["awsRegion"],
-        "AWS identities are not built in",
-    ),
-    (
-        &["kafka"],
-        &[
-            "saslTokenProvider",
-            "oauthTokenEndpointUri",
-            "oauthExtensions",
-            "scopes",
-        ],
-        "SASL by OAuth tokens is not built in",
-    ),
-    (
-        &["kafka"],
-        &[
-            "ccacheName",
-            "kerberosConfig",
-            "kerberosDisableFAST",
-            "kerberosServiceName",
-            "keytab",
-            "realm",
-        ],
-        "Kerberos is not built in",
-    ),
-    (
         &["metrics-api"],
         &[
             "clientID",
@@ -63,7 +36,6 @@ pub(crate) const LEFT_OUT: &[(&[&str], &[&str], &str)] = &[
         &["apiKey", "keyParamName", "method"],
         "KEDA shares them among types and does not use them here",
     ),
-    (&["prometheus"], &["scope"], "the other name of `scopes`"),
     (
         &["rabbitmq"],
         &["authMode", "authModes", "scope"],

@@ -56,6 +56,21 @@ fn each_mode_shows_what_is_its_own() {
 }
 
 #[test]
+fn scopes_of_oauth_have_two_names() {
+    let oauth = |name: &str| {
+        let given = [
+            ("oauthTokenURI", "https://id/token"),
+            ("clientID", "c"),
+            ("clientSecret", "s"),
+            (name, "read, write"),
+        ];
+        good(&[("authModes", "oauth")], &given).oauth.unwrap()
+    };
+    assert_eq!(oauth("scope"), oauth("scopes"));
+    assert_ne!(oauth("scope"), oauth("endpointParams"));
+}
+
+#[test]
 fn a_key_of_the_query_replaces_one_of_its_name() {
     let metadata = [
         ("authModes", "apiKey"),

@@ -128,6 +128,48 @@ fn mechanism_that_is_not_built_in_names_those_that_are() {
 }
 
 #[test]
+fn all_that_a_refused_mechanism_needs_is_named_at_once_and_not_shown() {
+    let named = |kind: &str, metadata: &[(&str, &str)], auth: &[(&str, &str)]| {
+        let (trigger, problems) = KafkaTrigger::parse(&spec(kind, metadata, auth));
+        assert!(trigger.is_none());
+        assert!(!format!("{problems:?}").contains("canary"));
+        let names = problems.into_iter().filter(|it| !it.is_warning);
+        names.filter_map(|it| it.parameter).collect::<Vec<_>>()
+    };
+    let kerberos = [
+        ("sasl", "gssapi"),
+        ("username", "canary"),
+        ("keytab", "canary"),
+        ("realm", "canary"),
+        ("kerberosConfig", "canary"),
+    ];
+    let names = ["keytab", "realm", "kerberosConfig", "sasl"];
+    assert_eq!(named("kafka", &[], &kerberos), names);
+    let tokens = [
+        ("oauthTokenEndpointUri", "canary"),
+        ("scopes", "canary"),
+        ("oauthExtensions", "canary"),
+    ];
+    let amazon = [("saslTokenProvider", "aws_msk_iam"), ("awsRegion", "eu")];
+    let oauth = [&amazon[..], &[("sasl", "oauthbearer")]].concat();
+    assert_eq!(
+        named("kafka", &oauth, &tokens),
+        [
+            "saslTokenProvider",
+            "scopes",
+            "oauthTokenEndpointUri",
+            "oauthExtensions",
+            "awsRegion",
+            "sasl"
+        ]
+    );
+    let msk = [("sasl", "aws_msk_iam"), ("awsRegion", "eu")];
+    assert_eq!(named("apache-kafka", &msk, &[]), ["awsRegion", "sasl"]);
+    // Beside a mechanism that is built in they have no effect.
+    kafka(&amazon);
+}
+
+#[test]
 fn certificate_without_key_is_refused() {
     let message = first_problem("kafka", &[("tls", "enable")], &[("key", "PEM")]);
     assert_eq!(message, "key needs cert");
