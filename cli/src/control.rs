@@ -72,6 +72,13 @@ pub(crate) struct FunctionView {
     pub(crate) replicas: Vec<ReplicaView>,
 }
 
+impl FunctionView {
+    /// Whether it is a ScaledJob, whose replicas are the pods of Jobs and no state of anybody's.
+    pub(crate) fn is_of_jobs(&self) -> bool {
+        self.status.owner.kind == "ScaledJob"
+    }
+}
+
 /// One replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

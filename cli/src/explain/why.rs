@@ -64,17 +64,21 @@ pub(crate) fn why(
 /// Why a function has no replica that could say anything, in one paragraph.
 pub(crate) fn absence(view: &FunctionView, decision: Option<&Decision>, now: Timestamp) -> String {
     let id = &view.status.id;
-    let mut text = format!(
-        "{} ({id}) has no replica that could write lines.",
-        view.status.owner.name
-    );
+    let is_jobs = view.is_of_jobs();
+    let writer = match is_jobs {
+        true => "Job whose pods could have written lines",
+        false => "replica that could write lines",
+    };
+    let mut text = format!("{} ({id}) has no {writer}.", view.status.owner.name);
     if let Some(message) = &view.status.message {
         text.push_str(&format!(" {}.", clean(message)));
     }
     match decision {
         Some(decision) => {
-            let (verdict, zero) = (verdict(decision, now), zero(view, decision, now));
-            text.push_str(&format!(" {verdict} {zero}"));
+            text.push_str(&format!(" {}", verdict(decision, now)));
+            if !is_jobs {
+                text.push_str(&format!(" {}", zero(view, decision, now)));
+            }
         }
         None => text.push_str(" Nothing has been decided for it yet."),
     }

@@ -2,23 +2,25 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use zeron_tests::cluster::Namespace;
 use zeron_tests::until;
 
 use super::site::{DEPLOYMENT, Site};
 
 /// `zeron logs -f`. It is killed when this is dropped.
-struct Following {
+pub(crate) struct Following {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Following {
-    fn start(site: &Site, command: &[&str]) -> Self {
-        let arguments = site.arguments(command, site.namespace.cluster().kubeconfig());
+    pub(crate) fn start(site: &Site, namespace: &Namespace, command: &[&str]) -> Self {
+        let kubeconfig = namespace.cluster().kubeconfig();
+        let arguments = site.arguments(namespace, command, kubeconfig);
         let mut child = zeron_tests::program()
             .args(arguments)
             .stdin(Stdio::null())
@@ -35,9 +37,15 @@ impl Following {
         Self { child, lines }
     }
 
-    fn count(&self, line: &str) -> usize {
+    /// How often it showed this line.
+    pub(crate) fn count(&self, line: &str) -> usize {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter(|it| *it == line).count()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 }
 
@@ -48,16 +56,16 @@ impl Drop for Following {
     }
 }
 
-fn name(pod: &Value) -> &str {
+pub(crate) fn name(pod: &Value) -> &str {
     pod["metadata"]["name"].as_str().unwrap()
 }
 
 /// Lets a pod's program end itself, in the middle of a request.
-fn end(pod: &Value) {
+pub(crate) fn end(pod: &Value, code: u8) {
     let ip = pod["status"]["podIP"].as_str().unwrap();
     let mut stream = TcpStream::connect((ip, 8080)).unwrap();
-    let request = b"GET /exit?code=1 HTTP/1.1\r\nhost: function\r\n\r\n";
-    stream.write_all(request).unwrap();
+    let request = format!("GET /exit?code={code} HTTP/1.1\r\nhost: function\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
 }
 
 #[test]
@@ -85,7 +93,7 @@ fn logs_of_all_replicas_come_with_their_names() {
     assert_eq!(wrong.code, Some(1));
     assert!(wrong.stderr.contains(name(&pods[1])), "{}", wrong.stderr);
 
-    let following = Following::start(&site, &["logs", "writing", "-f"]);
+    let following = Following::start(&site, &site.namespace, &["logs", "writing", "-f"]);
     let seen = |what: &str, text: &str, count: usize| {
         until(what, || (following.count(text) == count).then_some(()));
     };
@@ -93,7 +101,7 @@ fn logs_of_all_replicas_come_with_their_names() {
         seen("what was written before", &first(pod), 1);
     }
     // Its container is started again, and nothing is said twice.
-    end(&pods[0]);
+    end(&pods[0], 1);
     seen(
         "a container's last words",
         &line(&pods[0], "zeron-example-function: asked to exit"),
@@ -134,7 +142,7 @@ fn a_function_at_zero_has_no_lines_and_says_why() {
         assert!(output.stderr.contains(said), "{said}: {}", output.stderr);
     }
     // Followed, it waits for the first replica.
-    let following = Following::start(&site, &["logs", "silent-at-zero", "-f"]);
+    let following = Following::start(&site, &site.namespace, &["logs", "silent-at-zero", "-f"]);
     site.floor("silent-at-zero", 1);
     let pods = site.namespace.wait_pods("app=silent-at-zero", 1);
     let line = format!("[{}] never said", name(&pods[0]));

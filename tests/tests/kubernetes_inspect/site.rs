@@ -24,6 +24,8 @@ pub(crate) struct Site {
     // Dropped in this order: whoever writes ends before what it writes on.
     _deployed: Deployed,
     pub(crate) namespace: Namespace,
+    /// For Jobs, which are made in no namespace of the autoscalers' own.
+    pub(crate) other: Namespace,
 }
 
 /// A test that uses the site.
@@ -52,7 +54,9 @@ impl Site {
 
     fn start(cluster: &'static Cluster) -> Self {
         let namespace = cluster.namespace("inspect");
+        let other = cluster.namespace("inspect-other");
         let deployed = Pods::of(&namespace)
+            .watch(&other)
             .replicas("activator", 0)
             .replicas("autoscaler", 2)
             .replicas("controller", 0)
@@ -60,6 +64,7 @@ impl Site {
         let site = Self {
             _deployed: deployed,
             namespace,
+            other,
         };
         let labels = "zeron.dev/lease=autoscaler-shard";
         let what = "to be shared by both autoscalers";
@@ -128,17 +133,32 @@ spec:
         self.namespace.patch(SCALED, name, spec);
     }
 
-    /// Arguments that lead to this cluster as this kubeconfig's user.
-    pub(crate) fn arguments(&self, command: &[&str], kubeconfig: &Path) -> Vec<String> {
-        let name = self.namespace.name();
-        let place = ["--zeron-namespace", name, "-n", name, "--kubeconfig"];
+    /// Arguments that lead to functions of this namespace as this kubeconfig's user.
+    pub(crate) fn arguments(
+        &self,
+        namespace: &Namespace,
+        command: &[&str],
+        kubeconfig: &Path,
+    ) -> Vec<String> {
+        let (zeron, name) = (self.namespace.name(), namespace.name());
+        let place = ["--zeron-namespace", zeron, "-n", name, "--kubeconfig"];
         let all = command.iter().chain(&place).map(|&text| text.to_owned());
         all.chain([kubeconfig.display().to_string()]).collect()
     }
 
     /// What a command says to this kubeconfig's user.
     pub(crate) fn zeron_as(&self, command: &[&str], kubeconfig: &Path) -> Output {
-        let arguments = self.arguments(command, kubeconfig);
+        self.zeron_in(&self.namespace, command, kubeconfig)
+    }
+
+    /// The same about functions of this namespace.
+    pub(crate) fn zeron_in(
+        &self,
+        namespace: &Namespace,
+        command: &[&str],
+        kubeconfig: &Path,
+    ) -> Output {
+        let arguments = self.arguments(namespace, command, kubeconfig);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         zeron_tests::command(&arguments, |command| {
             command.env_remove("ZERON_ADMIN");

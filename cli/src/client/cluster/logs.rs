@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zeron_core::FunctionId;
@@ -162,7 +163,7 @@ impl Cluster {
     /// The names of a function's pods.
     async fn replicas(&self, view: &FunctionView) -> Result<Vec<String>, ClusterError> {
         let id = &view.status.id;
-        if id.kind() != "ScaledJob" {
+        if !view.is_of_jobs() {
             return Ok(view.replicas.iter().map(|it| it.name.clone()).collect());
         }
         let path = format!(
@@ -172,11 +173,21 @@ impl Cluster {
         );
         let pods = self.reader.list(&path).await;
         let pods = pods.map_err(|error| pod::unread(id.namespace(), "list pods", error))?;
-        Ok(pods
-            .iter()
-            .map(|pod| text(pod, "/metadata/name").to_owned())
-            .collect())
+        Ok(oldest_first(&pods))
     }
+}
+
+/// Names of pods in the order of their making: the end of a ScaledJob's lines is the newest.
+fn oldest_first(pods: &[Value]) -> Vec<String> {
+    let key = |pod| {
+        (
+            text(pod, "/metadata/creationTimestamp"),
+            text(pod, "/metadata/name"),
+        )
+    };
+    let mut keys: Vec<_> = pods.iter().map(key).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, name)| name.to_owned()).collect()
 }
 
 async fn note(sender: &Sender, text: String) {
@@ -302,6 +313,16 @@ mod tests {
             error.to_string(),
             "no replica is called \"ghij\"; there are: web-7d4-abcde, web-7d4-fghij"
         );
+    }
+
+    #[test]
+    fn pods_of_jobs_speak_in_the_order_of_their_making() {
+        let pod = |name: &str, second: u8| {
+            let made = format!("2026-01-01T00:00:0{second}Z");
+            serde_json::json!({ "metadata": { "name": name, "creationTimestamp": made } })
+        };
+        let pods = [pod("b", 1), pod("a", 2), pod("c", 0), pod("a0", 1)];
+        assert_eq!(oldest_first(&pods), ["c", "a0", "b", "a"]);
     }
 
     #[test]
