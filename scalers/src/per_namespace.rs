@@ -139,6 +139,8 @@ impl Scaler for Kept {
 
 #[cfg(all(test, feature = "http"))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
     use crate::address::AddressPolicy;
 
@@ -164,6 +166,7 @@ mod tests {
 
     fn release(bound: BoundTrigger) {
         bound.scaler.release(bound.handle);
+        drop(bound);
     }
 
     /// Namespaces whose registries live.
