@@ -46,10 +46,7 @@ impl Projection {
         let Some(holder) = holder.filter(|_| members.is_declared()) else {
             return self.forget(id, changes);
         };
-        for (key, owner) in self.outranked(&mut members) {
-            let outcome = Outcome::Conflict(Conflict::Older { owner });
-            self.reports.find(&key, Finding::plain(outcome, Some(id)));
-        }
+        self.find_outranked(id, &mut members);
         let namespace = self.options.cluster_namespace.clone();
         self.note_original(&holder, &members);
         let gathered = Gathered::gather(&self.index, id, &members, &namespace);
@@ -131,6 +128,14 @@ impl Projection {
                 let finding = self.finding(id, key, verdict, None);
                 self.reports.find(key, finding);
             }
+        }
+    }
+
+    /// Takes out objects that another one outranks, and says so of them.
+    fn find_outranked(&mut self, id: &FunctionId, members: &mut Members) {
+        for (key, owner) in self.outranked(members) {
+            let outcome = Outcome::Conflict(Conflict::Older { owner });
+            self.reports.find(&key, Finding::plain(outcome, Some(id)));
         }
     }
 

@@ -43,6 +43,19 @@ fn with_scope(document: &Document, problems: &Problems, read: &mut dyn FnMut(&Sc
     }
 }
 
+fn environments(deployments: &[Deployment]) -> Vec<Environment> {
+    let main = deployments.first().map(|d| d.pod.main().path.clone());
+    let containers = deployments.iter().flat_map(|d| &d.pod.containers);
+    containers
+        .map(|c| Environment {
+            container: c.name.clone(),
+            variables: c.env.clone(),
+            requests: c.requests,
+            is_main: Some(&c.path) == main.as_ref(),
+        })
+        .collect()
+}
+
 fn read(text: &str) -> Set {
     let folder = Arc::new(PathBuf::from("/folder"));
     let (documents, faults) = parse(&Arc::from("a.yaml"), &folder, text);
@@ -77,21 +90,7 @@ fn read(text: &str) -> Set {
             },
         );
     }
-    let main = deployments
-        .first()
-        .map(|d: &Deployment| d.pod.main().path.clone())
-        .unwrap_or_default();
-    let containers = deployments
-        .iter()
-        .flat_map(|d: &Deployment| &d.pod.containers);
-    let environments: Vec<Environment> = containers
-        .map(|c| Environment {
-            container: c.name.clone(),
-            variables: c.env.clone(),
-            requests: c.requests,
-            is_main: c.path == main,
-        })
-        .collect();
+    let environments = environments(&deployments);
     let key = |name: &str| HttpObject {
         kind: "InterceptorRoute".into(),
         namespace: "default".into(),
