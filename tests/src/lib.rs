@@ -19,6 +19,7 @@ pub mod process;
 pub mod raw;
 mod response;
 pub mod servers;
+pub mod soak;
 pub mod topic;
 pub mod wait;
 mod zeron;

@@ -105,6 +105,8 @@ fn cluster(folder: &Path, all: &[Ports], index: usize) -> String {
     let voters = voters.collect::<Vec<_>>().join(",");
     // Each keeps the offsets of some groups, and a copy of those of the others.
     let count = all.len();
+    // Several together are slower; one whose session ends leads nothing for a while.
+    let session_millis = if count > 1 { 6000 } else { 3000 };
     let data = folder.join("data");
     format!(
         "process.roles=broker,controller
@@ -125,7 +127,7 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=3000
+broker.session.timeout.ms={session_millis}
 auto.create.topics.enable=true
 num.network.threads=2
 num.io.threads=2

@@ -41,22 +41,6 @@ const PROGRAMS: &str = "ZERON_TEST_KNATIVE";
 /// Where its own parts run.
 pub const NAMESPACE: &str = "knative-serving";
 
-/// Set by `cargo xtask soak`.
-const SOAK: &str = "ZERON_TEST_SOAK";
-
-/// Whether a test that takes minutes is to run; else it is reported as skipped.
-pub fn soaks(test: &str) -> bool {
-    if !is_soak() {
-        broker::skip(test, "it takes minutes: `cargo xtask soak` runs it");
-    }
-    is_soak()
-}
-
-/// Whether what is tried once in a test run is to be tried over and over.
-pub fn is_soak() -> bool {
-    std::env::var_os(SOAK).is_some()
-}
-
 /// A Knative that serves, for one test.
 #[derive(Debug)]
 pub struct Knative {

@@ -130,17 +130,22 @@ pub(crate) fn topic(address: &str, partitions: i32) -> String {
 
 /// Creates a topic, and waits until it can be used.
 pub(crate) fn create(address: &str, name: &str, partitions: i32) {
-    create_replicated(address, name, partitions, 1);
+    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    create_new(address, &topic);
 }
 
-/// The same with so many copies of every partition.
-pub(crate) fn create_replicated(address: &str, name: &str, partitions: i32, copies: i32) {
+/// The same with the brokers that keep each partition; the first of them leads it, unless it is away.
+pub(crate) fn create_assigned(address: &str, name: &str, kept_by: &[&[i32]]) {
+    let partitions = i32::try_from(kept_by.len()).unwrap();
+    let topic = NewTopic::new(name, partitions, TopicReplication::Variable(kept_by));
+    create_new(address, &topic);
+}
+
+fn create_new(address: &str, topic: &NewTopic<'_>) {
     let admin: AdminClient<DefaultClientContext> = config(address).create().unwrap();
-    let replication = TopicReplication::Fixed(copies);
-    let topics = [NewTopic::new(name, partitions, replication)];
-    let created = runtime().block_on(admin.create_topics(&topics, &patient()));
-    assert_eq!(created.unwrap(), [Ok(name.to_owned())]);
-    wait_for_leaders(address, name);
+    let created = runtime().block_on(admin.create_topics([topic], &patient()));
+    assert_eq!(created.unwrap(), [Ok(topic.name.to_owned())]);
+    wait_for_leaders(address, topic.name);
 }
 
 /// Deletes a topic.

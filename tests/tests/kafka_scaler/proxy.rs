@@ -45,6 +45,8 @@ struct Shared {
     /// By number and version.
     requests: Mutex<BTreeMap<(i16, i16), usize>>,
     connections: AtomicUsize,
+    /// Those that did not end yet.
+    open: AtomicUsize,
     clients: Mutex<Vec<TcpStream>>,
 }
 
@@ -61,6 +63,7 @@ impl Proxy {
             changes: Mutex::new(changes),
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             clients: Mutex::default(),
         });
         let accepting = shared.clone();
@@ -76,6 +79,11 @@ impl Proxy {
     /// Connections accepted so far.
     pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Connections that stand.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::Relaxed)
     }
 
     /// Requests since the last call, by number and version.
@@ -111,6 +119,7 @@ impl Shared {
     fn serve(self: Arc<Self>, client: TcpStream) -> io::Result<()> {
         let broker = TcpStream::connect(self.broker)?;
         self.clients.lock().unwrap().push(client.try_clone()?);
+        self.open.fetch_add(1, Ordering::Relaxed);
         let asked = Asked::default();
         let (from, to) = (client.try_clone()?, broker.try_clone()?);
         let (shared, numbers) = (self.clone(), asked.clone());
@@ -121,6 +130,7 @@ impl Shared {
         thread::spawn(move || {
             self.answers(broker, &client, &asked).ok();
             client.shutdown(std::net::Shutdown::Both).ok();
+            self.open.fetch_sub(1, Ordering::Relaxed);
         });
         Ok(())
     }

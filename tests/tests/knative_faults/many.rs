@@ -70,7 +70,7 @@ fn calls(pod: &Value) -> f64 {
 #[test]
 fn many_revisions_at_zero_reach_their_state_and_any_of_them_wakes() {
     const TEST: &str = "many_revisions_at_zero_reach_their_state_and_any_of_them_wakes";
-    if !zeron_tests::knative::soaks(TEST) {
+    if !zeron_tests::soak::soaks(TEST) {
         return;
     }
     let Some(knative) = Knative::alone(TEST, Side::Ours) else {

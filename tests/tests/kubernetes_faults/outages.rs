@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Roles};
-use zeron_tests::knative::is_soak;
+use zeron_tests::soak::is_soak;
 use zeron_tests::wait::last;
 
 use super::api::{Api, Mode};
