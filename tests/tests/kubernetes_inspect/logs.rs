@@ -63,7 +63,7 @@ pub(crate) fn name(pod: &Value) -> &str {
 /// Lets a pod's program end itself, in the middle of a request.
 pub(crate) fn end(pod: &Value, code: u8) {
     let ip = pod["status"]["podIP"].as_str().unwrap();
-    let mut stream = TcpStream::connect((ip, 8080)).unwrap();
+    let mut stream = until("it to listen", || TcpStream::connect((ip, 8080)).ok());
     let request = format!("GET /exit?code={code} HTTP/1.1\r\nhost: function\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
 }
