@@ -147,15 +147,12 @@ impl EndpointSlices {
     }
 }
 
-/// Where a page is listed. The first comes from the API server's memory: what is read is not older than what a watch
-/// would show. The others belong to it, and may name no version of their own.
+/// Where a page is listed. It names no version: with `resourceVersion=0` an API server ignores the limit.
 fn path(namespace: &str, service: &str, next: Option<&str>) -> String {
-    let from = match next {
-        None => "resourceVersion=0".to_owned(),
-        Some(token) => format!("continue={}", escaped(token)),
-    };
+    let from = next.map(|token| format!("&continue={}", escaped(token)));
+    let from = from.unwrap_or_default();
     format!(
-        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{service}&limit={PAGE}&{from}"
+        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{service}&limit={PAGE}{from}"
     )
 }
 

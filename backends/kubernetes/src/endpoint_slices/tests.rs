@@ -109,14 +109,14 @@ impl Server {
     }
 
     async fn answer(&self, query: &str) -> Result<http::Response<Body>, tower::BoxError> {
-        let (_, page) = query.rsplit_once("&limit=100&").unwrap_or(("", query));
+        let (_, page) = query.rsplit_once("&limit=100").unwrap_or(("", query));
         self.asked.lock().push(page.to_owned());
         sleep(self.takes).await;
         if *self.is_broken.lock() {
             return Err("nobody is there".into());
         }
         // A page is asked for by what the one before it said.
-        let page = match page.strip_prefix("continue=to%2F") {
+        let page = match page.strip_prefix("&continue=to%2F") {
             Some(number) => number.parse()?,
             None => 1,
         };
@@ -147,7 +147,7 @@ async fn all_pages_of_a_list_are_read() {
     let found = found.unwrap();
     let addresses: Vec<_> = found.iter().map(|it| it.address.to_string()).collect();
     assert_eq!(addresses, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
-    let pages = ["resourceVersion=0", "continue=to%2F2", "continue=to%2F3"];
+    let pages = ["", "&continue=to%2F2", "&continue=to%2F3"];
     assert_eq!(*server.asked.lock(), pages);
 }
 
