@@ -38,7 +38,10 @@ const OWN_CHANNEL: &str = "zeron_push";
 /// How long one of those may take.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
-/// What hears nothing is tried again so seldom: a pooler does not go away by itself.
+/// What hears nothing is tried again so soon the first time: the machine may have stood still.
+const DEAF_AT_FIRST: Duration = Duration::from_secs(5);
+
+/// And then so seldom: a pooler does not go away by itself.
 const DEAF_FOR: Duration = Duration::from_secs(60);
 
 /// Listens on the channels of all triggers of a server.
@@ -150,14 +153,17 @@ impl Shared {
     /// Listens until nobody wants to hear, on one connection after the other.
     async fn follow(self: Arc<Self>) {
         let back_off = BackOff::default();
+        let mut was_deaf = false;
         loop {
             let Err(ended) = self.listen(&back_off).await else {
                 return;
             };
             let pause = match &ended {
                 Ended::Broken(reason) => back_off.failed(reason),
-                Ended::Deaf => DEAF_FOR,
+                Ended::Deaf if was_deaf => DEAF_FOR,
+                Ended::Deaf => DEAF_AT_FIRST,
             };
+            was_deaf = matches!(ended, Ended::Deaf);
             self.note(&ended, pause);
             if !self.is_wanted_after(pause).await {
                 return;
@@ -254,7 +260,8 @@ impl Shared {
         }
         let is_heard = timeout(HEARD_WITHIN, self.hears_itself()).await.is_ok();
         execute(client, &format!("UNLISTEN {OWN_CHANNEL}")).await?;
-        Ok(is_heard)
+        // While the machine stood still the time passed with the notification unread: it came before this answer.
+        Ok(is_heard || self.heard.lock().contains(OWN_CHANNEL))
     }
 
     /// Over another connection: on the way back from its own statement a client hears itself through any pooler.
