@@ -28,6 +28,8 @@ pub struct Usage {
     pub now: Timestamp,
     /// The replicas of each function.
     pub replicas: BTreeMap<FunctionId, Vec<ReplicaUsage>>,
+    /// Functions of which nobody knows at this moment what replicas they have, and why.
+    pub unknown: BTreeMap<FunctionId, Unknown>,
 }
 
 /// One replica.

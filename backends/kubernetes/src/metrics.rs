@@ -4,7 +4,7 @@ mod exposition;
 mod facts;
 mod usage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use zeron_core::usage::{Usage, UsageMeter};
 
 use crate::api::Caller;
 use crate::counters::Counters;
+use crate::following::unseen;
 use crate::pods::{Pods, wall};
 
 use facts::PodFacts;
@@ -55,7 +56,12 @@ impl PodMeter {
         functions: &BTreeSet<FunctionId>,
         timeout: Duration,
     ) -> Result<Usage, Unknown> {
-        let pods = functions.iter().map(|id| (id.clone(), self.facts(id)));
+        let unknown: BTreeMap<FunctionId, Unknown> = functions
+            .iter()
+            .filter_map(|id| Some((id.clone(), self.unseen(id)?)))
+            .collect();
+        let seen = functions.iter().filter(|id| !unknown.contains_key(*id));
+        let pods = seen.map(|id| (id.clone(), self.facts(id)));
         let pods: Vec<(FunctionId, Vec<PodFacts>)> = pods.collect();
         let all = pods.iter().flat_map(|(_, pods)| pods);
         let used = tokio::time::timeout(timeout, self.source.read(all)).await;
@@ -75,7 +81,14 @@ impl PodMeter {
         Ok(Usage {
             now: wall(),
             replicas: replicas.collect(),
+            unknown,
         })
+    }
+
+    /// Why it is not known which pods a function has: those made while nobody watches are in no sum.
+    fn unseen(&self, id: &FunctionId) -> Option<Unknown> {
+        let age = self.pods.stale_for(id.namespace())?;
+        Some(unseen("pods", age))
     }
 
     fn facts(&self, id: &FunctionId) -> Vec<PodFacts> {

@@ -117,7 +117,11 @@ impl Meter {
             replicas.insert(id.clone(), all.into_iter().map(measure).collect());
         }
         let now = Now::read().timestamp;
-        Ok(Usage { now, replicas })
+        Ok(Usage {
+            now,
+            replicas,
+            ..Usage::default()
+        })
     }
 
     /// The replicas of a function that did not end, not measured yet.

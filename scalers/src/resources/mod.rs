@@ -53,6 +53,10 @@ impl SourceType for Resources {
         let (Some(read), _) = ResourceTrigger::read(trigger) else {
             return Err(configuration(&self.validate(trigger)));
         };
+        if read.function.name().is_empty() {
+            let message = "nothing says whose replicas are measured".to_owned();
+            return Err(unknown(UnknownKind::Configuration, message));
+        }
         let handle = TriggerHandle(self.0.next.fetch_add(1, Ordering::Relaxed));
         self.0.triggers.lock().insert(handle, read);
         Ok(BoundTrigger {
@@ -142,6 +146,9 @@ impl ResourceScaler {
 }
 
 fn reading(trigger: &ResourceTrigger, usage: &Usage) -> Result<Vec<MetricReading>, Unknown> {
+    if let Some(reason) = usage.unknown.get(&trigger.function) {
+        return Err(reason.clone());
+    }
     let replicas = usage.replicas.get(&trigger.function);
     let replicas = replicas.map_or(&[][..], Vec::as_slice);
     Ok(vec![MetricReading {

@@ -14,6 +14,8 @@ const WAIT: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 struct Platform {
     used: Option<Result<BTreeMap<&'static str, f64>, UnknownKind>>,
+    /// A function whose replicas are not known.
+    unseen: Option<&'static str>,
     asked: Mutex<Vec<BTreeSet<FunctionId>>>,
 }
 
@@ -28,6 +30,10 @@ impl UsageMeter for Platform {
             return Box::pin(std::future::pending());
         };
         let used = used.clone().map_err(|kind| unknown(kind, "no"));
+        let unseen = self.unseen.map(|name| {
+            let id = FunctionId::new("default", "Deployment", name);
+            (id, unknown(UnknownKind::Transport, "not seen"))
+        });
         Box::pin(async move {
             let one = |(name, used): (&str, f64)| {
                 let id = FunctionId::new("default", "Deployment", name);
@@ -35,7 +41,11 @@ impl UsageMeter for Platform {
             };
             let replicas = used?.into_iter().map(one).collect();
             let now = Timestamp::from_secs(100);
-            Ok(Usage { now, replicas })
+            Ok(Usage {
+                now,
+                replicas,
+                unknown: unseen.into_iter().collect(),
+            })
         })
     }
 }
@@ -109,6 +119,19 @@ async fn all_triggers_are_read_together_and_each_has_its_own_answer() {
     );
     let functions = ["a", "gone"].map(|name| FunctionId::new("default", "Deployment", name));
     assert_eq!(*platform.asked.lock(), [BTreeSet::from(functions)]);
+}
+
+#[tokio::test]
+async fn a_function_whose_replicas_are_not_known_is_unknown_alone() {
+    let resources = Resources::new(Arc::new(Platform {
+        used: Some(Ok(BTreeMap::from([("a", 80.0), ("b", 80.0)]))),
+        unseen: Some("b"),
+        ..Platform::default()
+    }));
+    let handles = ["a", "b"].map(|name| bind(&resources, "cpu", name, "true"));
+    let answers = resources.0.evaluate(&handles, WAIT).await;
+    assert!(answers[0].is_ok());
+    assert_eq!(answers[1].as_ref().unwrap_err().message, "not seen");
 }
 
 #[tokio::test]

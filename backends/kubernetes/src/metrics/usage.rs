@@ -25,6 +25,8 @@ const PARALLEL: usize = 8;
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Kubelets measure every ten seconds or so: nothing is gained by asking more often than this.
 const KUBELET_AGE: Duration = Duration::from_secs(5);
+/// What a kubelet said counts for so long when it fails to say more.
+const KUBELET_FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// Namespace and pod.
 type PodKey = (Arc<str>, Arc<str>);
@@ -200,12 +202,12 @@ impl UsageSource {
                     let node = memory.nodes.entry(node).or_default();
                     node.update(&String::from_utf8_lossy(&text));
                 }
-                // Pods of this node have no metrics; those of others do.
+                // Pods of this node soon have no metrics; those of others do.
                 Err(error) => failure = Some(unknown(&format!("kubelet of {node}"), &error)),
             }
         }
         memory.nodes.retain(|name, _| nodes.contains(name));
-        for node in memory.nodes.values() {
+        for node in memory.nodes.values().filter(|node| node.is_fresh()) {
             usage.pods.extend(node.usage.clone());
         }
         match failure.filter(|_| usage.pods.is_empty()) {
@@ -216,6 +218,11 @@ impl UsageSource {
 }
 
 impl Node {
+    fn is_fresh(&self) -> bool {
+        self.read
+            .is_some_and(|read| read.elapsed() <= KUBELET_FRESH_FOR)
+    }
+
     fn update(&mut self, text: &str) {
         let (mut counters, mut usage) = (HashMap::new(), HashMap::new());
         for sample in text.lines().filter_map(Sample::parse) {

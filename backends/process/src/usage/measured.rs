@@ -1,5 +1,6 @@
 //! What one replica uses, as far as it was looked at.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use super::tree::Tree;
@@ -43,11 +44,11 @@ impl Measured {
         if window < SHORTEST_WINDOW {
             return;
         }
-        let ticks = tree.ticks_since(&self.tree);
-        self.rate = ticks.map(|ticks| Rate {
-            millis: ticks as f64 * 1000.0 / ticks_per_second as f64 / window.as_secs_f64(),
-            window,
-        });
+        let millis = |ticks| ticks as f64 * 1000.0 / ticks_per_second as f64 / window.as_secs_f64();
+        let millis = tree.ticks_since(&self.tree).map(millis);
+        self.rate = millis
+            .filter(|millis| *millis <= most_millis())
+            .map(|millis| Rate { millis, window });
         (self.tree, self.at) = (tree, at);
     }
 
@@ -65,6 +66,13 @@ impl Measured {
     pub(super) fn rate(&self) -> Option<Rate> {
         self.rate
     }
+}
+
+/// More than twice of what all cores give: a process that ended between two reads of one look brings the time of its
+/// whole life to whoever waited for it.
+fn most_millis() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores as f64 * 2000.0
 }
 
 #[cfg(test)]
@@ -111,6 +119,20 @@ mod tests {
         assert_eq!(measured.at().timestamp, after(1000).timestamp);
         measured.follow(tree(1125, 6), after(2000), 100);
         assert_eq!(measured.rate().unwrap().millis, 1000.0);
+    }
+
+    #[test]
+    fn more_than_all_cores_give_is_unknown() {
+        let begin = Now::read();
+        let after = |seconds| Now {
+            instant: begin.instant + Duration::from_secs(seconds),
+            ..begin
+        };
+        let mut measured = Measured::new(tree(0, 3), begin);
+        measured.follow(tree(360_000_000, 3), after(1), 100);
+        assert_eq!(measured.rate(), None);
+        measured.follow(tree(360_000_050, 3), after(2), 100);
+        assert_eq!(measured.rate().unwrap().millis, 500.0);
     }
 
     #[test]

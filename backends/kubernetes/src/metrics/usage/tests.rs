@@ -205,6 +205,21 @@ async fn a_refusal_is_unknown_and_no_reason_to_ask_kubelets() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_kubelet_said_counts_for_a_minute_without_more() {
+    let server = Arc::new(Server::default());
+    let source = server.source();
+    let pods = [pod("ns", "on-n", "n")];
+    assert!(source.read(pods.iter()).await.is_ok());
+    server.silent.lock().push("n");
+    tokio::time::advance(KUBELET_AGE * 2).await;
+    let usage = source.read(pods.iter()).await.unwrap();
+    assert!(usage.of(&pods[0]).is_some());
+    tokio::time::advance(KUBELET_FRESH_FOR).await;
+    let unknown = source.read(pods.iter()).await.unwrap_err();
+    assert!(unknown.message.starts_with("kubelet of n: "), "{unknown:?}");
+}
+
 #[tokio::test]
 async fn pods_of_a_kubelet_that_is_silent_have_no_metrics_and_those_of_others_do() {
     let server = Arc::new(Server::default());
