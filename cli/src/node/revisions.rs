@@ -4,6 +4,7 @@
 //! became ready; revisions without traffic stay, at zero, until newer ones push them out.
 
 use serde::{Deserialize, Serialize};
+use zeron_core::workload::ResourceAmounts;
 use zeron_frontend_knative::{RevisionTarget, RevisionTemplate, TrafficTarget};
 
 /// Revisions without traffic that are kept (Knative's `min-non-active-revisions`).
@@ -55,6 +56,9 @@ impl Revisions {
         service: &str,
         templates: &[&RevisionTemplate],
     ) -> Vec<RevisionError> {
+        for template in templates {
+            self.learn_requests(template);
+        }
         let known = self.followed.iter().zip(templates);
         let known = known.take_while(|(old, new)| old == *new).count();
         // The last one is what the Service is now, also when later ones were taken away.
@@ -66,6 +70,22 @@ impl Revisions {
         }
         self.followed = templates.iter().map(|t| (*t).clone()).collect();
         errors
+    }
+
+    /// Earlier versions stored nothing of what a program requests: a template that differs by that alone is the one that was
+    /// stored.
+    fn learn_requests(&mut self, template: &RevisionTemplate) {
+        let requests = template.workload.requests;
+        let listed = self.list.iter_mut().map(|revision| &mut revision.template);
+        for stored in listed.chain(&mut self.followed) {
+            if stored.workload.requests != ResourceAmounts::default() {
+                continue;
+            }
+            stored.workload.requests = requests;
+            if stored != template {
+                stored.workload.requests = ResourceAmounts::default();
+            }
+        }
     }
 
     /// The template's own name, when it belongs to another template.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use zeron_core::function::{Protocol, Timeouts};
-use zeron_core::workload::Port;
+use zeron_core::workload::{Port, ResourceAmounts};
 use zeron_core::{Endpoint, EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Workload};
 use zeron_frontend_knative::{RevisionTemplate, TrafficTarget};
 
@@ -98,6 +98,30 @@ fn a_named_template_keeps_its_meaning() {
     let changed = template(Some("hello-blue"), "b");
     let taken = RevisionError::NameTaken("hello-blue".to_owned());
     assert_eq!(revisions.follow("hello", &changed), Err(taken));
+}
+
+#[test]
+fn what_was_stored_without_requests_is_the_same_revision() {
+    let requesting = |name, cpu_millis| {
+        let mut template = template(name, "a");
+        template.workload.requests = ResourceAmounts {
+            cpu_millis: Some(cpu_millis),
+            memory_bytes: None,
+        };
+        template
+    };
+    for name in [None, Some("hello-blue")] {
+        let mut revisions = Revisions::default();
+        assert_eq!(revisions.follow_all("hello", &[&template(name, "a")]), []);
+        let [now, edited] = [100, 200].map(|cpu| requesting(name, cpu));
+        assert_eq!(revisions.follow_all("hello", &[&now]), []);
+        let templates: Vec<_> = revisions.iter().map(|it| &it.template).collect();
+        assert_eq!(templates, [&now]);
+        // From then on requests are a part of it like others.
+        let errors = revisions.follow_all("hello", &[&edited]);
+        assert_eq!(errors.len(), usize::from(name.is_some()));
+        assert_eq!(revisions.iter().count(), 2 - errors.len());
+    }
 }
 
 #[test]
