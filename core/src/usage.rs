@@ -12,12 +12,11 @@ use crate::time::Timestamp;
 
 /// A platform that measures what its replicas use.
 pub trait UsageMeter: Send + Sync + fmt::Debug + 'static {
-    /// What the replicas of `functions` request and use, answered within `timeout`. Fails where
+    /// What the replicas of `functions` request and use. Whoever asks bounds the wait. Fails where
     /// nothing can be read; a replica that is not measured yet is there without `used`.
     fn usage<'a>(
         &'a self,
         functions: &'a BTreeSet<FunctionId>,
-        timeout: Duration,
     ) -> BoxFuture<'a, Result<Usage, Unknown>>;
 }
 

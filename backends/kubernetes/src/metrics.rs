@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kube::Client;
 use zeron_core::FunctionId;
-use zeron_core::metric::{Unknown, UnknownKind};
+use zeron_core::metric::Unknown;
 use zeron_core::roles::BoxFuture;
 use zeron_core::usage::{Usage, UsageMeter};
 
@@ -51,11 +51,7 @@ impl PodMeter {
         }
     }
 
-    async fn read(
-        &self,
-        functions: &BTreeSet<FunctionId>,
-        timeout: Duration,
-    ) -> Result<Usage, Unknown> {
+    async fn read(&self, functions: &BTreeSet<FunctionId>) -> Result<Usage, Unknown> {
         let unknown: BTreeMap<FunctionId, Unknown> = functions
             .iter()
             .filter_map(|id| Some((id.clone(), self.unseen(id)?)))
@@ -64,13 +60,7 @@ impl PodMeter {
         let pods = seen.map(|id| (id.clone(), self.facts(id)));
         let pods: Vec<(FunctionId, Vec<PodFacts>)> = pods.collect();
         let all = pods.iter().flat_map(|(_, pods)| pods);
-        let used = tokio::time::timeout(timeout, self.source.read(all)).await;
-        let used = used.unwrap_or_else(|_| {
-            Err(Unknown {
-                kind: UnknownKind::Timeout,
-                message: format!("no resource metrics within {timeout:?}"),
-            })
-        })?;
+        let used = self.source.read(all).await?;
         let measured = |pod: PodFacts| {
             let used = used.of(&pod).cloned();
             pod.measured(used)
@@ -103,8 +93,7 @@ impl UsageMeter for PodMeter {
     fn usage<'a>(
         &'a self,
         functions: &'a BTreeSet<FunctionId>,
-        timeout: Duration,
     ) -> BoxFuture<'a, Result<Usage, Unknown>> {
-        Box::pin(self.read(functions, timeout))
+        Box::pin(self.read(functions))
     }
 }

@@ -71,7 +71,6 @@ impl UsageMeter for ProcessMeter {
     fn usage<'a>(
         &'a self,
         functions: &'a BTreeSet<FunctionId>,
-        _: Duration,
     ) -> BoxFuture<'a, Result<Usage, Unknown>> {
         let (meter, functions) = (Arc::clone(&self.0), functions.clone());
         Box::pin(async move {

@@ -11,14 +11,12 @@ use common::{PATIENCE, Rig, function, named};
 use zeron_core::usage::{ReplicaUsage, UsageMeter};
 use zeron_core::{Backend, Function, FunctionId};
 
-const WAIT: Duration = Duration::from_secs(3);
-
 fn measure(meter: &Arc<dyn UsageMeter>, id: &FunctionId) -> Vec<ReplicaUsage> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     let functions = BTreeSet::from([id.clone()]);
-    let usage = runtime.block_on(meter.usage(&functions, WAIT)).unwrap();
+    let usage = runtime.block_on(meter.usage(&functions)).unwrap();
     usage.replicas[id].clone()
 }
 

@@ -129,7 +129,7 @@ impl ResourceScaler {
             .flatten()
             .map(|trigger| trigger.function.clone())
             .collect();
-        let usage = tokio::time::timeout(timeout, self.meter.usage(&functions, timeout)).await;
+        let usage = tokio::time::timeout(timeout, self.meter.usage(&functions)).await;
         let usage = usage.unwrap_or_else(|_| {
             let message = format!("no resource metrics within {timeout:?}");
             Err(unknown(UnknownKind::Timeout, message))

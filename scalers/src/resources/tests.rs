@@ -23,7 +23,6 @@ impl UsageMeter for Platform {
     fn usage<'a>(
         &'a self,
         functions: &'a BTreeSet<FunctionId>,
-        _: Duration,
     ) -> BoxFuture<'a, Result<Usage, Unknown>> {
         self.asked.lock().push(functions.clone());
         let Some(used) = &self.used else {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use zeron_backend_kubernetes::{Counters, PodMeter};
@@ -11,8 +10,6 @@ use zeron_core::usage::{ContainerUsage, UsageMeter};
 
 use crate::rig::Rig;
 use crate::support::{in_cluster, until};
-
-const WAIT: Duration = Duration::from_secs(5);
 
 #[test]
 fn cpu_and_memory_of_pods_are_measured() {
@@ -29,7 +26,7 @@ fn cpu_and_memory_of_pods_are_measured() {
             let functions = BTreeSet::from([target.id.clone()]);
             // Both pods, each with its one container, as far as it is measured; none while that cannot be asked.
             let measured = || async {
-                let usage = meter.usage(&functions, WAIT).await.ok();
+                let usage = meter.usage(&functions).await.ok();
                 let pods = usage.and_then(|usage| usage.replicas.get(&target.id).cloned());
                 let Some(pods) = pods else {
                     return Vec::new();
