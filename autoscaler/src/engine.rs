@@ -201,6 +201,16 @@ impl EngineHandle {
         self.inbox.observe_path(function, facts);
     }
 
+    /// Waits until everything said so far is taken in, so that [`Self::list`] shows it; or until
+    /// the engine is stopped.
+    pub async fn taken_in(&self) {
+        tokio::select! {
+            // The engine says so by dropping its end.
+            _ = self.inbox.taken_in() => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+
     /// One function now.
     pub fn status(&self, function: &FunctionId) -> Option<FunctionStatus> {
         Some(self.views.get(function)?.status())

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use zeron_core::path::PathFacts;
 use zeron_core::{EndpointSink, EndpointSnapshot, Function, FunctionId, JobCounts};
 
@@ -34,6 +34,8 @@ pub(crate) struct Mail {
     pub(crate) jobs: HashMap<FunctionId, JobCounts>,
     pub(crate) paths: HashMap<FunctionId, PathFacts>,
     pub(crate) pushes: BTreeSet<(FunctionId, TriggerKey)>,
+    /// Who waits until all that came before is taken in; dropped once it is.
+    pub(crate) waiting: Vec<oneshot::Sender<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +79,14 @@ impl Inbox {
     pub(crate) fn push(&self, function: &FunctionId, key: TriggerKey) {
         self.mail.lock().pushes.insert((function.clone(), key));
         self.arrived.notify_one();
+    }
+
+    /// Ends, with an error, once the engine has taken in what came before.
+    pub(crate) fn taken_in(&self) -> oneshot::Receiver<()> {
+        let (waiting, taken_in) = oneshot::channel();
+        self.mail.lock().waiting.push(waiting);
+        self.arrived.notify_one();
+        taken_in
     }
 
     /// Waits for mail.

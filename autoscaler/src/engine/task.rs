@@ -343,6 +343,7 @@ impl Task {
             self.push(&function, key);
         }
         self.read_pushed();
+        drop(mail.waiting);
     }
 
     // === decisions ===

@@ -114,6 +114,7 @@ pub(super) fn parts(args: &UpArgs, state: &State, metrics: &mut Registry) -> any
         backend,
         engine,
         activator,
+        runtime: tokio::runtime::Handle::current(),
     })
 }
 
