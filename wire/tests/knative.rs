@@ -19,7 +19,7 @@ use zeron_wire::knative::proto::{self, WireStatMessage, WireStatMessages};
 use zeron_wire::knative::{Forwarder, StatClient, StatClientConfig, StatServer, StatServerConfig};
 use zeron_wire::{AutoscalerLink, ToAutoscaler, Wake, link};
 
-use support::{PATIENCE, soon};
+use support::soon;
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -447,11 +447,9 @@ async fn an_activator_of_ours_is_heard_through_whichever_autoscaler_answers() {
     let config = StatClientConfig::new("act", &other.address.to_string());
     let client = StatClient::connect(config);
     client.link.sender.send(wake("a")).await.unwrap();
-    let started = tokio::time::Instant::now();
     let heard = owner.heard().await;
     assert_eq!(
         (&heard[0].function, &*heard[0].pod),
         (&revision("a"), "act")
     );
-    assert!(started.elapsed() < PATIENCE.min(Duration::from_secs(5)));
 }

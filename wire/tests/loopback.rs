@@ -69,13 +69,13 @@ async fn a_wake_that_nobody_acknowledges_calls_back_after_20_ms() {
     assert!(before.elapsed() >= Duration::from_millis(20));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_a_connection_a_wake_calls_back_at_once() {
     let mut a = Activator::start("a", &[]);
     let before = Instant::now();
     a.send(ToAutoscaler::Wake(wake("f"))).await;
     assert_eq!(soon(a.unanswered.recv()).await, Some(wake("f")));
-    assert!(before.elapsed() < Duration::from_millis(20));
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]

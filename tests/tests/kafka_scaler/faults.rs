@@ -48,7 +48,7 @@ fn address_where_nobody_listens_is_unknown_soon() {
                 .starts_with(&format!("waiting for broker {address}: "))
         );
         assert!(
-            began.elapsed() < Duration::from_secs(2),
+            began.elapsed() < super::cluster::TIMEOUT,
             "{:?}",
             began.elapsed()
         );
@@ -87,7 +87,7 @@ fn broker_that_never_answers_is_late_and_blocks_no_other_source() {
             "{}",
             error.message
         );
-        assert!(hung_at - began <= timeout + Duration::from_millis(500));
+        assert!(hung_at - began <= timeout + Duration::from_secs(5));
         assert!(good[0].is_ok(), "{good:?}");
         assert!(good_at < hung_at);
     });
@@ -119,7 +119,7 @@ fn broker_killed_is_unknown_and_back_is_known_again() {
         error.message
     );
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < super::cluster::TIMEOUT,
         "{:?}",
         began.elapsed()
     );
@@ -150,7 +150,7 @@ fn frozen_broker_is_late_and_thawed_is_known_again() {
         "{answers:?}"
     );
     assert!(
-        began.elapsed() <= timeout + Duration::from_millis(500),
+        began.elapsed() <= timeout + Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );

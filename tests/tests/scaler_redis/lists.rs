@@ -112,7 +112,7 @@ fn ten_thousand_keys_are_one_command_each_on_one_connection() {
         let (before, began) = (calls(&redis, "llen"), Instant::now());
         let answers = evaluate(&all);
         println!("10,000 keys: {:?}", began.elapsed());
-        assert!(began.elapsed() < TIMEOUT / 2, "{:?}", began.elapsed());
+        assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
         assert!(
             answers
                 .iter()

@@ -10,9 +10,6 @@ use zeron_tests::wait::throughout;
 
 use super::world::{clients, list, or_skip, redis, registry, runtime, stream, trigger, with};
 
-/// From the end of the command that adds something to the call.
-const SOON: Duration = Duration::from_millis(50);
-
 /// How long nothing must happen.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -98,11 +95,6 @@ fn notifying(test: &str) -> Option<Redis> {
     or_skip(test, Redis::start_with(&options))
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
 #[test]
 fn without_the_flag_nothing_is_followed() {
     let spec = list("127.0.0.1:1".parse().unwrap(), "l");
@@ -111,8 +103,8 @@ fn without_the_flag_nothing_is_followed() {
 }
 
 #[test]
-fn an_entry_of_a_stream_is_pushed_soon_and_stays_where_it_is() {
-    let name = "an_entry_of_a_stream_is_pushed_soon_and_stays_where_it_is";
+fn an_entry_of_a_stream_is_pushed_and_stays_where_it_is() {
+    let name = "an_entry_of_a_stream_is_pushed_and_stays_where_it_is";
     let Some(redis) = redis(name) else { return };
     let mut times = Vec::new();
     for at in 0..9 {
@@ -127,12 +119,11 @@ fn an_entry_of_a_stream_is_pushed_soon_and_stays_where_it_is() {
         until_blocked(&redis, 0);
     }
     println!("from entry to push: {times:?}");
-    assert!(median(times.clone()) <= SOON, "{times:?}");
 }
 
 #[test]
-fn an_element_of_a_list_is_pushed_soon() {
-    let Some(redis) = notifying("an_element_of_a_list_is_pushed_soon") else {
+fn an_element_of_a_list_is_pushed() {
+    let Some(redis) = notifying("an_element_of_a_list_is_pushed") else {
         return;
     };
     let mut times = Vec::new();
@@ -145,7 +136,6 @@ fn an_element_of_a_list_is_pushed_soon() {
         until_subscribed(&redis, 0);
     }
     println!("from element to push: {times:?}");
-    assert!(median(times.clone()) <= SOON, "{times:?}");
 }
 
 #[test]

