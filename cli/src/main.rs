@@ -4,7 +4,6 @@ mod address;
 mod admin;
 mod applet;
 mod args;
-mod chain;
 mod check;
 mod client;
 mod cluster;

@@ -5,6 +5,7 @@
 //! [`endpoint`]s and measures [`usage`]; the data plane reports [`stat`]s; scalers read [`metric`]s; the engine writes
 //! [`decision`]s, which [`invariants`] hold for; [`status`] is what people look at.
 
+mod chain;
 pub mod decision;
 pub mod endpoint;
 pub mod formula;
@@ -25,6 +26,7 @@ pub mod time;
 pub mod usage;
 pub mod workload;
 
+pub use chain::Chain;
 pub use decision::Decision;
 pub use endpoint::{Endpoint, EndpointId, EndpointSnapshot, Share, StartFailure};
 pub use function::Function;

@@ -15,6 +15,7 @@ use kube::runtime::watcher::{self, Event};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, warn};
+use zeron_core::Chain;
 
 use crate::back_off::BackOff;
 
@@ -148,21 +149,16 @@ where
 }
 
 fn report(what: &str, error: &watcher::Error, failures: u32, pause: Duration) {
-    let mut causes = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        causes = format!("{causes}: {cause}");
-        source = cause.source();
-    }
+    let error = Chain(error);
     // A connection that ends is daily business; one that does not come back is not.
     match failures {
         0..=2 => debug!(
-            error = causes,
+            %error,
             ?pause,
             "the watch of {what} was interrupted"
         ),
         _ => warn!(
-            error = causes,
+            %error,
             ?pause,
             failures,
             "the watch of {what} fails"

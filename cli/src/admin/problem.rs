@@ -3,8 +3,8 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use zeron_core::Chain;
 
-use crate::chain::Chain;
 use crate::control::{ChangeError, Problem};
 
 /// An error answer.

@@ -67,7 +67,7 @@ impl Finding {
 
     /// What could not be read is not judged.
     pub(crate) fn unread(area: &'static str, subject: &str, error: &ReadError) -> Self {
-        let message = format!("cannot be checked: {}", crate::chain::Chain(error));
+        let message = format!("cannot be checked: {}", zeron_core::Chain(error));
         Self::new(Level::Warning, area, subject, message)
             .hint("run it with an account that may read this, such as the cluster's administrator")
     }

@@ -15,13 +15,12 @@ use futures_util::StreamExt;
 use hyper::StatusCode;
 use serde_json::Value;
 use zeron_backend_kubernetes::ClientOptions;
-use zeron_core::FunctionId;
+use zeron_core::{Chain, FunctionId};
 
 use super::choice::home_kubeconfig;
 use super::source::Listing;
 use super::{Client, ClientError, Place, escape};
 use crate::admin::ApiProblem;
-use crate::chain::Chain;
 use crate::check::{ReadError, Reader, items, text};
 use crate::control::{FunctionView, Problem};
 pub(crate) use forward::{ForwardError, PodPort};

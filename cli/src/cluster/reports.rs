@@ -49,6 +49,6 @@ fn refused(error: TokenError) -> Refused {
             Refused::Unauthenticated(error.to_string())
         }
         TokenError::Account(_) => Refused::Forbidden(error.to_string()),
-        TokenError::Call(_) => Refused::Unavailable(crate::chain::Chain(&error).to_string()),
+        TokenError::Call(_) => Refused::Unavailable(zeron_core::Chain(&error).to_string()),
     }
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
+use zeron_core::Chain;
 use zeron_manifest::{Header, Problems, Sources};
 
 use super::{Failure, client};
 use crate::args::{ApplyArgs, DeleteArgs, GlobalArgs};
-use crate::chain::Chain;
 use crate::client::{Client, ClientError};
 use crate::control::{ApplyAction, ApplyRequest, ObjectName, Problem, SourceText};
 use crate::output::{print, structured};

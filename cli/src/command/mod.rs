@@ -21,9 +21,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use zeron_core::Chain;
 
 use crate::args::{Cli, Command, CompletionArgs, GlobalArgs};
-use crate::chain::Chain;
 use crate::client::Client;
 use crate::output::{Style, print, structured};
 pub(crate) use check::CheckArgs;

@@ -221,7 +221,7 @@ impl Plan {
                 Change::None
             }
             Err(error) => {
-                let error = crate::chain::Chain(&error);
+                let error = zeron_core::Chain(&error);
                 self.refusals.push(format!("Deployment {name}: {error}"));
                 Change::Refused
             }

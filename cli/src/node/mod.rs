@@ -132,7 +132,7 @@ async fn follow_files(watch: Result<Watch, WatchError>, commands: mpsc::Sender<C
     let mut watch = match watch {
         Ok(watch) => watch,
         Err(error) => {
-            let error = crate::chain::Chain(&error);
+            let error = zeron_core::Chain(&error);
             tracing::warn!(%error, "changes of the manifests are not followed");
             return;
         }

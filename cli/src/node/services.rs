@@ -167,7 +167,7 @@ impl Services {
             .iter()
             .try_for_each(|n| self.store.delete_service(&n.0, &n.1).map(drop));
         if let Err(error) = written.and(deleted) {
-            tracing::warn!(error = %crate::chain::Chain(&error), "revisions were not stored");
+            tracing::warn!(error = %zeron_core::Chain(&error), "revisions were not stored");
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use zeron_core::Chain;
 
 use super::activators::{ActivatorPod, Activators};
 use super::apply::{ServiceError, SliceApi};
@@ -136,21 +137,10 @@ fn after_error(_: Arc<WatchedService>, error: &ServiceError, _: Arc<Shared>) -> 
             Action::requeue(AFTER_CHANGE)
         }
         ServiceError::Api { .. } => {
-            warn!(error = %chain(error), "a Service cannot be led to the activators, or back");
+            warn!(error = %Chain(error), "a Service cannot be led to the activators, or back");
             Action::requeue(AFTER_FAILURE)
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 /// Boxed: the futures of many Services are alive at once, most of them for a moment.

@@ -2,6 +2,7 @@
 
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
+use zeron_core::Chain;
 use zeron_core::metric::{Unknown, UnknownKind};
 
 use crate::source::unknown;
@@ -94,12 +95,7 @@ fn shown(said: &DbError) -> String {
 
 /// The driver's own message names the step alone; the reason is its source.
 fn with_sources(error: &Error) -> String {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(reason) = source {
-        message = format!("{message}: {reason}");
-        source = reason.source();
-    }
+    let message = Chain(error).to_string();
     message.chars().take(MAX_MESSAGE).collect()
 }
 

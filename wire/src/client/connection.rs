@@ -16,15 +16,14 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::client_async_with_config;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use zeron_core::Chain;
 
 use super::ClientConfig;
 use super::drains::ConnectionId;
 use super::outgoing::{Next, Outgoing};
 use crate::codec::{self, FromAutoscaler};
 use crate::message::ToActivator;
-use crate::socket::{
-    Ended, PATH, PING_EVERY, SILENCE, Socket, Stream, chain, hurry, limits, say, send,
-};
+use crate::socket::{Ended, PATH, PING_EVERY, SILENCE, Socket, Stream, hurry, limits, say, send};
 use crate::version::Versions;
 
 /// How long a connection may take to come about.
@@ -65,7 +64,7 @@ pub(super) async fn keep(
         if matches!(ended, Ended::Done) {
             return;
         }
-        let error = chain(&ended);
+        let error = Chain(&ended).to_string();
         if error != last_error {
             tracing::warn!(%address, error, "no connection to an autoscaler");
             last_error = error;

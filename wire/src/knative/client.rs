@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use zeron_core::FunctionId;
+use zeron_core::{Chain, FunctionId};
 
 use super::dial::{self, Source, converse, dial};
 use super::proto::{WireStatMessage, WireStatMessages};
@@ -15,7 +15,7 @@ use super::rules::Rules;
 use crate::client::outgoing::{Next, Outgoing};
 use crate::link::{ActivatorLink, AutoscalerLink, link};
 use crate::message::ToAutoscaler;
-use crate::socket::{Ended, chain};
+use crate::socket::Ended;
 
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -124,7 +124,7 @@ async fn keep(
         if matches!(ended, Ended::Done) {
             return;
         }
-        let error = chain(&ended);
+        let error = Chain(&ended).to_string();
         if error != last_error {
             tracing::warn!(address, error, "statistics reach no autoscaler");
             last_error = error;

@@ -9,11 +9,10 @@ use prost::Message;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
-use zeron_core::{Holder, Sample};
+use zeron_core::{Chain, Holder, Sample};
 
 use super::dial::{Next, Source, converse, dial};
 use super::proto::{WireStatMessage, WireStatMessages};
-use crate::socket::chain;
 
 /// How long each address may take to answer, and the pause after the last one.
 const CONNECT_WITHIN: Duration = Duration::from_millis(500);
@@ -159,11 +158,11 @@ async fn keep(holder: Holder, outbox: Arc<Outbox>) {
                 Ok(socket) => {
                     tracing::info!(holder = %holder.name, address, "statistics go to their owner");
                     let ended = converse(socket, &*outbox).await;
-                    last_error = chain(&ended);
+                    last_error = Chain(&ended).to_string();
                     tracing::info!(holder = %holder.name, error = last_error, "they go no more");
                     break;
                 }
-                Err(error) => chain(&error),
+                Err(error) => Chain(&error).to_string(),
             };
             if error != last_error {
                 tracing::warn!(holder = %holder.name, address, error, "no way to their owner");

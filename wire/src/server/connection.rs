@@ -12,14 +12,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use zeron_core::Stat;
+use zeron_core::{Chain, Stat};
 
 use super::handshake::upgrade;
 use super::{Identity, Shared};
 use crate::codec::{self, FromActivator, MAX_PARTS};
 use crate::hub::{Said, Seat, Voice};
 use crate::message::ToActivator;
-use crate::socket::{Ended, SILENCE, Socket, Stream, chain, hurry, say};
+use crate::socket::{Ended, SILENCE, Socket, Stream, hurry, say};
 use crate::version::Versions;
 
 /// The longest name: a pod's.
@@ -38,7 +38,7 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr) 
         Ended::Done => tracing::debug!(%peer, "an activator's connection is over"),
         // Said where the activator's name is known.
         Ended::Versions { .. } => {}
-        ended => tracing::warn!(%peer, error = chain(&ended), "an activator's connection ended"),
+        ended => tracing::warn!(%peer, error = %Chain(&ended), "an activator's connection ended"),
     }
 }
 

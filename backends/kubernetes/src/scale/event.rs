@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zeron_core::FunctionId;
+use zeron_core::{Chain, FunctionId};
 
 use crate::api::CallError;
 
@@ -66,9 +66,9 @@ impl From<&CallError> for WriteFailure {
             CallError::Refused {
                 reason, message, ..
             } => (reason.clone(), message.clone()),
-            CallError::Unreachable(cause) => ("Unreachable".to_owned(), chain(error, &**cause)),
+            CallError::Unreachable(_) => ("Unreachable".to_owned(), Chain(error).to_string()),
             CallError::Timeout(_) => ("Timeout".to_owned(), error.to_string()),
-            CallError::Answer(cause) => ("BadAnswer".to_owned(), chain(error, &**cause)),
+            CallError::Answer(_) => ("BadAnswer".to_owned(), Chain(error).to_string()),
         };
         Self {
             status: error.status(),
@@ -76,18 +76,4 @@ impl From<&CallError> for WriteFailure {
             message,
         }
     }
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &CallError, cause: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = Some(cause);
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.ends_with(&words) {
-            text = format!("{text}: {words}");
-        }
-        next = cause.source();
-    }
-    text
 }

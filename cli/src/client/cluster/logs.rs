@@ -9,10 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use zeron_core::FunctionId;
+use zeron_core::{Chain, FunctionId};
 
 use super::{Cluster, ClusterError, escape, text};
-use crate::chain::Chain;
 use crate::client::source::Listing;
 use crate::control::FunctionView;
 use pod::{End, PodLog};

@@ -77,7 +77,7 @@ async fn write(waker: &Waker, target: &ScaleTarget, count: u32) -> bool {
             true
         }
         Err(error) => {
-            let error = crate::chain::Chain(&error);
+            let error = zeron_core::Chain(&error);
             tracing::warn!(%function, %error, "cannot wake without an autoscaler");
             false
         }

@@ -133,7 +133,7 @@ async fn network(client: &Client, namespace: &str) -> Network {
         match Network::read(client, namespace).await {
             Ok(network) => return network,
             Err(error) => {
-                let error = crate::chain::Chain(&error);
+                let error = zeron_core::Chain(&error);
                 tracing::warn!(%error, "waiting for the settings");
             }
         }

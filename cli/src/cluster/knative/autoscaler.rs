@@ -154,7 +154,7 @@ async fn buckets(
         match config.clone().fetch(client, counters, name).await {
             Ok(config) => return Ok(config),
             Err(error @ BucketsConfigError::Unreadable { .. }) => {
-                let error = crate::chain::Chain(&error);
+                let error = zeron_core::Chain(&error);
                 tracing::warn!(%error, "waiting for the settings");
             }
             Err(error) => return Err(error.into()),

@@ -12,8 +12,7 @@ use zeron_activator::{ActivatorHandle, WriteLine};
 use zeron_controller::knative_activator::{
     Certificate, follow_authorities, follow_certificate, follow_request_log,
 };
-
-use crate::chain::Chain;
+use zeron_core::Chain;
 
 /// Lines that may wait for whoever reads our standard output; more are lost.
 const LINES: usize = 8_192;

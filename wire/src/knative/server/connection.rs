@@ -17,14 +17,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
-use zeron_core::{FunctionId, Timestamp};
+use zeron_core::{Chain, FunctionId, Timestamp};
 
 use super::super::dial::{SILENCE, limits};
 use super::super::peer::Arrived;
 use super::super::proto::{REVISION, WireStatMessages};
 use super::Shared;
 use crate::server::handshake::{Opening, Turned, read_request, refuse, switching};
-use crate::socket::{Ended, Socket, Stream, chain, hurry};
+use crate::socket::{Ended, Socket, Stream, hurry};
 
 /// How often the other side is asked whether it is there, and how long it may stay silent.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -54,10 +54,10 @@ pub(super) async fn serve(
     };
     match ended {
         Ended::Done | Ended::Closed(_) => {
-            tracing::debug!(%peer, error = chain(&ended), "a connection for statistics is over");
+            tracing::debug!(%peer, error = %Chain(&ended), "a connection for statistics is over");
         }
         ended => {
-            tracing::info!(%peer, error = chain(&ended), "a connection for statistics ended");
+            tracing::info!(%peer, error = %Chain(&ended), "a connection for statistics ended");
         }
     }
 }

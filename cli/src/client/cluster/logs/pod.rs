@@ -6,12 +6,12 @@ use http_body_util::BodyExt;
 use hyper::Request;
 use kube::client::Body;
 use serde_json::Value;
+use zeron_core::Chain;
 
 use super::super::forward::message;
 use super::super::lines::{Cutter, Shown, split};
 use super::super::{container, escape, items, text};
 use super::{Cluster, ClusterError, LogWish, Said, Sender, note};
-use crate::chain::Chain;
 use crate::check::ReadError;
 use crate::check::Reader;
 
