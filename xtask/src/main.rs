@@ -65,7 +65,7 @@ enum Task {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
-        Task::Test { arguments } => test::run(&arguments, cluster::Preparation::begin()),
+        Task::Test { arguments } => test::run(&arguments, cluster::Preparation::begin()?),
         Task::Ci => ci(),
         Task::Soak { time, tests } => soak::run(time, &tests),
         Task::Broker { address } => broker::run(address),
@@ -87,7 +87,7 @@ const DOC_FLAGS: &str = "-D warnings -A rustdoc::private_intra_doc_links";
 fn ci() -> anyhow::Result<()> {
     cargo::run(&["fmt", "--all", "--check"])?;
     // Go builds what the cluster needs beside all that follows.
-    let go = cluster::Preparation::begin();
+    let go = cluster::Preparation::begin()?;
     cargo::run(&[
         "clippy",
         "--workspace",

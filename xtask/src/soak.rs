@@ -28,7 +28,9 @@ pub(crate) fn run(time: Duration, tests: &[String]) -> anyhow::Result<()> {
         named => named.iter().map(String::as_str).collect(),
     };
     let needs_cluster = tests.iter().any(|file| targets::is_late(file));
-    let go = needs_cluster.then(cluster::Preparation::begin);
+    let go = needs_cluster
+        .then(cluster::Preparation::begin)
+        .transpose()?;
     test::prepared(go, &[], |variables| {
         let long = [(LONG, OsStr::new("1"))];
         repeat(time, &tests, &[variables, &long].concat())

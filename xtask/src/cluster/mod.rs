@@ -155,6 +155,17 @@ fn default_folder() -> PathBuf {
     go::cache().join("state")
 }
 
+/// Of a cluster that somebody gave: whether it is one is found out by whoever uses it.
+fn ensure_readable(kubeconfig: &Path) -> anyhow::Result<()> {
+    let opened = std::fs::File::open(kubeconfig).map(drop);
+    opened.with_context(|| {
+        format!(
+            "the kubeconfig {} (--kubeconfig, {KUBECONFIG})",
+            kubeconfig.display()
+        )
+    })
+}
+
 /// Does what was asked for.
 pub(crate) fn run(action: Action) -> anyhow::Result<()> {
     match action {
@@ -162,6 +173,7 @@ pub(crate) fn run(action: Action) -> anyhow::Result<()> {
             kubeconfig: Some(kubeconfig),
             ..
         } => {
+            ensure_readable(&kubeconfig)?;
             println!(
                 "== the cluster of {} is used; nothing is started",
                 kubeconfig.display()

@@ -1,7 +1,7 @@
 //! The cluster of a test run: given, found running, or brought up for the run and taken down after it.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::background::{Building, Queue};
 use super::programs::{self, Programs};
@@ -50,23 +50,26 @@ enum Source {
 
 impl Preparation {
     /// Looks for a cluster, and begins to build one when there is none; the others after it.
-    pub(crate) fn begin() -> Self {
+    ///
+    /// # Errors
+    /// When the kubeconfig that was given cannot be read.
+    pub(crate) fn begin() -> anyhow::Result<Self> {
         let mut builds = Queue::default();
         // The smallest first: tests that need no cluster call it.
         let scaler = Some(builds.add(|| Ok(go::SCALER.build()?.join("scaler"))));
-        let cluster = Source::find(&mut builds);
+        let cluster = Source::find(&mut builds)?;
         let others = match cluster {
             // Their tests need a node.
             Source::Building(Mode::ApiOnly, _) => Vec::new(),
             _ => others(&mut builds),
         };
         builds.begin();
-        Self {
+        Ok(Self {
             scaler,
             cluster,
             others,
             variables: Vec::new(),
-        }
+        })
     }
 
     /// What tests find while there is no cluster yet.
@@ -134,17 +137,19 @@ fn give_test_image() -> anyhow::Result<()> {
 }
 
 impl Source {
-    fn find(builds: &mut Queue) -> Self {
+    fn find(builds: &mut Queue) -> anyhow::Result<Self> {
         if let Some(given) = std::env::var_os(KUBECONFIG) {
-            println!("== the cluster of {} is used", Path::new(&given).display());
-            return Self::Found(given.into());
+            let given = PathBuf::from(given);
+            super::ensure_readable(&given)?;
+            println!("== the cluster of {} is used", given.display());
+            return Ok(Self::Found(given));
         }
         if let Some(state) = state::claimed().filter(State::is_running) {
             println!(
                 "== the cluster that is up in {} is used, and left up",
                 state.root().display()
             );
-            return Self::Found(state.path("kubeconfig"));
+            return Ok(Self::Found(state.path("kubeconfig")));
         }
         let mode = if apt::is_root() {
             Mode::Full
@@ -152,7 +157,8 @@ impl Source {
             Mode::ApiOnly
         };
         programs::install(mode);
-        Self::Building(mode, builds.add(move || Programs::build(mode)))
+        let building = builds.add(move || Programs::build(mode));
+        Ok(Self::Building(mode, building))
     }
 
     fn up(self, report: &Report) -> anyhow::Result<Session> {
