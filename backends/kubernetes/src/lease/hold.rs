@@ -194,8 +194,23 @@ impl Hold {
 
     /// Gives it back, so that a successor need not wait.
     pub(crate) async fn release(&mut self) -> Result<(), CallError> {
-        let was_held = self.held_until.take().is_some();
-        let Some(observed) = self.observed.as_ref().filter(|_| was_held) else {
+        if self.held_until.take().is_none() {
+            return Ok(());
+        }
+        match self.give_back().await {
+            // A renewal of ours that was not waited for came first.
+            Err(error) if error.status() == Some(409) => {
+                self.read().await?;
+                self.give_back().await
+            }
+            given => given,
+        }
+    }
+
+    async fn give_back(&mut self) -> Result<(), CallError> {
+        let observed = self.observed.as_ref();
+        let ours = observed.filter(|it| it.object.holder() == Some(&self.holder));
+        let Some(observed) = ours else {
             return Ok(());
         };
         let mut object = observed.object.clone();
