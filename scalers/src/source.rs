@@ -46,8 +46,8 @@ pub trait Client: Send + Sync + fmt::Debug + 'static {
     }
 
     /// Why nothing is pushed for a trigger that is followed; `None`: nothing is known to be wrong.
-    fn push_trouble(&self, trigger: &Self::Trigger) -> Option<String> {
-        let _ = trigger;
+    fn push_trouble(&self, handle: TriggerHandle, trigger: &Self::Trigger) -> Option<String> {
+        let _ = (handle, trigger);
         None
     }
 
@@ -159,7 +159,7 @@ impl<C: Client> Scaler for SharedScaler<C> {
 
     fn push_trouble(&self, trigger: TriggerHandle) -> Option<String> {
         let declared = self.triggers.lock().get(&trigger).cloned()?;
-        self.client.push_trouble(&declared)
+        self.client.push_trouble(trigger, &declared)
     }
 
     fn release(&self, trigger: TriggerHandle) {

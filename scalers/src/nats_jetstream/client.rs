@@ -268,6 +268,10 @@ impl Client for JetStreamClient {
         pushed.is_some_and(|it| self.followers.add(handle, it, &self.addresses, on_change))
     }
 
+    fn push_trouble(&self, handle: TriggerHandle, trigger: &JetStreamTrigger) -> Option<String> {
+        self.followers.trouble(handle, trigger.pushed.as_ref()?)
+    }
+
     fn forget(&self, handle: TriggerHandle, trigger: &JetStreamTrigger) {
         if let Some(pushed) = &trigger.pushed {
             self.followers.remove(handle, pushed);

@@ -60,6 +60,10 @@ impl Client for RedisClient {
         trigger.is_pushed && self.push.add(handle, trigger, on_change)
     }
 
+    fn push_trouble(&self, handle: TriggerHandle, trigger: &RedisTrigger) -> Option<String> {
+        trigger.is_pushed.then(|| self.push.trouble(handle))?
+    }
+
     fn forget(&self, handle: TriggerHandle, trigger: &RedisTrigger) {
         if trigger.is_pushed {
             self.push.remove(handle);

@@ -196,7 +196,7 @@ impl<D: Database> Client for SqlClient<D> {
         }
     }
 
-    fn push_trouble(&self, trigger: &QueryTrigger) -> Option<String> {
+    fn push_trouble(&self, _: TriggerHandle, trigger: &QueryTrigger) -> Option<String> {
         let listener = self.listener.as_ref().filter(|_| trigger.channel.is_some());
         listener?.trouble()
     }

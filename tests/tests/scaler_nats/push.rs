@@ -197,10 +197,14 @@ fn a_server_that_was_killed_is_followed_again() {
     let trigger = followed.follow(&pushed(&nats, &server(&nats), "again"));
     followed.first(&mut nats.connect_as_shop(), "again");
     followed.rest();
+    let trouble = || trigger.scaler.push_trouble(trigger.handle);
+    assert_eq!(trouble(), None);
     nats.kill();
+    until("it to be said", trouble);
     nats.restart();
     let handle = followed.first(&mut nats.connect_as_shop(), "again");
     assert_eq!(handle, trigger.handle);
+    assert_eq!(trouble(), None);
 }
 
 #[test]
@@ -236,9 +240,9 @@ fn wrong_credentials_and_forbidden_addresses_never_connect() {
         pushed(&nats, &server(&nats), "orders"),
         &[("password", "canary-wrong")],
     );
-    let _wrong = followed.follow(&wrong);
+    let wrong = followed.follow(&wrong);
     let guarded = Followed::new(AddressPolicy::CLUSTER);
-    let _forbidden = guarded.follow(&pushed(&nats, &server(&nats), "orders"));
+    let forbidden = guarded.follow(&pushed(&nats, &server(&nats), "orders"));
     // Enough time for several attempts: another trigger is followed meanwhile, and quiet follows.
     let right = followed.follow(&pushed(&nats, &server(&nats), "orders"));
     let mut client = nats.connect_as_shop();
@@ -246,6 +250,11 @@ fn wrong_credentials_and_forbidden_addresses_never_connect() {
     assert!(followed.rest().iter().all(|it| *it == right.handle));
     assert!(guarded.said.try_recv().is_err());
     assert_eq!(nats.connections_of("zeron").len(), 1);
+    let trouble = |it: &BoundTrigger| it.scaler.push_trouble(it.handle);
+    assert_eq!(trouble(&right), None);
+    let of_wrong = trouble(&wrong).unwrap();
+    assert_eq!(of_wrong, "the server refused the credentials");
+    assert!(trouble(&forbidden).is_some());
 }
 
 #[test]

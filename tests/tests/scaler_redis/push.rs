@@ -10,6 +10,9 @@ use zeron_tests::wait::throughout;
 
 use super::world::{clients, list, or_skip, redis, registry, runtime, stream, trigger, with};
 
+/// Far below the time after which streams are looked at by themselves.
+const UNHEARD: Duration = Duration::from_secs(10);
+
 /// How long nothing must happen.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -37,6 +40,11 @@ impl Followed {
             std::thread::yield_now();
         }
         began.elapsed()
+    }
+
+    /// Why nothing is pushed.
+    fn trouble(&self) -> Option<String> {
+        self.trigger.scaler.push_trouble(self.trigger.handle)
     }
 
     /// Nothing is pushed.
@@ -119,6 +127,7 @@ fn an_entry_of_a_stream_is_pushed_and_stays_where_it_is() {
         until_blocked(&redis, 0);
     }
     println!("from entry to push: {times:?}");
+    assert!(times.iter().all(|it| *it < UNHEARD), "{times:?}");
 }
 
 #[test]
@@ -241,6 +250,8 @@ fn nothing_is_set_where_notifications_are_off() {
     });
     redis.cli(&["RPUSH", "l", "a"]);
     followed.is_quiet();
+    let trouble = until("it to be said", || followed.trouble());
+    assert!(trouble.contains("notify-keyspace-events"), "{trouble}");
     let setting = redis.cli(&["CONFIG", "GET", "notify-keyspace-events"]);
     assert_eq!(setting.trim(), "notify-keyspace-events");
     assert!(!redis.cli(&["INFO", "commandstats"]).contains("config|set"));
@@ -299,11 +310,15 @@ fn what_is_followed_comes_back_after_a_restart() {
     until_blocked(&redis, 1);
     until_subscribed(&redis, 1);
     redis.kill();
+    for it in &followed {
+        until("it to be said", || it.trouble());
+    }
     redis.run();
     until_blocked(&redis, 1);
     until_subscribed(&redis, 1);
     followed[0].after(|| drop(redis.cli(&["XADD", "s", "*", "a", "1"])));
     followed[1].after(|| drop(redis.cli(&["RPUSH", "l", "a"])));
+    assert!(followed.iter().all(|it| it.trouble().is_none()));
 }
 
 #[test]

@@ -75,7 +75,7 @@ async fn sign_in(stream: Stream, login: &Login) -> Result<(Reader, Writer), Unkn
             Said::Ok | Said::Info(_) => {}
             // Servers ask on their own account too.
             Said::Ping => send(&mut writer, "PONG\r\n").await?,
-            Said::Message { .. } | Said::Forbidden => {
+            Said::Message { .. } | Said::Forbidden(_) => {
                 let message = "the server does not confirm the sign-in";
                 return Err(unknown(UnknownKind::Parse, message));
             }

@@ -5,6 +5,7 @@
 //! what comes, and `subscriptions` bounds how much comes.
 
 mod connection;
+mod outage;
 mod protocol;
 mod server;
 mod subscriptions;
@@ -26,6 +27,7 @@ use zeron_core::roles::TriggerHandle;
 use crate::AddressPolicy;
 use crate::source::{OnChange, unknown};
 use connection::{Reader, Writer, open};
+use outage::Outage;
 use protocol::{Heard, Said, lost};
 use subscriptions::{Subscriptions, Turn};
 
@@ -43,9 +45,6 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 /// A longer silence is its end.
 const SILENCE: Duration = Duration::from_secs(45);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
 /// Those who follow, by where and as whom.
 #[derive(Debug, Default)]
 pub(super) struct Followers(Mutex<HashMap<Login, Follower>>);
@@ -61,8 +60,30 @@ struct Shared {
     login: Login,
     addresses: AddressPolicy,
     watched: Mutex<HashMap<TriggerHandle, Watched>>,
+    /// Why there is no connection.
+    trouble: Mutex<Option<String>>,
+    /// Subscriptions that the server refused to this connection.
+    refused: Mutex<Refused>,
     /// Subjects were added or are of no use any more.
     changed: Notify,
+}
+
+/// What the server lets nobody of a login follow.
+#[derive(Debug, Default)]
+struct Refused {
+    subjects: BTreeSet<String>,
+    /// It did not say which.
+    is_unnamed: bool,
+}
+
+impl Refused {
+    fn said_of(&self, subject: &str) -> Option<String> {
+        if self.subjects.contains(subject) {
+            return Some(format!("{subject} may not be followed there"));
+        }
+        self.is_unnamed
+            .then(|| "the server refused a subscription of this login".to_owned())
+    }
 }
 
 struct Watched {
@@ -95,9 +116,25 @@ impl Followers {
             return false;
         }
         let subject = pushed.subject.clone();
+        if !watched.values().any(|it| it.subject == subject) {
+            // It is asked for anew.
+            follower.shared.refused.lock().subjects.remove(&subject);
+        }
         watched.insert(handle, Watched { subject, on_change });
         follower.shared.changed.notify_one();
         true
+    }
+
+    /// Why nothing is heard of a trigger.
+    pub(super) fn trouble(&self, handle: TriggerHandle, pushed: &Pushed) -> Option<String> {
+        let followers = self.0.lock();
+        let shared = followers.get(&pushed.login).map(|it| &it.shared);
+        match shared.filter(|it| it.watched.lock().contains_key(&handle)) {
+            Some(shared) => shared.trouble(&pushed.subject),
+            None => Some(format!(
+                "more than {MAX_FOLLOWED} triggers with push have this server and login"
+            )),
+        }
     }
 
     /// Follows it no more; the connection ends with the last.
@@ -124,6 +161,8 @@ impl Follower {
             login,
             addresses,
             watched: Mutex::default(),
+            trouble: Mutex::default(),
+            refused: Mutex::default(),
             changed: Notify::new(),
         });
         let mut task = JoinSet::new();
@@ -136,6 +175,11 @@ impl Follower {
 }
 
 impl Shared {
+    fn trouble(&self, subject: &str) -> Option<String> {
+        let broken = self.trouble.lock().clone();
+        broken.or_else(|| self.refused.lock().said_of(subject))
+    }
+
     /// On one connection after the other, until it is aborted.
     async fn follow(self: Arc<Self>) {
         let mut outage = Outage::default();
@@ -147,6 +191,7 @@ impl Shared {
                 Ok((reader, writer)) => self.listen(reader, writer).await,
                 Err(reason) => reason,
             };
+            *self.trouble.lock() = Some(reason.message.clone());
             let (pause, is_new) = outage.broken_after(began.elapsed());
             if is_new {
                 let reason = &reason.message;
@@ -159,6 +204,7 @@ impl Shared {
     /// Until the connection breaks.
     async fn listen(&self, mut reader: Reader, mut writer: Writer) -> Unknown {
         let heard = Heard::default();
+        *self.refused.lock() = Refused::default();
         let ended = tokio::select! {
             ended = self.hear(&mut reader, &heard) => ended,
             ended = self.subscribe(&mut writer, &heard) => ended,
@@ -179,11 +225,16 @@ impl Shared {
                     heard.note_message(sid);
                 }
                 Said::Ping => heard.note_ping(),
-                // A server with many of them would fill the log.
-                Said::Forbidden if !std::mem::replace(&mut is_told, true) => {
-                    warn!(server = ?self.login, "push: a subject may not be followed there");
+                Said::Forbidden(subject) => {
+                    // A server with many of them would fill the log.
+                    if !std::mem::replace(&mut is_told, true) {
+                        warn!(server = ?self.login, "push: a subject may not be followed there");
+                    }
+                    self.refuse(subject);
                 }
-                Said::Forbidden | Said::Pong | Said::Ok | Said::Info(_) => {}
+                // To what was sent behind the first subscriptions.
+                Said::Pong => *self.trouble.lock() = None,
+                Said::Ok | Said::Info(_) => {}
             }
         }
     }
@@ -194,6 +245,7 @@ impl Shared {
         let mut beat = Instant::now() + HEARTBEAT;
         let mut turn = Turn::default();
         subscriptions.want(&self.subjects(), &mut turn);
+        turn.commands.push_str("PING\r\n");
         loop {
             let (now, news) = (Instant::now(), heard.take());
             subscriptions.look(&news.messages, now, &mut turn);
@@ -214,6 +266,17 @@ impl Shared {
                 () = heard.arrived() => {}
                 () = sleep_until(next) => {}
             }
+        }
+    }
+
+    /// Of the subjects that servers name as many are kept as are watched.
+    fn refuse(&self, subject: Option<String>) {
+        let ours = self.subjects();
+        let mut refused = self.refused.lock();
+        refused.subjects.retain(|it| ours.contains(it));
+        match subject.filter(|it| ours.contains(it)) {
+            Some(subject) => drop(refused.subjects.insert(subject)),
+            None => refused.is_unnamed = true,
         }
     }
 
@@ -240,35 +303,6 @@ impl Shared {
     }
 }
 
-/// Connections that broke one after the other.
-#[derive(Debug)]
-struct Outage {
-    pause: Duration,
-    is_said: bool,
-}
-
-impl Default for Outage {
-    fn default() -> Self {
-        Self {
-            pause: FIRST_PAUSE,
-            is_said: false,
-        }
-    }
-}
-
-impl Outage {
-    /// One broke that had `held` so long: until the next, and whether an outage begins with it. One that breaks at once
-    /// belongs to the outage before it.
-    fn broken_after(&mut self, held: Duration) -> (Duration, bool) {
-        if held > LONGEST_PAUSE {
-            *self = Self::default();
-        }
-        let pause = self.pause;
-        self.pause = LONGEST_PAUSE.min(pause * 2);
-        (pause, !std::mem::replace(&mut self.is_said, true))
-    }
-}
-
 async fn send(writer: &mut Writer, commands: &str) -> Result<(), Unknown> {
     let sent = async {
         writer.write_all(commands.as_bytes()).await?;
@@ -287,29 +321,4 @@ async fn in_time<T>(
 ) -> Result<T, Unknown> {
     let late = |_| unknown(UnknownKind::Timeout, "the server is silent");
     timeout(limit, work).await.map_err(late)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_is_said_once_and_ends_with_a_connection_that_holds() {
-        let mut outage = Outage::default();
-        let first = outage.broken_after(Duration::ZERO);
-        assert_eq!(first, (FIRST_PAUSE, true));
-        assert_eq!(
-            outage.broken_after(Duration::ZERO),
-            (FIRST_PAUSE * 2, false)
-        );
-        for _ in 0..10 {
-            let (pause, is_new) = outage.broken_after(LONGEST_PAUSE);
-            assert!(pause <= LONGEST_PAUSE && !is_new);
-        }
-        assert_eq!(outage.broken_after(HEARTBEAT), (FIRST_PAUSE, true));
-        assert_eq!(
-            outage.broken_after(Duration::ZERO),
-            (FIRST_PAUSE * 2, false)
-        );
-    }
 }

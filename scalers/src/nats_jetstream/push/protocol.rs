@@ -38,7 +38,7 @@ pub(super) struct Info {
 }
 
 /// One thing that a server sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Info(Info),
     /// A message, whose payload of so many bytes follows.
@@ -49,8 +49,8 @@ pub(super) enum Said {
     Ping,
     Pong,
     Ok,
-    /// A subject may or can not be subscribed; the connection is as good as before.
-    Forbidden,
+    /// A subject, named or not, may or can not be subscribed; the connection is as good as before.
+    Forbidden(Option<String>),
 }
 
 /// Reads from a server.
@@ -143,9 +143,10 @@ fn message(rest: &str) -> Option<Said> {
 
 /// The server's words are not repeated: it knows what we showed to it.
 fn refusal(words: &str) -> Result<Said, Unknown> {
+    let named = words.split('"').nth(1).map(str::to_owned);
     let words = words.to_ascii_lowercase();
     if OF_ONE_SUBSCRIPTION.iter().any(|it| words.contains(it)) {
-        return Ok(Said::Forbidden);
+        return Ok(Said::Forbidden(named));
     }
     let is_login = ["authorization", "authentication", "account"];
     if is_login.iter().any(|it| words.contains(it)) {
@@ -237,10 +238,13 @@ mod tests {
             ),
             (
                 "-ERR 'Permissions Violation for Subscription to \"a\"'\r\n",
-                Said::Forbidden,
+                Said::Forbidden(Some("a".to_owned())),
             ),
-            ("-ERR 'Invalid Subject'\r\n", Said::Forbidden),
-            ("-ERR 'maximum subscriptions exceeded'\r\n", Said::Forbidden),
+            ("-ERR 'Invalid Subject'\r\n", Said::Forbidden(None)),
+            (
+                "-ERR 'maximum subscriptions exceeded'\r\n",
+                Said::Forbidden(None),
+            ),
         ] {
             assert_eq!(read(text.as_bytes()).await, Ok(said), "{text}");
         }

@@ -1,9 +1,11 @@
 //! The connections on which arrivals are followed: which there are, and that they come back.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -14,7 +16,7 @@ use super::super::key::Host;
 use super::super::measure::Measure;
 use super::super::reader::{Reader, Server};
 use super::super::slots::{SlotMap, slot};
-use super::{Followed, Registry, Task, lists, streams};
+use super::{Followed, Registry, Task, lists, note_trouble, streams};
 
 /// Connections of one source; streams of a cluster beyond are polled alone.
 const MAX_LANES: usize = 64;
@@ -47,6 +49,9 @@ struct LaneKey {
     slot: Option<u16>,
 }
 
+/// With what tells them of other triggers.
+type Lanes = BTreeMap<LaneKey, (watch::Sender<Members>, Task)>;
+
 /// One connection on which triggers are followed.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -65,40 +70,37 @@ pub(super) enum End {
 }
 
 /// Why a lane failed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(super) enum LaneError {
     /// The server tells nobody about its keys; its setting.
+    #[error(
+        "the server's notify-keyspace-events is {0:?}, and needs K and the classes of the keys (KA, or Kl for lists)"
+    )]
     Off(String),
-    Read(ReadError),
-}
-
-impl From<ReadError> for LaneError {
-    fn from(error: ReadError) -> Self {
-        Self::Read(error)
-    }
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 /// Keeps one lane for every server on which something is followed.
 pub(super) async fn keep(reader: Arc<Reader>, registry: Arc<Registry>) {
-    let mut lanes: BTreeMap<LaneKey, (watch::Sender<Members>, Task)> = BTreeMap::new();
+    let mut lanes = Lanes::new();
     loop {
         let wanted = wanted(&reader, &registry).await;
-        let is_known = wanted.is_some();
-        if let Some(wanted) = wanted {
-            lanes.retain(|key, _| wanted.contains_key(key));
-            for (key, members) in wanted {
-                match lanes.get(&key) {
-                    Some((sender, _)) => offer(sender, members),
-                    None if lanes.len() < MAX_LANES => {
-                        let lane = start(&reader, &key, members);
-                        lanes.insert(key, lane);
-                    }
-                    None => {
-                        tracing::warn!(source = %reader.shown, limit = MAX_LANES, "too many connections for push: further streams are polled alone");
-                        break;
-                    }
+        let is_known = wanted.is_ok();
+        match wanted {
+            Ok(wanted) => {
+                lanes.retain(|key, _| wanted.contains_key(key));
+                let left = lanes_of(&reader, &mut lanes, wanted);
+                if left > 0 {
+                    tracing::warn!(source = %reader.shown, limit = MAX_LANES, "too many connections for push: further streams are polled alone");
                 }
             }
+            // Those that are followed already stay so; their lanes know.
+            Err(error) if lanes.is_empty() => {
+                let followed: Vec<_> = registry.followed.lock().values().cloned().collect();
+                note_trouble(&followed, Some(&error.to_string()));
+            }
+            Err(_) => {}
         }
         let changed = registry.changed.notified();
         match &reader.server {
@@ -115,27 +117,53 @@ pub(super) async fn keep(reader: Arc<Reader>, registry: Arc<Registry>) {
     }
 }
 
-/// Which triggers are to be followed where; `None` where it is not known.
+/// Starts the lanes that are missing. The answer is how many are not to be had.
+fn lanes_of(
+    reader: &Arc<Reader>,
+    lanes: &mut Lanes,
+    wanted: BTreeMap<LaneKey, Vec<Arc<Followed>>>,
+) -> usize {
+    let mut left = 0;
+    for (key, members) in wanted {
+        match lanes.get(&key) {
+            Some((sender, _)) => offer(sender, members),
+            None if lanes.len() < MAX_LANES => {
+                let lane = start(reader, &key, members);
+                lanes.insert(key, lane);
+            }
+            None => {
+                let trouble = format!("push takes more than {MAX_LANES} connections there");
+                note_trouble(&members, Some(&trouble));
+                left += 1;
+            }
+        }
+    }
+    left
+}
+
+/// Which triggers are to be followed where.
 async fn wanted(
     reader: &Reader,
     registry: &Registry,
-) -> Option<BTreeMap<LaneKey, Vec<Arc<Followed>>>> {
+) -> Result<BTreeMap<LaneKey, Vec<Arc<Followed>>>, ReadError> {
     let slots = match &reader.server {
         Server::One(_) => None,
-        Server::Cluster(cluster) => {
-            Some(cluster.slots(Instant::now() + CONNECT_WITHIN).await.ok()?)
-        }
+        Server::Cluster(cluster) => Some(cluster.slots(Instant::now() + CONNECT_WITHIN).await?),
     };
     let mut wanted: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for it in registry.followed.lock().values() {
-        if let Some(key) = lane_of(&it.trigger.measure, slots.as_deref()) {
-            wanted.entry(key).or_default().push(Arc::clone(it));
+        match lane_of(&it.trigger.measure, slots.as_deref()) {
+            Some(key) => wanted.entry(key).or_default().push(Arc::clone(it)),
+            None => {
+                let nobody = "no server of the cluster has the key's slot";
+                *it.trouble.lock() = Some(nobody.to_owned());
+            }
         }
     }
     wanted
         .values_mut()
         .for_each(|it| it.sort_by_key(|it| it.handle));
-    Some(wanted)
+    Ok(wanted)
 }
 
 /// Where a key is followed; `None` where no node serves it.
@@ -199,31 +227,44 @@ async fn run(mut lane: Lane, is_streams: bool) {
             backoff.succeeded();
             is_said = false;
         }
-        let pause = match ended {
+        let error = match ended {
             Ok(End::Changed) => continue,
             Ok(End::Unwanted) => return,
-            Err(LaneError::Off(setting)) => {
-                if !is_said {
-                    tracing::warn!(source = %lane.reader.shown, notify_keyspace_events = %setting, "push of lists is inactive: the server's notify-keyspace-events needs K and the classes of the keys (KA, or Kl for lists); polling goes on");
-                }
-                OFF_FOR
-            }
-            Err(LaneError::Read(error)) => {
-                if !is_said {
-                    tracing::warn!(source = %lane.reader.shown, %error, "push is interrupted; polling goes on");
-                }
-                if let Server::Cluster(cluster) = &lane.reader.server {
-                    cluster.suspect();
-                }
+            Err(error) => error,
+        };
+        if !is_said {
+            tracing::warn!(source = %lane.reader.shown, %error, "push is interrupted; polling goes on");
+        }
+        is_said = true;
+        let pause = match (&error, &lane.reader.server) {
+            (LaneError::Off(_), _) => OFF_FOR,
+            (LaneError::Read(_), Server::One(_)) => backoff.failed(),
+            (LaneError::Read(_), Server::Cluster(cluster)) => {
+                cluster.suspect();
                 backoff.failed()
             }
         };
-        is_said = true;
-        sleep(pause).await;
+        if !lane.rest(pause, &error.to_string()).await {
+            return;
+        }
     }
 }
 
 impl Lane {
+    /// Waits, and says why to whoever is to be followed. `false`: nobody is any more.
+    async fn rest(&mut self, pause: Duration, trouble: &str) -> bool {
+        let mut over = pin!(sleep(pause));
+        loop {
+            note_trouble(&self.members.borrow_and_update(), Some(trouble));
+            tokio::select! {
+                () = &mut over => return true,
+                changed = self.members.changed() => if changed.is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+
     /// A connection of its own.
     pub(super) async fn connect(&self) -> Result<Connection, ReadError> {
         let deadline = Instant::now() + CONNECT_WITHIN;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use super::super::connection::Connection;
 use super::super::error::ReadError;
 use super::lanes::{End, Lane, LaneError, by_key};
-use super::{Cause, Pauses, look};
+use super::{Cause, Pauses, look, note_trouble};
 
 /// How often it is looked whether the connection is alive.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -77,6 +77,7 @@ pub(super) async fn follow(lane: &mut Lane) -> Result<End, LaneError> {
             .subscribe(chunk, Instant::now() + ANSWER_WITHIN)
             .await?;
     }
+    note_trouble(&members, None);
     look(&lane.reader, &members, Cause::Gap).await;
 
     let mut pauses = Pauses::default();

@@ -43,6 +43,8 @@ struct Followed {
     on_change: OnChange,
     /// The count when it was last looked at.
     seen: Mutex<Option<u64>>,
+    /// Why nothing is heard of it.
+    trouble: Mutex<Option<String>>,
 }
 
 impl fmt::Debug for Followed {
@@ -110,6 +112,7 @@ impl Push {
             trigger: Arc::clone(trigger),
             on_change,
             seen: Mutex::default(),
+            trouble: Mutex::default(),
         };
         followed.insert(handle, Arc::new(new));
         drop(followed);
@@ -122,6 +125,16 @@ impl Push {
         true
     }
 
+    /// Why nothing is heard of a trigger with push.
+    pub(super) fn trouble(&self, handle: TriggerHandle) -> Option<String> {
+        match self.registry.followed.lock().get(&handle) {
+            Some(followed) => followed.trouble.lock().clone(),
+            None => Some(format!(
+                "the server has more than {MAX_FOLLOWED} triggers with push"
+            )),
+        }
+    }
+
     /// Follows it no more.
     pub(super) fn remove(&self, handle: TriggerHandle) {
         let mut followed = self.registry.followed.lock();
@@ -131,6 +144,13 @@ impl Push {
         } else {
             self.registry.changed.notify_one();
         }
+    }
+}
+
+/// Notes why nothing is heard of them; `None`: they are followed.
+fn note_trouble(followed: &[Arc<Followed>], trouble: Option<&str>) {
+    for it in followed {
+        *it.trouble.lock() = trouble.map(str::to_owned);
     }
 }
 

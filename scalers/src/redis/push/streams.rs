@@ -15,7 +15,7 @@ use super::super::connection::Connection;
 use super::super::error::ReadError;
 use super::super::reader::Reader;
 use super::lanes::{End, Lane, LaneError, Members, by_key};
-use super::{Cause, Followed, Pauses, look};
+use super::{Cause, Followed, Pauses, look, note_trouble};
 
 /// Longest block: how often it is looked whether the connection is alive, and whether a stream was made anew.
 const BLOCK: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ pub(super) async fn follow(lane: &mut Lane) -> Result<End, LaneError> {
         gaps: members.to_vec(),
         members,
     };
+    following.close_gaps().await?;
+    following.try_all().await?;
     loop {
         tokio::select! {
             changed = lane.members.changed() => {
@@ -80,13 +82,33 @@ impl Following {
         let left = self.pauses.next();
         let left = left.map(|at| at.saturating_duration_since(Instant::now()));
         let block = left.map_or(BLOCK, |left| left.clamp(Duration::from_millis(1), BLOCK));
-        match self.read(&ready, block).await? {
+        let answer = self.read(&ready, block).await?;
+        if let Value::ServerError(error) = &answer {
+            return self.leave_out(&ready, error).await;
+        }
+        for of in ready.iter().filter_map(|key| self.keys.get(key)) {
+            note_trouble(of, None);
+        }
+        match answer {
             Value::Nil if block == BLOCK => self.gaps = self.members.to_vec(),
             Value::Nil => {}
-            Value::ServerError(error) => self.leave_out(&ready, &error).await?,
             answer => self.tell(&answer).await?,
         }
         Ok(())
+    }
+
+    /// Before anything is said to be followed: which keys may be.
+    async fn try_all(&mut self) -> Result<(), LaneError> {
+        let keys: Vec<String> = self.keys.keys().cloned().collect();
+        let refused = refused(&self.connection, &keys).await?;
+        note_trouble(&self.members, None);
+        match refused.iter().find(|(_, error)| !is_of_key(error)) {
+            Some((_, error)) => Err(ReadError::from_server(&self.connection.server, error).into()),
+            None => {
+                self.pause(&refused);
+                Ok(())
+            }
+        }
     }
 
     /// First where the streams end, then what they count: what comes later is an arrival.
@@ -123,20 +145,26 @@ impl Following {
 
     /// One key that cannot be read refuses the whole XREAD: such keys are left out for a while.
     async fn leave_out(&mut self, keys: &[String], error: &ServerError) -> Result<(), LaneError> {
-        let is_of_key = matches!(error.code(), "WRONGTYPE" | "NOPERM");
-        let wrong = if is_of_key {
-            wrong(&self.connection, keys).await?
-        } else {
-            Vec::new()
+        let wrong = match is_of_key(error) {
+            true => refused(&self.connection, keys).await?,
+            false => Vec::new(),
         };
         if wrong.is_empty() {
             return Err(ReadError::from_server(&self.connection.server, error).into());
         }
-        for it in wrong.into_iter().filter_map(|key| self.keys.get(key)) {
-            it.iter()
-                .for_each(|it| self.pauses.set(it.handle, WRONG_FOR));
-        }
+        self.pause(&wrong);
         Ok(())
+    }
+
+    fn pause(&mut self, refused: &[(&str, ServerError)]) {
+        for (key, error) in refused {
+            let of = self.keys.get(*key).map_or(&[][..], Vec::as_slice);
+            let trouble = format!("{} may not be followed: {}", key, error.code());
+            note_trouble(of, Some(&trouble));
+            for it in of {
+                self.pauses.set(it.handle, WRONG_FOR);
+            }
+        }
     }
 
     async fn tell(&mut self, answer: &Value) -> Result<(), LaneError> {
@@ -173,8 +201,16 @@ fn position(answer: &Value) -> String {
     }
 }
 
-/// The keys that cannot be read.
-async fn wrong<'a>(connection: &Connection, keys: &'a [String]) -> Result<Vec<&'a str>, ReadError> {
+/// Whether others on the same connection may be followed all the same.
+fn is_of_key(error: &ServerError) -> bool {
+    matches!(error.code(), "WRONGTYPE" | "NOPERM")
+}
+
+/// The keys that cannot be read, and why.
+async fn refused<'a>(
+    connection: &Connection,
+    keys: &'a [String],
+) -> Result<Vec<(&'a str, ServerError)>, ReadError> {
     let requests: Vec<_> = keys
         .iter()
         .map(|key| {
@@ -184,9 +220,14 @@ async fn wrong<'a>(connection: &Connection, keys: &'a [String]) -> Result<Vec<&'
         })
         .collect();
     let answers = connection.ask(&requests, Instant::now() + LATE).await?;
-    let answers = keys.iter().zip(answers);
-    let wrong = answers.filter(|(_, answer)| matches!(answer, Value::ServerError(_)));
-    Ok(wrong.map(|(key, _)| key.as_str()).collect())
+    let refused = keys
+        .iter()
+        .zip(answers)
+        .filter_map(|(key, answer)| match answer {
+            Value::ServerError(error) => Some((key.as_str(), error)),
+            _ => None,
+        });
+    Ok(refused.collect())
 }
 
 /// One entry of each stream is enough.
