@@ -108,6 +108,8 @@ impl Task {
     /// Runs until the engine is stopped.
     pub(crate) async fn run(mut self) {
         let stop = self.handle.stop.clone();
+        // Whoever waits for us learns of the end, however it comes.
+        let _ended = stop.clone().drop_guard();
         let inbox = Arc::clone(&self.handle.inbox);
         let mut batch = Vec::with_capacity(BATCH);
         loop {

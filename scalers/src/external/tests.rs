@@ -285,7 +285,7 @@ async fn an_address_that_triggers_may_not_reach_is_not_dialled() {
 }
 
 #[tokio::test]
-async fn a_push_is_heard_at_once_and_again_after_the_stream_was_lost() {
+async fn a_push_is_heard_and_again_after_the_stream_was_lost() {
     let fake = Fake::start().await;
     let external = external();
     let bound = bind(&external, "external-push", "orders", &fake.address());

@@ -111,7 +111,7 @@ fn a_replica_of_knatives_keeps_its_bucket_until_it_gives_it_back() {
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {"name": BUCKET},
             "spec": {
-                "holderIdentity": "autoscaler-77d_10.9.0.9", "leaseDurationSeconds": 60,
+                "holderIdentity": "autoscaler-77d_10.9.0.9", "leaseDurationSeconds": 1_200,
                 "acquireTime": "2026-01-01T00:00:00.000000Z",
                 "renewTime": "2026-01-01T00:00:00.000000Z", "leaseTransitions": 4,
             },
