@@ -15,6 +15,7 @@ mod output;
 mod programs;
 mod requires;
 mod resolve;
+mod settle;
 mod signals;
 mod store;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 /// What each crate may know of the others, directly, outside its own tests.
 const ARROWS: &[(&str, &[&str])] = &[
     ("zeron-core", &[]),
+    ("zeron-pages", &[]),
     ("zeron-wire", &["zeron-core"]),
     ("zeron-external-scaler-proto", &[]),
     ("zeron-activator", &["zeron-core", "zeron-wire"]),

@@ -48,6 +48,7 @@ const ACTIVATOR_ACCOUNT: &str = "zeron-activator";
 /// Whatever keeps it from starting; what happens later is logged, counted and survived.
 pub(crate) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    crate::settle::after_start();
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
     let api = AdminServer::bind(&args.api_listen, None).await?;

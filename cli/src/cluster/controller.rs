@@ -43,6 +43,7 @@ const HEALTH: NonZeroU16 = NonZeroU16::new(8081).expect("a port");
 /// Whatever keeps it from starting; what happens later is logged, counted and survived.
 pub(crate) async fn run(args: ControllerArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    crate::settle::after_start();
     let name = start::name(&args.cluster)?;
     let health = HealthServer::bind(args.cluster.health_listen).await?;
     let client = start::client(&args.cluster, "zeron-controller").await?;

@@ -51,6 +51,7 @@ const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Whatever keeps it from starting; what happens later is logged, counted and survived.
 pub(crate) async fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    crate::settle::after_start();
     let state = start::open_state(&args)?;
     // Before the files are read: no change after that is missed.
     let watch = (!args.no_watch && !args.paths.is_empty()).then(|| Watch::start(&args.paths));

@@ -47,6 +47,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Whatever keeps it from starting; what happens later is logged, counted and survived.
 pub(in crate::cluster) async fn run(args: ActivatorArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    crate::settle::after_start();
     let health = HealthServer::bind(everywhere(args.cluster.health_listen)).await?;
     let client = start::client(&args.cluster, "zeron-activator").await?;
     let counters = Arc::new(Counters::new());

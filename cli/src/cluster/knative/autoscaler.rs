@@ -50,6 +50,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// Whatever keeps it from starting; what happens later is logged, counted and survived.
 pub(in crate::cluster) async fn run(args: AutoscalerArgs) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    crate::settle::after_start();
     let health = HealthServer::bind(everywhere(args.cluster.health_listen)).await?;
     let api = AdminServer::bind(&args.api_listen, None).await?;
     let client = start::client(&args.cluster, "zeron-autoscaler").await?;
