@@ -107,6 +107,13 @@ impl FakeLeases {
         self.state.lock().delete(name);
     }
 
+    /// A renewal of its holder arrives that was not waited for.
+    pub(crate) fn renew(&self, name: &str) {
+        let mut state = self.state.lock();
+        let object = state.objects.get(name).cloned();
+        state.store(object.expect("a lease"), false);
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<LeaseObject> {
         self.state.lock().objects.get(name).cloned()
     }

@@ -54,6 +54,19 @@ async fn who_resigns_is_followed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_resigns_while_a_renewal_is_under_way_is_followed_at_once() {
+    let leases = Arc::new(FakeLeases::default());
+    let first = campaign(&leases, "a");
+    until_leader(&first, true).await;
+    let second = campaign(&leases, "b");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    leases.renew("leader");
+    first.resign().await;
+    let took = until_leader(&second, true).await;
+    assert!(took <= Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_dies_is_followed_within_five_seconds() {
     let leases = Arc::new(FakeLeases::default());
     let first = campaign(&leases, "a");
