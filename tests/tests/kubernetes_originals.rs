@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeron_tests::cluster::{OwnApi, Roles};
+use zeron_tests::until;
 
 /// Names the folders of the originals' definitions.
 const FOLDERS: &str = "ZERON_ORIGINAL_CRDS";
@@ -51,8 +53,12 @@ fn objects_are_scaled_and_routed_and_reported_on_by_the_originals_definitions() 
     namespace.wait_condition(ROUTE, "blog", "Ready", "True");
     // Both kinds of routes lead to functions at zero, which are woken; here is no node that would start them.
     for name in ["shop", "blog"] {
-        let mut waiting = roles.activators[0].connect();
-        waiting.get(&format!("{name}.example"), "/");
+        let _waiting = until("the host to be routed", || {
+            let mut waiting = roles.activators[0].connect();
+            waiting.get(&format!("{name}.example"), "/");
+            // Whoever is answered is told that nobody knows the host.
+            (!waiting.readable_within(Duration::from_millis(500))).then_some(waiting)
+        });
         namespace.wait_replicas(DEPLOYMENT, name, 1);
     }
     let missing = roles.get("nobody.example", "/");

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use zeron_tests::cluster::Namespace;
 
 use super::declare::{function, http_scaled};
+use super::http::until_routed;
 use super::site::{DEPLOYMENT, HTTP_SCALED, Site, image};
 
 /// The port at which only this test's pods listen.
@@ -103,7 +104,7 @@ fn pods_that_refuse_us_are_reached_through_their_service_and_a_condition_says_so
     meshed(namespace, "meshed");
     namespace.apply(&http_scaled("meshed", "", "replicas: { min: 0, max: 2 }"));
     namespace.wait_condition(HTTP_SCALED, "meshed", "Ready", "True");
-    assert_eq!(site.roles.get("meshed.example", "/").status, 200);
+    until_routed(&site, "meshed.example");
     let condition = namespace.wait(HTTP_SCALED, "meshed", "to be said to be in a mesh", mesh);
     assert_eq!(condition["reason"], "ServiceAddress");
     namespace.wait_replicas(DEPLOYMENT, "meshed", 0);
@@ -130,6 +131,6 @@ fn a_function_that_says_so_is_reached_through_its_service() {
         "to be said to be in a mesh",
         mesh,
     );
-    assert_eq!(site.roles.get("by-service.example", "/").status, 200);
+    until_routed(&site, "by-service.example");
     namespace.wait_replicas(DEPLOYMENT, "by-service", 0);
 }

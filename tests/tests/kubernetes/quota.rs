@@ -24,7 +24,7 @@ fn seven_of_ten_under_a_quota_are_said_and_made_good_when_it_is_lifted() {
     function(&namespace, "many", 0);
     namespace.apply(&Scaled::new("many", broker).yaml());
     namespace.wait_replicas(DEPLOYMENT, "many", 10);
-    namespace.wait_pods("app=many", 7);
+    let seven = namespace.wait_pods("app=many", 7);
     let blocked = namespace.wait_condition(SCALED, "many", "WritesBlocked", "True");
     assert_eq!(blocked["reason"], "QuotaExceeded");
     namespace.wait(SCALED, "many", "to say seven of ten", |object| {
@@ -38,6 +38,13 @@ fn seven_of_ten_under_a_quota_are_said_and_made_good_when_it_is_lifted() {
         "seven",
         json!({ "spec": { "hard": { "pods": "20" } } }),
     );
+    namespace.wait("v1/ResourceQuota", "seven", "to be lifted", |quota| {
+        (quota["status"]["hard"]["pods"] == "20").then_some(())
+    });
+    // Kubernetes tries again after minutes, or at the next thing that happens to a pod: each of the
+    // seven that got ready meanwhile doubled its pause.
+    let name = seven[0]["metadata"]["name"].as_str().unwrap();
+    namespace.delete("v1/Pod", name);
     namespace.wait_pods("app=many", 10);
     namespace.wait_condition(SCALED, "many", "WritesBlocked", "False");
     assert_eq!(namespace.replicas(DEPLOYMENT, "many"), 10);
