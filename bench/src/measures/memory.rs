@@ -16,6 +16,8 @@ use crate::subject::manifest::Service;
 
 const MEASURE: &str = "memory";
 const KIB: f64 = 1_024.0;
+/// A process gives back what only its start needed five seconds after it.
+const STARTED: Duration = Duration::from_secs(6);
 /// How long requests are held: long enough to send them all and to look.
 const HOLD: Duration = Duration::from_secs(25);
 
@@ -154,6 +156,7 @@ fn hold(
 
 /// Resident bytes once they no longer move: three looks within one hundredth, or the last of 10 s.
 fn at_rest(process: &Process) -> Result<f64> {
+    rest(STARTED);
     let mut seen: Vec<f64> = Vec::new();
     for _ in 0..50 {
         rest(Duration::from_millis(200));
