@@ -4,7 +4,7 @@
 //! stream whose entry was seen is left out for a moment, so that a busy one costs a bounded number of readings; then it is
 //! looked at again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ struct Following {
     /// After which entry each stream is followed.
     positions: HashMap<String, String>,
     pauses: Pauses,
+    /// Keys that are known not to be followed.
+    refused: HashSet<String>,
     /// Those that were not followed until now.
     gaps: Vec<Arc<Followed>>,
 }
@@ -51,6 +53,7 @@ pub(super) async fn follow(lane: &mut Lane) -> Result<End, LaneError> {
         keys: by_key(&members),
         positions: HashMap::new(),
         pauses: Pauses::default(),
+        refused: HashSet::new(),
         gaps: members.to_vec(),
         members,
     };
@@ -86,8 +89,9 @@ impl Following {
         if let Value::ServerError(error) = &answer {
             return self.leave_out(&ready, error).await;
         }
-        for of in ready.iter().filter_map(|key| self.keys.get(key)) {
-            note_trouble(of, None);
+        // Few keys, as a rule none: this is passed at every arrival.
+        for key in self.refused.extract_if(|key| ready.contains(key)) {
+            note_trouble(self.keys.get(&key).map_or(&[], Vec::as_slice), None);
         }
         match answer {
             Value::Nil if block == BLOCK => self.gaps = self.members.to_vec(),
@@ -101,14 +105,12 @@ impl Following {
     async fn try_all(&mut self) -> Result<(), LaneError> {
         let keys: Vec<String> = self.keys.keys().cloned().collect();
         let refused = refused(&self.connection, &keys).await?;
-        note_trouble(&self.members, None);
-        match refused.iter().find(|(_, error)| !is_of_key(error)) {
-            Some((_, error)) => Err(ReadError::from_server(&self.connection.server, error).into()),
-            None => {
-                self.pause(&refused);
-                Ok(())
-            }
+        if let Some((_, error)) = refused.iter().find(|(_, error)| !is_of_key(error)) {
+            return Err(ReadError::from_server(&self.connection.server, error).into());
         }
+        note_trouble(&self.members, None);
+        self.pause(&refused);
+        Ok(())
     }
 
     /// First where the streams end, then what they count: what comes later is an arrival.
@@ -161,6 +163,7 @@ impl Following {
             let of = self.keys.get(*key).map_or(&[][..], Vec::as_slice);
             let trouble = format!("{} may not be followed: {}", key, error.code());
             note_trouble(of, Some(&trouble));
+            self.refused.insert((*key).to_owned());
             for it in of {
                 self.pauses.set(it.handle, WRONG_FOR);
             }
