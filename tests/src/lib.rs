@@ -13,6 +13,7 @@ pub mod frames;
 pub mod h2c;
 mod keeper;
 pub mod knative;
+pub mod load;
 pub mod manifest;
 mod ports;
 pub mod process;

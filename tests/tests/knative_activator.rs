@@ -71,8 +71,8 @@ fn a_container_concurrency_of_one_holds_and_nothing_is_lost_while_pods_go() {
     }
     revision.wait_pods_ended();
     let request = revision.request();
-    let outcome = load.end();
-    outcome.assert_none_lost();
+    load.end()
+        .assert_all_answered("pods with one request at a time are deleted");
     for _ in 0..10 {
         let most = request.send("/concurrency").unwrap();
         assert_eq!(most.text(), "1\n");
@@ -98,7 +98,6 @@ fn warm_requests_need_no_autoscaler_and_cold_ones_wait_for_it() {
     }
     assert!(!waits.is_finished());
     drop(without);
-    let outcome = warm.end();
-    outcome.assert_none_lost();
+    warm.end().assert_all_answered("the autoscaler is away");
     assert_eq!(waits.join().unwrap(), 200);
 }

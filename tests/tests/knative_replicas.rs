@@ -194,7 +194,8 @@ fn statistics_reach_the_owner_of_their_bucket_be_it_knatives_replica_or_ours() {
     // What activators say while they are between two autoscalers is lost.
     let load = steady.load(5);
     let sample = cluster.block_on(ours.heard(&function));
-    load.end().assert_none_lost();
+    load.end()
+        .assert_all_answered("another autoscaler takes over");
     assert!(sample.pod.starts_with("activator-"), "{sample:?}");
     assert!(sample.at.as_secs() > 1_700_000_000, "{sample:?}");
 

@@ -24,17 +24,15 @@ fn there_and_back(knative: &Knative, revision: &Revision<'_>, there: [Part; 2], 
     let history = revision.history();
     for part in there {
         knative.swap(part, Side::Ours);
+        load.goes_on();
     }
     for part in back {
         knative.swap(part, Side::Knatives);
+        load.goes_on();
     }
     let counts = history.end();
-    let outcome = load.end();
-    outcome.assert_none_lost();
-    // Swaps may take seconds alone.
-    let least = usize::try_from(RATE).unwrap();
-    assert!(outcome.sent > least, "{} are no load", outcome.sent);
     let order = format!("{there:?} there, {back:?} back");
+    load.end().assert_all_answered(&order);
     assert_eq!(counts, [REPLICAS as u64], "{order}");
 }
 

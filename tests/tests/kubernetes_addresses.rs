@@ -6,8 +6,6 @@
 #[allow(dead_code, reason = "shared with the tests of other faults")]
 #[path = "kubernetes_faults/declare.rs"]
 mod declare;
-#[path = "kubernetes_faults/load.rs"]
-mod load;
 #[path = "kubernetes_addresses/node.rs"]
 mod node;
 
@@ -21,8 +19,8 @@ use zeron_tests::wait::throughout;
 use zeron_tests::{Response, free_address, until};
 
 use declare::{DEPLOYMENT, http_scaled};
-use load::Load;
 use node::{Node, Pod};
+use zeron_tests::load::Load;
 
 /// Requests over each activator, of which none may go to a former address.
 const ASKED: usize = 50;
@@ -118,7 +116,7 @@ fn range_moves(roles: &Installation, node: &Node<'_>, pods: &mut [Pod<'_>], port
 /// Requests to every activator, until it is ended.
 fn begin_load(roles: &Installation, host: &str) -> Load {
     let activators: Vec<_> = roles.activators.iter().map(Role::listen).collect();
-    Load::start(&activators, host, "/", 40)
+    Load::mixed(&activators, host, "/", 40)
 }
 
 /// A Deployment at zero, its Service, and its HTTPScaledObject.

@@ -9,8 +9,6 @@ mod declare;
 mod invalid;
 #[path = "kubernetes_faults/leader.rs"]
 mod leader;
-#[path = "kubernetes_faults/load.rs"]
-mod load;
 #[path = "kubernetes_faults/others.rs"]
 mod others;
 #[path = "kubernetes_faults/outages.rs"]

@@ -6,8 +6,6 @@ mod add_on;
 #[allow(dead_code, reason = "shared with other tests of KEDA")]
 #[path = "kubernetes_takeover/keda.rs"]
 mod keda;
-#[path = "kubernetes_takeover/load.rs"]
-mod load;
 #[path = "kubernetes_takeover/scene.rs"]
 mod scene;
 
@@ -16,11 +14,11 @@ use std::time::Duration;
 
 use serde_json::json;
 use zeron_tests::cluster::{Cluster, Role, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::wait::within;
 
 use add_on::Held;
 use keda::Keda;
-use load::Load;
 use scene::{AUTOSCALER, DEPLOYMENT, Import, SCALED, SERVICE, Scene, replicas_over_time};
 
 #[test]
@@ -44,7 +42,7 @@ fn an_import_and_a_handback_lose_no_request_and_drop_no_replica() {
     let _roles = Roles::of(namespace).start();
     let service = scene.service_address();
     scene.wait_answer(service, "web");
-    let load = Load::start(service, "web.example", 50);
+    let load = Load::fresh(service, "web.example", 50);
     let counts = replicas_over_time(namespace, "web");
 
     let mut import = Import::start(&scene, &["import", "keda", "--apply"]);
@@ -71,7 +69,8 @@ fn an_import_and_a_handback_lose_no_request_and_drop_no_replica() {
     let finalizers = given["metadata"]["finalizers"].as_array().unwrap();
     assert!(finalizers.contains(&json!("finalizer.keda.sh")));
 
-    load.ends_without_loss();
+    load.end()
+        .assert_all_answered("KEDA's objects are taken over and given back");
     assert_eq!(counts.end(), [2], "the replica count never changes");
     drop(keda);
 }
@@ -178,7 +177,7 @@ fn a_move_from_the_add_on_and_back_answers_every_request_that_is_held_on_the_way
     scene.add_activator_pod(activator);
     let proxy = scene.address_of(scene::PROXY);
     scene.wait_answer(proxy, "web");
-    let load = Load::start(proxy, "web.example", 50);
+    let load = Load::fresh(proxy, "web.example", 50);
     let counts = replicas_over_time(namespace, "web");
 
     let mut import = Import::start(&scene, &["import", "http-add-on", "--apply", "--stop-keda"]);
@@ -228,7 +227,8 @@ fn a_move_from_the_add_on_and_back_answers_every_request_that_is_held_on_the_way
         assert!(namespace.replicas(DEPLOYMENT, name) > 0, "{name} keeps it");
     }
 
-    load.ends_without_loss();
+    load.end()
+        .assert_all_answered("the add-on's objects are taken over and given back");
     assert_eq!(counts.end(), [2], "the replica count never changes");
     drop(keda);
 }

@@ -1,15 +1,16 @@
 //! One revision: what Knative makes of it, and requests to it.
 
 use std::io;
+use std::iter::repeat_n;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Knative;
-use super::load::Load;
 use super::template::Template;
 use crate::cluster::Namespace;
+use crate::load::{Load, Sender};
 use crate::{Raw, Response, until};
 
 const CONFIGURATION: &str = "serving.knative.dev/v1/Configuration";
@@ -20,6 +21,9 @@ const DEPLOYMENT: &str = "apps/v1/Deployment";
 
 /// Longest try to connect to a Service that the node may not know yet: it forwards by its new rules within a second.
 const KNOWN_WITHIN: Duration = Duration::from_millis(250);
+
+/// Who send a load: as many requests can be under way, of which each may wait for a cold start.
+const SENDERS: usize = 64;
 
 /// A revision of a Configuration, which no Route leads to.
 #[derive(Debug)]
@@ -86,6 +90,16 @@ impl Request {
         format!("GET {target} HTTP/1.1\r\n{}", self.head)
     }
 
+    /// Begins to send it, with this target, at a steady rate.
+    fn load(&self, target: &str, per_second: u32) -> Load {
+        let sender = Sender {
+            address: self.address,
+            head: self.head(target),
+            is_kept: false,
+        };
+        Load::start(repeat_n(sender, SENDERS), per_second)
+    }
+
     /// Sends it, with this target, on a connection of its own.
     ///
     /// # Errors
@@ -148,13 +162,13 @@ impl Revision<'_> {
 
     /// Begins to send requests at a steady rate.
     pub fn load(&self, per_second: u32) -> Load {
-        Load::start(&self.request(), "/", per_second)
+        self.request().load("/", per_second)
     }
 
     /// The same, each of which takes the function this long.
     pub fn work(&self, per_second: u32, duration: Duration) -> Load {
         let target = format!("/work?ms={}", duration.as_millis());
-        Load::start(&self.request(), &target, per_second)
+        self.request().load(&target, per_second)
     }
 
     /// Its PodAutoscaler.

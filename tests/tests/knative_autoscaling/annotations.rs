@@ -43,7 +43,7 @@ fn as_many_replicas_come_as_the_target_asks_for_and_no_request_is_lost(knative: 
     let load = revision.work(20, WORK);
     revision.wait_replicas(4);
     revision.wait_pods(4);
-    load.end().assert_none_lost();
+    load.end().assert_all_answered("more than the target");
     let most = history.end().into_iter().max().unwrap();
     assert!((4..=6).contains(&most), "{most} replicas");
 }
@@ -57,7 +57,7 @@ fn the_limit_of_a_container_is_a_target_and_is_kept(knative: &Knative) {
     revision.wait_autoscaler("to want at least four", |object| {
         (object["status"]["desiredScale"].as_u64()? >= 4).then_some(())
     });
-    load.end().assert_none_lost();
+    load.end().assert_all_answered("a container's limit");
     for _ in 0..10 {
         let answer = revision.request().send("/stats").unwrap();
         assert!(answer.json()["max_in_flight"].as_u64() <= Some(4));
@@ -74,7 +74,7 @@ fn requests_a_second_are_counted_where_that_is_the_metric(knative: &Knative) {
     let load = revision.load(25);
     // 25 a second, of which a replica takes 70 % of 10.
     revision.wait_replicas(4);
-    load.end().assert_none_lost();
+    load.end().assert_all_answered("requests a second");
     let most = history.end().into_iter().max().unwrap();
     assert!((4..=5).contains(&most), "{most} replicas");
 }
@@ -88,7 +88,7 @@ fn a_maximum_is_kept_under_any_load(knative: &Knative) {
     revision.wait_replicas(2);
     revision.wait_pods(2);
     zeron_tests::wait::last(Duration::from_secs(6));
-    load.end().assert_none_lost();
+    load.end().assert_all_answered("a maximum");
     assert_eq!(history.end(), [1, 2]);
 }
 
@@ -132,7 +132,7 @@ fn replicas_stay_for_the_scale_down_delay(knative: &Knative) {
     let revision = knative.revision(&namespace, "delay", &template).ready();
     let load = revision.work(20, WORK);
     revision.wait_replicas(4);
-    load.end().assert_none_lost();
+    load.end().assert_all_answered("a delay of scaling down");
     let ended = Instant::now();
     revision.wait_autoscaler("to want fewer", |object| {
         (object["status"]["desiredScale"].as_u64()? < 4).then_some(())

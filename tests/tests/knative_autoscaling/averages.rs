@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use zeron_tests::cluster::Namespace;
-use zeron_tests::knative::{Knative, Load, Revision, Template, side_by_side};
+use zeron_tests::knative::{Knative, Revision, Template, side_by_side};
+use zeron_tests::load::Load;
 use zeron_tests::wait::{last, until};
 
 use crate::side;
@@ -63,7 +64,7 @@ fn suddenly<const N: usize>(revisions: [&Revision<'_>; N]) -> [Load; N] {
 
 fn end(loads: impl IntoIterator<Item = Load>) {
     for load in loads {
-        load.end().assert_none_lost();
+        load.end().assert_all_answered("load on a revision");
     }
 }
 

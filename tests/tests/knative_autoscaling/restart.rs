@@ -37,8 +37,7 @@ fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
         knative.cluster().kubectl(&now);
     }
     knative.wait_rolled_out(Part::Autoscaler);
-    let outcome = load.end();
-    outcome.assert_none_lost();
+    load.end().assert_all_answered("the autoscaler is killed");
     let counts = history.end();
     assert!(counts.iter().all(|count| *count >= 4), "{counts:?}");
     let known = |object: &Value| object["status"]["desiredScale"].as_i64();

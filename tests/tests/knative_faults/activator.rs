@@ -44,12 +44,7 @@ fn an_activator_that_ends_under_load_loses_nothing() {
     let load = revision.load(RATE);
     delete(&knative, &pods[0], &[]);
     led_to_all();
-    let outcome = load.end();
-    println!(
-        "activator ended: {} sent, {} lost, slowest {:?}",
-        outcome.sent, outcome.lost, outcome.slowest
-    );
-    outcome.assert_none_lost();
+    load.end().assert_all_answered("activator ended");
     assert_eq!(history.end(), [1], "no replica comes or goes");
 }
 

@@ -1,12 +1,11 @@
 //! The manifests at work: our processes as pods, with no more rights than they have there.
 
-use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use zeron_tests::cluster::{Cluster, Namespace, Pods, Program};
+use zeron_tests::load::Load;
 use zeron_tests::wait::within;
 use zeron_tests::{Raw, until};
 
@@ -55,11 +54,16 @@ spec:
 
 /// One request to the Service's own address.
 fn status(namespace: &Namespace) -> Option<u16> {
+    let address = address(namespace);
+    TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    Some(Raw::connect(address).get("web", "/").response().status)
+}
+
+/// Of the Service that leads to the function.
+fn address(namespace: &Namespace) -> SocketAddr {
     let service = namespace.get(SERVICE, "web").unwrap();
     let ip = service["spec"]["clusterIP"].as_str().unwrap();
-    let address = format!("{ip}:80").parse().unwrap();
-    std::net::TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-    Some(Raw::connect(address).get("web", "/").response().status)
+    format!("{ip}:80").parse().unwrap()
 }
 
 fn annotation<'s>(service: &'s Value, key: &str) -> Option<&'s str> {
@@ -155,57 +159,19 @@ fn activators_are_replaced_without_a_lost_request() {
     within(COLD, "its own name wakes the function", || {
         status(&namespace).filter(|status| *status == 200)
     });
-    let is_over = AtomicBool::new(false);
-    let (answers, lost) = std::thread::scope(|scope| {
-        let load = scope.spawn(|| ask_until(&namespace, &is_over));
-        namespace.kubectl(&["rollout", "restart", "deployment/zeron-activator"]);
-        let place = [
-            "rollout",
-            "status",
-            "deployment/zeron-activator",
-            "--timeout=120s",
-        ];
-        namespace.kubectl(&place);
-        // The old pods are still ending: their callers are asked on.
-        namespace.wait_pods("app.kubernetes.io/component=activator", 2);
-        is_over.store(true, Ordering::Relaxed);
-        load.join().unwrap()
-    });
-    assert!(answers > 100, "only {answers} requests were answered");
-    assert_eq!(lost, Vec::<String>::new(), "of {answers}");
+    let load = Load::fresh(address(&namespace), "web", 100);
+    namespace.kubectl(&["rollout", "restart", "deployment/zeron-activator"]);
+    let place = [
+        "rollout",
+        "status",
+        "deployment/zeron-activator",
+        "--timeout=120s",
+    ];
+    namespace.kubectl(&place);
+    // The old pods are still ending: their callers are asked on.
+    namespace.wait_pods("app.kubernetes.io/component=activator", 2);
+    load.end().assert_all_answered("activators are replaced");
     drop(deployed);
-}
-
-/// One connection per request, a hundred of them a second at most. How many were answered, and
-/// what happened to the others.
-fn ask_until(namespace: &Namespace, is_over: &AtomicBool) -> (usize, Vec<String>) {
-    let service = namespace.get(SERVICE, "web").unwrap();
-    let ip = service["spec"]["clusterIP"].as_str().unwrap();
-    let address: SocketAddr = format!("{ip}:80").parse().unwrap();
-    let (mut answers, mut lost) = (0, Vec::new());
-    while !is_over.load(Ordering::Relaxed) {
-        match ask(address) {
-            Ok(200) => answers += 1,
-            Ok(status) => lost.push(format!("answered {status}")),
-            Err(error) => lost.push(error.to_string()),
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-    (answers, lost)
-}
-
-fn ask(address: SocketAddr) -> std::io::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let head = String::from_utf8_lossy(&answer);
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    status.ok_or_else(|| std::io::Error::other(format!("no answer: {head:?}")))
 }
 
 /// What the manifests forgot to allow is in the logs.

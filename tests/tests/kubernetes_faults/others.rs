@@ -7,7 +7,7 @@ use zeron_tests::until;
 use super::declare::{
     DEPLOYMENT, Function, HTTP_SCALED, POD, eager, http_function, http_scaled, until_served,
 };
-use super::load::Load;
+use zeron_tests::load::Load;
 
 #[test]
 fn pods_deleted_while_they_serve_lose_no_request() {
@@ -26,7 +26,7 @@ fn pods_deleted_while_they_serve_lose_no_request() {
     http_scaled(&namespace, "evicted", "replicas: { min: 2, max: 2 }");
     let roles = Roles::of(&namespace).start();
     until_served(&roles, "evicted.example");
-    let load = Load::start(
+    let load = Load::mixed(
         &[roles.activators[0].listen()],
         "evicted.example",
         "/work?ms=50",
@@ -73,7 +73,7 @@ spec: {{ maxUnavailable: 1, selector: {{ matchLabels: {{ app: {name} }} }} }}
     let loads = functions.map(|(name, _)| {
         let host = format!("{name}.example");
         until_served(&roles, &host);
-        Load::start(&activator, &host, "/work?ms=50", 40)
+        Load::mixed(&activator, &host, "/work?ms=50", 40)
     });
     for (name, replicas) in functions {
         let labels = format!("app={name}");
@@ -103,7 +103,7 @@ fn a_count_that_somebody_else_writes_is_corrected_and_loses_no_request() {
     eager(&namespace, "disputed", 1, 10);
     let roles = Roles::of(&namespace).start();
     until_served(&roles, "disputed.example");
-    let load = Load::start(&[roles.activators[0].listen()], "disputed.example", "/", 50);
+    let load = Load::mixed(&[roles.activators[0].listen()], "disputed.example", "/", 50);
     for foreign in [0, 4, 0] {
         namespace.scale(DEPLOYMENT, "disputed", foreign);
         namespace.wait_replicas(DEPLOYMENT, "disputed", 1);
@@ -150,7 +150,7 @@ fn a_deleted_namespace_goes_and_others_are_served() {
     let roles = Roles::of(&namespace).watch(&doomed).start();
     until_served(&roles, "stays.example");
     until_served(&roles, "goes.example");
-    let load = Load::start(&[roles.activators[0].listen()], "stays.example", "/", 50);
+    let load = Load::mixed(&[roles.activators[0].listen()], "stays.example", "/", 50);
     namespace.kubectl(&["delete", "namespace", doomed.name(), "--wait=false"]);
     until("the host not to be routed", || {
         (roles.get("goes.example", "/").status == 404).then_some(())

@@ -8,7 +8,7 @@ use zeron_tests::wait::last;
 
 use super::api::{Api, Mode};
 use super::declare::{DEPLOYMENT, POD, http_function, until_served};
-use super::load::Load;
+use zeron_tests::load::Load;
 
 /// How long an outage lasts: of all of them at a time, so that a test run need not wait for one after the other.
 fn outage() -> Duration {
@@ -37,7 +37,7 @@ impl Scene {
         let roles = Roles::of(&namespace).kubeconfig(&api.kubeconfig()).start();
         until_served(&roles, "cold.example");
         until_served(&roles, "warm.example");
-        let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
+        let load = Load::mixed(&[roles.activators[0].listen()], "warm.example", "/", 50);
         namespace.wait_replicas(DEPLOYMENT, "cold", 0);
         namespace.wait_pods("app=cold", 0);
         let pod = the_pod(&namespace);

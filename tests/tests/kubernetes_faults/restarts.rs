@@ -9,9 +9,9 @@ use zeron_tests::until;
 use zeron_tests::wait::last;
 
 use super::declare::{Function, http_function, http_scaled, until_served, until_served_by};
-use super::load::Load;
 use super::streams::Streams;
 use super::way::Way;
+use zeron_tests::load::Load;
 
 #[test]
 fn activators_one_after_the_other_lose_no_request_and_no_stream() {
@@ -25,7 +25,7 @@ fn activators_one_after_the_other_lose_no_request_and_no_stream() {
     until_served(&roles, "web.example");
     until_grpc(&roles);
     let way = Way::to(&addresses(&roles));
-    let load = Load::start(&[way.address], "web.example", "/", 200);
+    let load = Load::mixed(&[way.address], "web.example", "/", 200);
     let sockets = Streams::sockets(way.address, "web.example", 4);
     let calls = Streams::grpc(way.address, "grpc.example", 4);
     for _ in 0..2 {

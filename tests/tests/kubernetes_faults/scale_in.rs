@@ -6,7 +6,7 @@ use zeron_tests::Raw;
 use zeron_tests::cluster::{Cluster, Roles};
 
 use super::declare::{DEPLOYMENT, Function, POD, eager, until_served};
-use super::load::Load;
+use zeron_tests::load::Load;
 
 #[test]
 fn from_ten_to_one_under_load_loses_no_request() {
@@ -20,7 +20,7 @@ fn from_ten_to_one_under_load_loses_no_request() {
     let roles = Roles::of(&namespace).activators(2).start();
     until_served(&roles, "shrinking.example");
     let addresses: Vec<_> = roles.activators.iter().map(|role| role.listen()).collect();
-    let load = Load::start(&addresses, "shrinking.example", "/work?ms=10", 100);
+    let load = Load::mixed(&addresses, "shrinking.example", "/work?ms=10", 100);
     for _ in 0..2 {
         // Each keeps a fourth of a replica busy until it is closed.
         let busy: Vec<_> = (0..40).map(|n| open(addresses[n % 2])).collect();

@@ -16,7 +16,7 @@ use zeron_tests::h2c::Client;
 use zeron_tests::wait::last;
 use zeron_tests::{PATIENCE, Raw};
 
-use super::load::Outcome;
+use zeron_tests::load::Outcome;
 
 /// Messages of one conversation, and the time between them.
 const MESSAGES: u32 = 15;
@@ -53,9 +53,7 @@ impl Streams {
                 let mut outcome = Outcome::default();
                 while !is_ended.load(Ordering::Relaxed) {
                     let began = Instant::now();
-                    outcome.sent += 1;
-                    outcome.lost.extend(talk().err());
-                    outcome.slowest = outcome.slowest.max(began.elapsed());
+                    outcome.count(began, talk());
                 }
                 outcome
             })

@@ -8,9 +8,9 @@ use zeron_tests::process::Signal;
 use zeron_tests::until;
 
 use super::declare::{DEPLOYMENT, Function, POD, http_function, patient, until_served};
-use super::load::Load;
 use super::restarts::{addresses, replace};
 use super::way::Way;
+use zeron_tests::load::Load;
 
 const HOST: &str = "steady.example";
 
@@ -34,7 +34,7 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
     until_served(&roles, HOST);
     let way = Way::to(&addresses(&roles));
     // About six at a time, which is two replicas' worth.
-    let load = Load::start(&[way.address], HOST, "/work?ms=750", 8);
+    let load = Load::mixed(&[way.address], HOST, "/work?ms=750", 8);
     namespace.wait_replicas(DEPLOYMENT, "steady", 2);
     namespace.wait_pods("app=steady", 2);
     let (pods, audit) = (pods(&namespace), cluster.audit());

@@ -8,7 +8,7 @@ use zeron_tests::wait::throughout;
 
 use super::api::{Api, Mode};
 use super::declare::{DEPLOYMENT, HTTP_SCALED, http_function, until_served};
-use super::load::Load;
+use zeron_tests::load::Load;
 
 #[test]
 fn watches_that_expire_again_and_again_lose_nothing() {
@@ -21,7 +21,7 @@ fn watches_that_expire_again_and_again_lose_nothing() {
     http_function(&namespace, "early", 1, 2);
     let roles = Roles::of(&namespace).kubeconfig(&api.kubeconfig()).start();
     until_served(&roles, "early.example");
-    let load = Load::start(&[roles.activators[0].listen()], "early.example", "/", 50);
+    let load = Load::mixed(&[roles.activators[0].listen()], "early.example", "/", 50);
     api.set(Mode::Expired);
     until("watches to expire", || (api.failed() > 20).then_some(()));
     // Heard of by lists alone.
@@ -59,7 +59,7 @@ fn an_api_server_that_refuses_or_is_slow_delays_cold_requests_and_no_warm_ones()
         (roles.get("cold3.example", "/").status == 200).then_some(())
     });
     namespace.wait_pods("app=cold3", 0);
-    let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
+    let load = Load::mixed(&[roles.activators[0].listen()], "warm.example", "/", 50);
     for (number, mode) in modes.into_iter().enumerate() {
         api.set(mode.clone());
         let began = Instant::now();
@@ -125,7 +125,7 @@ fn a_kind_that_goes_missing_later_takes_no_function_and_no_replica_with_it() {
         namespace.wait_replicas(DEPLOYMENT, name, 0);
         namespace.wait_pods(&format!("app={name}"), 0);
     }
-    let load = Load::start(&[roles.activators[0].listen()], "warm.example", "/", 50);
+    let load = Load::mixed(&[roles.activators[0].listen()], "warm.example", "/", 50);
     api.set(Mode::Without("http.keda.sh"));
     until_stale(&roles, 1);
     namespace.delete(HTTP_SCALED, "removed");

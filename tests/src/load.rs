@@ -1,0 +1,274 @@
+//! Requests at a steady rate, and every one that was lost.
+
+use std::iter::repeat_n;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::Raw;
+use crate::response::End;
+use crate::wait::within;
+
+/// Lost ones that are told in full.
+const TOLD: usize = 20;
+
+/// How long a second's worth of requests may take, some of which may wait for a cold start.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Requests under way.
+#[derive(Debug)]
+pub struct Load {
+    per_second: usize,
+    is_ended: Arc<AtomicBool>,
+    /// Requests of which is known what became of them.
+    done: Arc<AtomicUsize>,
+    senders: Vec<JoinHandle<Outcome>>,
+}
+
+/// What became of them.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// How many were sent.
+    pub sent: usize,
+    /// How many were not answered with 200.
+    pub lost: usize,
+    /// What happened to the first ones of those.
+    pub told: Vec<String>,
+    /// The longest time to an answer.
+    pub slowest: Duration,
+}
+
+/// Somebody who sends one request after the other.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// Where to.
+    pub address: SocketAddr,
+    /// Its bytes.
+    pub head: String,
+    /// On one connection while the other end keeps it; otherwise each on a connection of its own.
+    pub is_kept: bool,
+}
+
+/// How many send to one address.
+const EACH: usize = 4;
+
+impl Load {
+    /// Begins to send `GET target` to a host at these addresses, from four senders each; one of them opens a connection for
+    /// every request.
+    pub fn mixed(addresses: &[SocketAddr], host: &str, target: &str, per_second: u32) -> Self {
+        let senders = (0..addresses.len() * EACH).map(|number| {
+            let sender = Sender::get(addresses[number / EACH], host, target);
+            if number % EACH == 0 {
+                sender.closed()
+            } else {
+                sender
+            }
+        });
+        Self::start(senders, per_second)
+    }
+
+    /// The same to one address, every request on a connection of its own.
+    pub fn fresh(address: SocketAddr, host: &str, per_second: u32) -> Self {
+        let sender = Sender::get(address, host, "/").closed();
+        Self::start(repeat_n(sender, EACH), per_second)
+    }
+
+    /// Begins to send: so many a second by all of them together, while their answers let them.
+    pub fn start(senders: impl IntoIterator<Item = Sender>, per_second: u32) -> Self {
+        let senders: Vec<_> = senders.into_iter().collect();
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let done = Arc::new(AtomicUsize::new(0));
+        let between = Duration::from_secs(1) / per_second;
+        let pause = between * u32::try_from(senders.len()).expect("they are few");
+        let begin = Instant::now();
+        let threads = (0..).zip(senders).map(|(number, sender)| {
+            let schedule = Schedule {
+                begin,
+                next: begin + between * number,
+                pause,
+            };
+            let (is_ended, done) = (Arc::clone(&is_ended), Arc::clone(&done));
+            thread::spawn(move || sender.send(schedule, &is_ended, &done))
+        });
+        Self {
+            per_second: per_second as usize,
+            senders: threads.collect(),
+            is_ended,
+            done,
+        }
+    }
+
+    /// Waits for a second's worth of further requests: what is there now is under load, however fast it came.
+    ///
+    /// # Panics
+    /// When they do not end in a minute and a half.
+    pub fn goes_on(&self) {
+        let enough = self.done.load(Ordering::Relaxed) + self.per_second;
+        within(PATIENCE, "a second's worth of requests", || {
+            (self.done.load(Ordering::Relaxed) >= enough).then_some(())
+        });
+    }
+
+    /// Lets it go on a little, stops sending and waits for the answers that are due.
+    ///
+    /// # Panics
+    /// When a thread did, or the load does not go on.
+    pub fn end(self) -> Outcome {
+        self.goes_on();
+        self.is_ended.store(true, Ordering::Relaxed);
+        let mut all = Outcome::default();
+        for sender in self.senders {
+            sender.thread().unpark();
+            all.add(sender.join().expect("a sender does not panic"));
+        }
+        all
+    }
+}
+
+impl Outcome {
+    /// Adds what became of others.
+    pub fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.lost += other.lost;
+        self.told.extend(other.told);
+        self.told.truncate(TOLD);
+        self.slowest = self.slowest.max(other.slowest);
+    }
+
+    /// Counts one that began then.
+    pub fn count(&mut self, began: Instant, answer: Result<(), String>) {
+        self.sent += 1;
+        self.slowest = self.slowest.max(began.elapsed());
+        if let Err(loss) = answer {
+            self.lost += 1;
+            if self.told.len() < TOLD {
+                self.told.push(loss);
+            }
+        }
+    }
+
+    /// Says what it was, and that nothing was lost.
+    ///
+    /// # Panics
+    /// When a request was.
+    #[track_caller]
+    pub fn assert_all_answered(&self, during: &str) {
+        let Self {
+            sent,
+            lost,
+            told,
+            slowest,
+        } = self;
+        println!("{during}: {sent} requests, {lost} lost, the slowest took {slowest:?}");
+        assert_eq!(*lost, 0, "{during}: lost of {sent}: {told:#?}");
+    }
+}
+
+/// When to send.
+#[derive(Debug)]
+struct Schedule {
+    begin: Instant,
+    next: Instant,
+    pause: Duration,
+}
+
+impl Schedule {
+    /// Waits for the next time; false when it is over before.
+    fn wait(&mut self, is_ended: &AtomicBool) -> bool {
+        // The rate of a load is its pauses: nothing is waited for here.
+        while let Some(left) = self.next.checked_duration_since(Instant::now())
+            && !is_ended.load(Ordering::Relaxed)
+        {
+            thread::park_timeout(left);
+        }
+        // After a slow answer the rate goes on; what it cost is not made up for.
+        self.next = (self.next + self.pause).max(Instant::now());
+        !is_ended.load(Ordering::Relaxed)
+    }
+}
+
+impl Sender {
+    /// One that sends `GET target` to a host.
+    pub fn get(address: SocketAddr, host: &str, target: &str) -> Self {
+        Self {
+            address,
+            head: format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            is_kept: true,
+        }
+    }
+
+    /// The same, each request on a connection of its own.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        let end = self.head.len() - "\r\n".len();
+        self.head.insert_str(end, "Connection: close\r\n");
+        self.is_kept = false;
+        self
+    }
+
+    fn send(&self, mut at: Schedule, is_ended: &AtomicBool, done: &AtomicUsize) -> Outcome {
+        let (mut outcome, mut connection) = (Outcome::default(), None);
+        while at.wait(is_ended) {
+            let began = Instant::now();
+            let answer = match self.request(connection.take()) {
+                Ok(kept) => {
+                    connection = kept;
+                    Ok(())
+                }
+                Err(loss) => {
+                    let sent = began.duration_since(at.begin);
+                    let after = began.elapsed();
+                    Err(format!("sent at {sent:.1?}, after {after:.1?}: {loss}"))
+                }
+            };
+            outcome.count(began, answer);
+            done.fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+
+    /// Sends one; anything but a whole 200 is lost. Returns the connection where it can be used again.
+    fn request(&self, kept: Option<Raw>) -> Result<Option<Raw>, String> {
+        // What was closed before anything was sent is nobody's loss.
+        let mut connection = match kept.and_then(|mut kept| kept.is_silent().then_some(kept)) {
+            Some(kept) => kept,
+            None => Raw::try_connect(self.address).map_err(|error| format!("connect: {error}"))?,
+        };
+        let io = |error: std::io::Error| error.to_string();
+        connection.try_send(&self.head).map_err(io)?;
+        let answer = connection.try_response().map_err(io)?;
+        if answer.status != 200 || answer.end != End::Complete {
+            let (status, end, text) = (answer.status, &answer.end, answer.text());
+            return Err(format!("{status} {end:?} {text:?}"));
+        }
+        let is_last = answer
+            .header("connection")
+            .is_some_and(|it| it.eq_ignore_ascii_case("close"));
+        Ok((self.is_kept && !is_last).then_some(connection))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Otherwise no figure of these tests would mean anything.
+    #[test]
+    fn a_request_without_an_answer_counts_as_lost() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        let load = Load::mixed(&[address], "lost.example", "/", 100);
+        for _ in 0..3 {
+            drop(listener.accept().expect("one that sends"));
+        }
+        drop(listener);
+        let outcome = load.end();
+        assert!(outcome.sent >= 100, "{outcome:?}");
+        assert_eq!(outcome.lost, outcome.sent, "{outcome:?}");
+        assert_eq!(outcome.told.len(), TOLD);
+    }
+}
