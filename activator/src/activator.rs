@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use zeron_core::route::RouteSnapshot;
 use zeron_core::{EndpointSink, FunctionId};
-use zeron_wire::{ActivatorLink, ToActivator};
+use zeron_wire::{ActivatorLink, Seconds, ToActivator};
 
 use crate::cause::Cause;
 use crate::config::Config;
@@ -34,6 +34,9 @@ use crate::{claims, control, listen, metrics};
 
 /// How long refusals and close frames may take to leave once the grace time is over.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Longest wait for the end of a second ([`Config::seconds`]).
+const LAST_SECOND: Duration = Duration::from_millis(1_500);
 
 /// A data plane: start it, and talk to it through its handle.
 #[derive(Debug)]
@@ -361,7 +364,18 @@ impl ActivatorHandle {
         if tokio::time::timeout_at(last, self.finish()).await.is_err() {
             self.cut().await;
         }
+        self.report_last(grace).await;
         self.inner.ended.cancel();
+    }
+
+    /// What was served in this second is reported with the others' at its end: otherwise there would seem to be less load than
+    /// there is. Who ends at once does not wait for it, and nobody has to who is alone.
+    async fn report_last(&self, grace: Duration) {
+        let is_alone = matches!(self.inner.shared.config.seconds, Seconds::SinceStart);
+        if grace >= LAST_SECOND && !is_alone {
+            let reported = self.inner.shared.reported.notified();
+            drop(tokio::time::timeout(LAST_SECOND, reported).await);
+        }
     }
 
     /// Clients first, other activators last: they learn late that this one goes.

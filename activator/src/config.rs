@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::mpsc;
 use zeron_core::FunctionId;
+use zeron_wire::Seconds;
 
 /// Everything that one activator is told at its start.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Config {
     /// An address for HTTPS whose certificate comes while everything runs
     /// ([`crate::ActivatorHandle::set_certificate`]). Default: none.
     pub pushed_tls: Option<SocketAddr>,
+    /// Whose seconds reports of load end with: several activators have to agree. Default: those since the start.
+    pub seconds: Seconds,
     /// Who is told of a function of which a replica that the platform calls ready refuses our
     /// probe as a mesh does, with 502 or 503. Told again and again; what finds no room is lost.
     /// Default: nobody.
@@ -114,6 +117,7 @@ impl Default for Config {
             holds_until_ready: false,
             dialect: Dialect::default(),
             pushed_tls: None,
+            seconds: Seconds::default(),
             refused_probes: None,
         }
     }

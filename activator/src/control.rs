@@ -5,25 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use zeron_core::FunctionId;
 use zeron_wire::{Drain, DrainId, Drained, ToActivator, ToAutoscaler};
 
 use crate::function::FunctionState;
 use crate::worker::Shared;
 
-/// How often load is reported.
-const REPORT_EVERY: Duration = Duration::from_secs(1);
-
 /// Runs until the activator has ended.
 pub(crate) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<ToActivator>) {
     let mut drains = Drains::default();
-    let mut tick = tokio::time::interval(REPORT_EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut seconds = shared.config.seconds.ticks(Duration::ZERO);
     loop {
         tokio::select! {
-            _ = tick.tick() => {
+            () = seconds.tick() => {
                 report(&shared);
+                shared.reported.notify_waiters();
                 // After it: answers that waited for it go out behind it.
                 drains.check();
             }

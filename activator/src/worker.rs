@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) house: Arc<House>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Metrics,
+    /// Told at every report of load.
+    pub(crate) reported: Notify,
     /// The end has begun: connections are told to end, new ones are still served.
     pub(crate) lame: CancellationToken,
     /// Set before `lame` is: asked by every request and every poll of a connection, where the
@@ -83,6 +86,7 @@ impl Shared {
             house: Arc::clone(registry.house()),
             registry,
             metrics: Metrics::default(),
+            reported: Notify::new(),
             lame: CancellationToken::new(),
             is_draining: AtomicBool::new(false),
             ready: CancellationToken::new(),

@@ -10,6 +10,8 @@ use std::{fs, io};
 
 use anyhow::{Context, ensure};
 
+use crate::process;
+
 /// `$1`: the folder; the rest: the server's command. One order per line.
 ///
 /// Signals to the whole terminal (Ctrl-C) are left to the process that gives the orders.
@@ -20,7 +22,7 @@ while read -r order; do
     case $order in
         run) "$@" </dev/null >>"$folder/server.log" 2>&1 & pid=$! ;;
         wait) wait "$pid" 2>/dev/null; pid=; echo ended ;;
-        *) kill -s "$order" "$pid"; echo sent ;;
+        *) kill -s "$order" "$pid"; echo "$pid" ;;
     esac
 done
 if [ -n "$pid" ]; then kill -s KILL "$pid"; kill -s CONT "$pid"; wait "$pid"; fi 2>/dev/null
@@ -85,20 +87,29 @@ impl Keeper {
         self.order("run")
     }
 
-    /// Sends a signal to it; it was sent when this returns.
+    /// Sends a signal to it; it was sent, and the process has stopped if that was asked, when this returns.
     pub(crate) fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         self.order(match signal {
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
         })?;
-        self.answer("sent\n")
+        let pid = self
+            .answer()?
+            .parse()
+            .context("the keeper tells whom it signalled")?;
+        if matches!(signal, Signal::Stop) {
+            process::wait_stopped(pid);
+        }
+        Ok(())
     }
 
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> anyhow::Result<()> {
         self.order("wait")?;
-        self.answer("ended\n")
+        let answer = self.answer()?;
+        ensure!(answer == "ended", "the server's keeper is gone");
+        Ok(())
     }
 
     /// The end of its log.
@@ -108,11 +119,10 @@ impl Keeper {
         String::from_utf8_lossy(&log[start..]).into_owned()
     }
 
-    fn answer(&mut self, expected: &str) -> anyhow::Result<()> {
+    fn answer(&mut self) -> anyhow::Result<String> {
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        ensure!(answer == expected, "the server's keeper is gone");
-        Ok(())
+        Ok(answer.trim_end().to_owned())
     }
 
     fn order(&mut self, order: &str) -> anyhow::Result<()> {

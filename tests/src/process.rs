@@ -10,14 +10,33 @@ use crate::until;
 
 /// Whether it runs; one that ended and was not waited for does not.
 pub fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
+    !matches!(state(&format!("/proc/{pid}")), None | Some('Z' | 'X'))
+}
+
+/// The letter for what a process or a thread does.
+fn state(folder: &str) -> Option<char> {
+    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
     // The name stands in brackets and may hold spaces; the state follows.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, None | Some('Z' | 'X'))
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.trim_start().chars().next()
+}
+
+/// Waits until a process that was told to stop does nothing any more: each of its threads stops on its own, a moment later.
+///
+/// # Panics
+/// When one does not.
+pub fn wait_stopped(pid: u32) {
+    until(&format!("every thread of {pid} to have stopped"), || {
+        // One that is gone does nothing.
+        let threads = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut states = threads.map(|thread| state(&thread.path().to_string_lossy()));
+        states
+            .all(|state| matches!(state, None | Some('T' | 't' | 'Z' | 'X')))
+            .then_some(())
+    });
 }
 
 /// Resident memory in bytes.
@@ -74,11 +93,14 @@ fn parent(pid: u32) -> Option<u32> {
     fields.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Sends a signal. One to a process that is gone has no effect.
+/// Sends a signal. One to a process that is gone has no effect; one that is told to stop has stopped when this returns.
 pub fn signal(pid: u32, signal: Signal) {
     let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let sent = target.map(|pid| kill_process(pid, signal));
     debug_assert!(sent.is_some(), "{pid} is no process id");
+    if signal == Signal::STOP && matches!(sent, Some(Ok(()))) {
+        wait_stopped(pid);
+    }
 }
 
 /// The process of a pod that runs this program, once it does.

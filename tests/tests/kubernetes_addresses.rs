@@ -15,12 +15,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use zeron_tests::cluster::{Installation, Namespace, OwnApi, Role, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::wait::throughout;
 use zeron_tests::{Response, free_address, until};
 
 use declare::{DEPLOYMENT, http_scaled};
 use node::{Node, Pod};
-use zeron_tests::load::Load;
 
 /// Requests over each activator, of which none may go to a former address.
 const ASKED: usize = 50;

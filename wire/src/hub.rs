@@ -20,9 +20,13 @@ use zeron_core::{EndpointId, EndpointSink, EndpointSnapshot, FunctionId, Stat};
 
 use crate::link::{AutoscalerLink, CAPACITY, link};
 use crate::message::{Coverage, Drained, ToActivator, Wake};
+use crate::seconds::Seconds;
 use crate::server::Identity;
 use state::State;
 use task::Task;
+
+/// How long after the end of a second load is merged: every activator's report of it has come by then.
+const MERGED_AFTER: Duration = Duration::from_millis(200);
 
 /// Settings of a [`Hub`].
 #[derive(Clone, Debug)]
@@ -32,6 +36,8 @@ pub struct HubConfig {
     pub unknown_after_loss: Duration,
     /// An activator without a report for so long is not heard.
     pub silence: Duration,
+    /// Whose seconds the activators' reports end with.
+    pub seconds: Seconds,
 }
 
 impl Default for HubConfig {
@@ -39,6 +45,7 @@ impl Default for HubConfig {
         Self {
             unknown_after_loss: Duration::from_secs(60),
             silence: Duration::from_secs(3),
+            seconds: Seconds::default(),
         }
     }
 }
@@ -63,6 +70,7 @@ impl Hub {
         let (inner, engine) = link();
         let (events, received) = mpsc::channel(CAPACITY);
         let mail = Arc::new(Mail::default());
+        let ticks = config.seconds.ticks(MERGED_AFTER);
         let state = State::new(config);
         let (told, coverage) = watch::channel(state.coverage().clone());
         let hub = Self {
@@ -70,7 +78,8 @@ impl Hub {
             mail: Arc::clone(&mail),
             coverage,
         };
-        tokio::spawn(Task::new(state, inner, received, mail, told).run());
+        let task = Task::new(state, inner, received, mail, told);
+        tokio::spawn(task.run(ticks));
         (hub, engine)
     }
 

@@ -22,6 +22,7 @@ use zeron_backend_kubernetes::scale::Waker;
 use zeron_backend_kubernetes::{Counters, Pods};
 use zeron_controller::follow::{DeclaredSink, FollowOptions, Follower};
 use zeron_controller::projection::Changes;
+use zeron_wire::Seconds;
 use zeron_wire::client::{ClientConfig, connect};
 
 use super::args::ActivatorArgs;
@@ -146,6 +147,7 @@ fn config(args: &ActivatorArgs) -> Config {
             false => PlatformReason::ReasonOnly,
         },
         lame_duck: args.lame_duck,
+        seconds: Seconds::of_the_clock(),
         holds_until_ready: true,
         ..args.requests.config(args.listen)
     }

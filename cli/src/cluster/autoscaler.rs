@@ -21,6 +21,7 @@ use zeron_controller::follow::Follower;
 use zeron_controller::projection::ResolvedOnly;
 use zeron_core::{Backend, ScalerRegistry};
 use zeron_scalers::Resources;
+use zeron_wire::Seconds;
 use zeron_wire::hub::{Hub, HubConfig};
 use zeron_wire::server::{Authenticate, Server, ServerConfig};
 
@@ -163,7 +164,10 @@ async fn parts(
     pods: Pods,
     counters: Arc<Counters>,
 ) -> anyhow::Result<(Parts, Server)> {
-    let (hub, link) = Hub::start(HubConfig::default());
+    let (hub, link) = Hub::start(HubConfig {
+        seconds: Seconds::of_the_clock(),
+        ..HubConfig::default()
+    });
     hub.expect(discover::names(&args.cluster, &pods, Component::Activator));
     pods.subscribe(Arc::new(hub.clone()));
     let server = Server::bind(

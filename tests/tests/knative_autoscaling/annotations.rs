@@ -100,8 +100,9 @@ fn the_first_request_brings_the_activation_scale(knative: &Knative) {
     let revision = knative.revision(&namespace, "three", &template).ready();
     let history = revision.history();
     assert_eq!(revision.request().send("/").unwrap().status, 200);
-    revision.wait_pods(3);
-    assert_eq!(history.end(), [0, 3]);
+    // By the time that all are ready the window of one request may be over.
+    let counts = history.end();
+    assert_eq!(counts[..2], [0, 3], "{counts:?}");
 }
 
 fn without_burst_capacity_requests_go_to_the_pods_and_with_an_unlimited_one_to_activators(

@@ -109,11 +109,6 @@ spec:
 
 /// An InterceptorRoute for `NAME.example` whose ScaledObject takes replicas away as soon as they are not needed.
 pub(crate) fn eager(namespace: &Namespace, name: &str, min: u32, concurrency: u32) {
-    patient(namespace, name, min, concurrency, 0);
-}
-
-/// The same for which replicas must not have been needed for so many seconds.
-pub(crate) fn patient(namespace: &Namespace, name: &str, min: u32, concurrency: u32, seconds: u32) {
     namespace.apply(&format!(
         "
 apiVersion: http.keda.sh/v1beta1
@@ -132,7 +127,7 @@ spec:
   cooldownPeriod: 3
   minReplicaCount: {min}
   maxReplicaCount: 10
-  advanced: {{ horizontalPodAutoscalerConfig: {{ behavior: {{ scaleDown: {{ stabilizationWindowSeconds: {seconds} }} }} }} }}
+  advanced: {{ horizontalPodAutoscalerConfig: {{ behavior: {{ scaleDown: {{ stabilizationWindowSeconds: 0 }} }} }} }}
   triggers: [{{ type: external-push, metadata: {{ scalerAddress: 'scaler:9090', interceptorRoute: {name} }} }}]
 "
     ));

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::until;
 
 use super::declare::{
     DEPLOYMENT, Function, HTTP_SCALED, POD, eager, http_function, http_scaled, until_served,
 };
-use zeron_tests::load::Load;
 
 #[test]
 fn pods_deleted_while_they_serve_lose_no_request() {

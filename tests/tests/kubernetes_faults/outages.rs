@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::soak::is_soak;
 use zeron_tests::wait::last;
 
 use super::api::{Api, Mode};
 use super::declare::{DEPLOYMENT, POD, http_function, until_served};
-use zeron_tests::load::Load;
 
 /// How long an outage lasts: of all of them at a time, so that a test run need not wait for one after the other.
 fn outage() -> Duration {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Program, Role, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::process::Signal;
 use zeron_tests::until;
 use zeron_tests::wait::last;
@@ -11,7 +12,6 @@ use zeron_tests::wait::last;
 use super::declare::{Function, http_function, http_scaled, until_served, until_served_by};
 use super::streams::Streams;
 use super::way::Way;
-use zeron_tests::load::Load;
 
 #[test]
 fn activators_one_after_the_other_lose_no_request_and_no_stream() {

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use zeron_tests::Raw;
 use zeron_tests::cluster::{Cluster, Roles};
+use zeron_tests::load::Load;
 
 use super::declare::{DEPLOYMENT, Function, POD, eager, until_served};
-use zeron_tests::load::Load;
 
 #[test]
 fn from_ten_to_one_under_load_loses_no_request() {

@@ -13,10 +13,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
 use zeron_tests::h2c::Client;
+use zeron_tests::load::Outcome;
 use zeron_tests::wait::last;
 use zeron_tests::{PATIENCE, Raw};
-
-use zeron_tests::load::Outcome;
 
 /// Messages of one conversation, and the time between them.
 const MESSAGES: u32 = 15;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use zeron_tests::cluster::{Cluster, Installation, Roles};
+use zeron_tests::load::Load;
 use zeron_tests::until;
 use zeron_tests::wait::throughout;
 
 use super::api::{Api, Mode};
 use super::declare::{DEPLOYMENT, HTTP_SCALED, http_function, until_served};
-use zeron_tests::load::Load;
 
 #[test]
 fn watches_that_expire_again_and_again_lose_nothing() {

@@ -1,18 +1,15 @@
 //! The hub's task: one event at a time, what the engine is to know in order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::state::State;
 use super::{Event, Expected, Mail};
 use crate::link::ActivatorLink;
 use crate::message::{Coverage, ToAutoscaler};
-
-/// How often load is merged.
-const MERGE_EVERY: Duration = Duration::from_secs(1);
+use crate::seconds::Ticks;
 
 pub(super) struct Task {
     state: State,
@@ -41,11 +38,9 @@ impl Task {
         }
     }
 
-    /// Runs until the engine has ended.
-    pub(super) async fn run(mut self) {
+    /// Merges load at every tick, until the engine has ended.
+    pub(super) async fn run(mut self, mut ticks: Ticks) {
         let _visible = EndsVisibly;
-        let mut tick = interval(MERGE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.forward().await {
             tokio::select! {
                 Some(event) = self.events.recv() => self.hear(event),
@@ -59,7 +54,7 @@ impl Task {
                 },
                 () = self.mail.arrived.notified() => self.open(),
                 () = changed(&mut self.expected) => self.expect(),
-                _ = tick.tick() => {
+                () = ticks.tick() => {
                     self.open();
                     self.state.tick(Instant::now());
                 }
