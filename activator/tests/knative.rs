@@ -230,7 +230,7 @@ async fn who_waits_for_too_long_is_told_in_knatives_words() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_in_all_is_cut() {
     let stage = stage(timed(Timeouts {
-        request: Some(Duration::from_millis(300)),
+        request: Some(Duration::from_secs(2)),
         ..Timeouts::default()
     }));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -397,7 +397,7 @@ async fn a_slow_head_is_cut_off() {
 #[tokio::test]
 async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let mut config = config();
-    config.limits.keep_alive_timeout = Duration::from_millis(50);
+    config.limits.keep_alive_timeout = Duration::from_secs(1);
     let stage = Stage::with(config);
     stage.declare(vec![function("f", 1)]);
     let gate = Gate::new().await;

@@ -355,7 +355,10 @@ async fn a_secret_that_may_not_be_read_is_said_with_its_grant() {
         let followed = Followed::start(&place, &client).await;
         let key = followed.scaled("so");
         followed
-            .until("the grant", |s| !s.reports[&key].denied.is_empty())
+            .until("the grant", |s| {
+                let report = s.reports.get(&key);
+                report.is_some_and(|it| !it.denied.is_empty())
+            })
             .await;
         let state = followed.recorder.0.lock().unwrap();
         let report = &state.reports[&key];

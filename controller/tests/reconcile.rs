@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use support::{Place, deployment, http_scaled_object, in_cluster, scaled_object};
@@ -156,7 +157,10 @@ async fn a_deletion_ends_though_the_target_is_gone_and_the_namespace_too() {
         place.delete(&namespace).await;
         place.until_gone(&parent).await;
         place.until_gone(&child).await;
-        place.until_gone(&namespace).await;
+        // It looks again after longer and longer pauses.
+        place
+            .until_gone_within(Duration::from_secs(180), &namespace)
+            .await;
     })
     .await;
 }

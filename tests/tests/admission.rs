@@ -89,7 +89,7 @@ fn waiting_requests_are_served_in_the_order_of_their_arrival() {
         .function(&Service::new("one").limit(1).max(1))
         .up();
     let mut first = zeron.connect();
-    first.get(&host("one"), "/work?ms=3000");
+    first.get(&host("one"), "/work?ms=600000");
     zeron.wait_for("one", "inFlight", 1);
     let mut waiting: Vec<Raw> = Vec::new();
     for i in 0..20 {
@@ -98,6 +98,7 @@ fn waiting_requests_are_served_in_the_order_of_their_arrival() {
         waiting.push(client);
         zeron.wait_for("one", "queued", i + 1);
     }
+    drop(first);
     assert!(
         waiting
             .iter_mut()

@@ -58,7 +58,7 @@ fn an_answer_that_nobody_reads_leaves_memory_flat() {
 
 #[test]
 fn continue_is_withheld_while_cold() {
-    let service = Service::new("sink").args(&["--ready-after", "2000"]);
+    let service = Service::new("sink").args(&["--ready-after", "5000"]);
     let zeron = Setup::new().function(&service).up();
     let mut client = zeron.connect();
     client.send(format!(

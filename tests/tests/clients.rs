@@ -26,7 +26,7 @@ fn a_client_that_leaves_while_queued_never_reaches_the_function() {
         .function(&Service::new("one").limit(1).max(1))
         .up();
     let mut first = zeron.connect();
-    first.get(&host("one"), "/work?ms=4000");
+    first.get(&host("one"), "/work?ms=8000");
     zeron.wait_for("one", "inFlight", 1);
     let mut second = zeron.connect();
     second.get(&host("one"), "/left");
@@ -40,7 +40,7 @@ fn a_client_that_leaves_while_queued_never_reaches_the_function() {
 
 #[test]
 fn a_client_that_leaves_while_cold_leaves_nothing_behind() {
-    let service = Service::new("slow").args(&["--ready-after", "1500"]);
+    let service = Service::new("slow").args(&["--ready-after", "5000"]);
     let zeron = Setup::new().function(&service).up();
     let mut client = zeron.connect();
     client.get(&host("slow"), "/left");

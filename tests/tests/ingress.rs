@@ -235,7 +235,7 @@ fn a_refusal_passes_with_its_reason_and_when_to_come_again() {
 #[test]
 fn a_client_that_leaves_while_it_is_held_never_reaches_the_function() {
     const TEST: &str = "a_client_that_leaves_while_it_is_held_never_reaches_the_function";
-    let service = Service::new("slow").args(&["--ready-after", "1500"]);
+    let service = Service::new("slow").args(&["--ready-after", "5000"]);
     let Some(site) = Site::up(TEST, &service, Annotations::default()) else {
         return;
     };

@@ -1,10 +1,12 @@
 //! Functions woken by messages in a real broker: 0 -> N -> 0, alone and together with HTTP, and a broker that goes away.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use zeron_tests::broker::{self, Broker, Unavailable};
 use zeron_tests::process::is_alive;
 use zeron_tests::topic::Topic;
-use zeron_tests::wait::throughout;
+use zeron_tests::wait::{throughout, within};
 use zeron_tests::{Setup, Zeron, until};
 
 /// The broker of this file's tests; `None` where none can run, which is reported.
@@ -64,11 +66,9 @@ fn messages_wake_a_function_scale_it_out_and_let_it_sleep_again() {
     until("one replica for each partition", || {
         (zeron.replicas("worker").len() == 4).then_some(())
     });
-    zeron_tests::wait::within(
-        std::time::Duration::from_secs(90),
-        "all messages to be done",
-        || (lines_done(&zeron, "worker") >= 200).then_some(()),
-    );
+    zeron_tests::wait::within(Duration::from_secs(90), "all messages to be done", || {
+        (lines_done(&zeron, "worker") >= 200).then_some(())
+    });
     zeron.wait_for_zero("worker");
     let highest = zeron
         .decisions("worker")
@@ -124,7 +124,8 @@ fn one_function_wakes_on_requests_and_on_messages() {
     );
     zeron.wait_for_zero("orders");
     topic.produce(10);
-    until("the messages to be done", || {
+    // A group whose last consumer left without a word waits for it first.
+    within(Duration::from_secs(90), "the messages to be done", || {
         (lines_done(&zeron, "orders") >= 10).then_some(())
     });
     zeron.wait_for_zero("orders");
@@ -151,7 +152,7 @@ fn a_broker_that_was_killed_holds_the_replicas_and_is_followed_when_it_is_back()
         (view["phase"] == "Degraded").then_some(())
     });
     throughout(
-        std::time::Duration::from_secs(6),
+        Duration::from_secs(6),
         "unknown is not zero: it stays",
         || is_alive(pid),
     );

@@ -33,9 +33,12 @@ fn sigterm_finishes_what_is_queued_too() {
     let mut zeron = Setup::new().function(&service).up();
     let mut clients: Vec<Raw> = (0..4).map(|_| zeron.connect()).collect();
     for client in &mut clients {
-        client.get(&host("one"), "/work?ms=500");
+        client.get(&host("one"), "/work?ms=2000");
     }
-    zeron.wait_for("one", "queued", 3);
+    until("one to be served and the others to wait", || {
+        let it = zeron.function("one")?;
+        (it["inFlight"] == 1 && it["queued"] == 3).then_some(())
+    });
     zeron.signal(Signal::TERM);
     for client in &mut clients {
         assert_eq!(client.response().status, 200);
@@ -47,7 +50,7 @@ fn sigterm_finishes_what_is_queued_too() {
 fn a_draining_process_takes_no_new_connections() {
     let mut zeron = Setup::new().function(&Service::new("hello")).up();
     let mut client = zeron.connect();
-    client.get(&host("hello"), "/work?ms=3000");
+    client.get(&host("hello"), "/work?ms=8000");
     zeron.wait_for("hello", "inFlight", 1);
     zeron.signal(Signal::TERM);
     until("new requests to be refused", || {

@@ -8,7 +8,7 @@ mod procfs;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,6 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub use main::keeper_main;
@@ -65,26 +66,18 @@ impl Keeper {
     pub(crate) fn restart(&self) -> io::Result<OwnedFd> {
         let mut link = self.link.lock();
         link.reap();
-        let mut child = Command::new(&self.command.program)
+        // It finds everything in its pipe, also if we are gone the moment after it is there.
+        let (reader, writer) = filled(&link.everything())?;
+        let child = Command::new(&self.command.program)
             .args(&self.command.args)
-            .stdin(Stdio::piped())
+            .stdin(reader)
             .stdout(Stdio::null())
             // Its own group from its first moment, so that Ctrl-C does not reach it.
             .process_group(0)
             .spawn()?;
         let watch = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-        let pipe = child.stdin.take().map(OwnedFd::from);
-        let pipe = pipe.ok_or(io::ErrorKind::BrokenPipe)?;
-        // A keeper that does not read must not stop us: `tell` drops it instead.
-        rustix::io::ioctl_fionbio(&pipe, true)?;
         link.child = Some(child);
-        link.pipe = Some(pipe);
-        let mut text = link.preamble.clone();
-        for (group, start) in &link.groups {
-            // Writing to memory does not fail.
-            writeln!(text, "+{group} {start}").ok();
-        }
-        link.tell(&text);
+        link.pipe = Some(writer);
         Ok(watch)
     }
 
@@ -124,7 +117,32 @@ impl Keeper {
     }
 }
 
+/// A pipe with this text in it. A keeper that does not read must not stop us: writing never waits.
+fn filled(text: &str) -> io::Result<(PipeReader, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    let writer = OwnedFd::from(writer);
+    if text.len() > fcntl_getpipe_size(&writer)? {
+        fcntl_setpipe_size(&writer, text.len())?;
+    }
+    rustix::io::ioctl_fionbio(&writer, true)?;
+    let written = rustix::io::write(&writer, text.as_bytes())?;
+    if written < text.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    Ok((reader, writer))
+}
+
 impl Link {
+    /// What a new keeper has to know.
+    fn everything(&self) -> String {
+        let mut text = self.preamble.clone();
+        for (group, start) in &self.groups {
+            // Writing to memory does not fail.
+            writeln!(text, "+{group} {start}").ok();
+        }
+        text
+    }
+
     /// A keeper that cannot be told is ended, and started again by whoever watches it.
     fn tell(&mut self, text: &str) {
         let Some(pipe) = &self.pipe else { return };

@@ -168,22 +168,36 @@ impl Place {
     pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
         &self,
         what: &str,
+        look: impl FnMut() -> F,
+    ) -> T {
+        self.within(PATIENCE, what, look).await
+    }
+
+    async fn within<T, F: Future<Output = Option<T>>>(
+        &self,
+        limit: Duration,
+        what: &str,
         mut look: impl FnMut() -> F,
     ) -> T {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + limit;
         loop {
             if let Some(found) = look().await {
                 return found;
             }
-            assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+            assert!(Instant::now() < end, "not within {limit:?}: {what}");
             sleep(Duration::from_millis(20)).await;
         }
     }
 
     /// Waits until an object is gone.
     pub(crate) async fn until_gone(&self, path: &str) {
+        self.until_gone_within(PATIENCE, path).await;
+    }
+
+    /// The same with a limit of its own.
+    pub(crate) async fn until_gone_within(&self, limit: Duration, path: &str) {
         let what = format!("{path} is gone");
-        self.until(&what, || async {
+        self.within(limit, &what, || async {
             match self.get(path).await {
                 None => Some(()),
                 Some(_) => None,

@@ -15,6 +15,9 @@ use crate::wait::until;
 /// What an evaluation is given unless a test says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What an answer may take longer than it was given on a machine that is busy. One without a limit takes for ever.
+pub const SLACK: Duration = Duration::from_secs(5);
+
 /// What a trigger's evaluation gives.
 pub type Answer = Result<MetricReading, Unknown>;
 

@@ -146,6 +146,7 @@ fn create_new(address: &str, topic: &NewTopic<'_>) {
     let created = runtime().block_on(admin.create_topics([topic], &patient()));
     assert_eq!(created.unwrap(), [Ok(topic.name.to_owned())]);
     wait_for_leaders(address, topic.name);
+    wait_for_offsets(address, topic);
 }
 
 /// Deletes a topic.
@@ -170,6 +171,18 @@ fn wait_for_leaders(address: &str, topic: &str) {
             return;
         }
         assert!(Instant::now() < deadline, "no leader for {topic}");
+    }
+}
+
+/// A leader is known a moment before it has made its partition.
+fn wait_for_offsets(address: &str, topic: &NewTopic<'_>) {
+    let deadline = Instant::now() + LIMIT;
+    let consumer: BaseConsumer = config(address).create().unwrap();
+    for partition in 0..topic.num_partitions {
+        while let Err(error) = consumer.fetch_watermarks(topic.name, partition, LIMIT) {
+            let name = topic.name;
+            assert!(Instant::now() < deadline, "{name}, {partition}: {error}");
+        }
     }
 }
 

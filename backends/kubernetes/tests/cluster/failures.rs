@@ -128,6 +128,7 @@ fn a_connection_that_falls_silent_is_noticed_within_seconds() {
             "the address was seen {:?} after the silence began",
             silent.elapsed()
         );
-        assert!(silent.elapsed() < Duration::from_secs(20));
+        // Without pings it takes minutes.
+        assert!(silent.elapsed() < Duration::from_secs(60));
     });
 }

@@ -246,7 +246,11 @@ pub(crate) fn eventually(what: &str, is_it: impl Fn() -> bool) {
 }
 
 pub(crate) fn read_pid(path: &Path) -> u32 {
-    let read = || std::fs::read_to_string(path).ok()?.parse::<u32>().ok();
-    eventually("a pid file", || read().is_some());
-    read().unwrap()
+    let found = std::cell::Cell::new(None);
+    eventually("a pid file", || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        found.set(text.parse::<u32>().ok());
+        found.get().is_some()
+    });
+    found.get().unwrap()
 }

