@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Requests under way.
 #[derive(Debug)]
 pub struct Load {
-    per_second: usize,
+    /// Requests in a second, or at once.
+    enough: usize,
     is_ended: Arc<AtomicBool>,
     /// Requests of which is known what became of them.
     done: Arc<AtomicUsize>,
@@ -51,15 +52,18 @@ pub struct Sender {
     pub is_kept: bool,
 }
 
-/// How many send to one address.
+/// How many send to one address, and to all at least: so many requests can be under way.
 const EACH: usize = 4;
+const LEAST: usize = 8;
 
 impl Load {
     /// Begins to send `GET target` to a host at these addresses, from four senders each; one of them opens a connection for
     /// every request.
     pub fn mixed(addresses: &[SocketAddr], host: &str, target: &str, per_second: u32) -> Self {
-        let senders = (0..addresses.len() * EACH).map(|number| {
-            let sender = Sender::get(addresses[number / EACH], host, target);
+        let count = LEAST.max(addresses.len() * EACH);
+        let senders = (0..count).map(|number| {
+            let address = addresses[number / EACH % addresses.len()];
+            let sender = Sender::get(address, host, target);
             if number % EACH == 0 {
                 sender.closed()
             } else {
@@ -72,15 +76,25 @@ impl Load {
     /// The same to one address, every request on a connection of its own.
     pub fn fresh(address: SocketAddr, host: &str, per_second: u32) -> Self {
         let sender = Sender::get(address, host, "/").closed();
-        Self::start(repeat_n(sender, EACH), per_second)
+        Self::start(repeat_n(sender, LEAST), per_second)
+    }
+
+    /// Keeps as many requests under way as there are senders, and never more: each sends its next one at once.
+    pub fn held(senders: impl IntoIterator<Item = Sender>) -> Self {
+        let senders: Vec<_> = senders.into_iter().collect();
+        let enough = senders.len();
+        Self::begin(senders, Duration::ZERO, enough)
     }
 
     /// Begins to send: so many a second by all of them together, while their answers let them.
     pub fn start(senders: impl IntoIterator<Item = Sender>, per_second: u32) -> Self {
-        let senders: Vec<_> = senders.into_iter().collect();
+        let between = Duration::from_secs(1) / per_second;
+        Self::begin(senders.into_iter().collect(), between, per_second as usize)
+    }
+
+    fn begin(senders: Vec<Sender>, between: Duration, enough: usize) -> Self {
         let is_ended = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
-        let between = Duration::from_secs(1) / per_second;
         let pause = between * u32::try_from(senders.len()).expect("they are few");
         let begin = Instant::now();
         let threads = (0..).zip(senders).map(|(number, sender)| {
@@ -93,19 +107,19 @@ impl Load {
             thread::spawn(move || sender.send(schedule, &is_ended, &done))
         });
         Self {
-            per_second: per_second as usize,
+            enough,
             senders: threads.collect(),
             is_ended,
             done,
         }
     }
 
-    /// Waits for a second's worth of further requests: what is there now is under load, however fast it came.
+    /// Waits for a second's worth of further requests, or as many as are under way: what is there now is under load, however fast it came.
     ///
     /// # Panics
     /// When they do not end in a minute and a half.
     pub fn goes_on(&self) {
-        let enough = self.done.load(Ordering::Relaxed) + self.per_second;
+        let enough = self.done.load(Ordering::Relaxed) + self.enough;
         within(PATIENCE, "a second's worth of requests", || {
             (self.done.load(Ordering::Relaxed) >= enough).then_some(())
         });

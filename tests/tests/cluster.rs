@@ -41,7 +41,11 @@ spec:
 fn answers(address: &str) -> Option<()> {
     let address = address.parse().unwrap();
     std::net::TcpStream::connect(address).ok()?;
-    let answer = Raw::connect(address).get("fn", "/").response();
+    let answer = Raw::try_connect(address)
+        .ok()?
+        .get("fn", "/")
+        .try_response();
+    let answer = answer.ok()?;
     (answer.status == 200).then_some(())
 }
 

@@ -12,6 +12,8 @@ use zeron_tests::knative::{Knative, Part, Side, Template};
 use zeron_tests::until;
 
 const POD: &str = "v1/Pod";
+/// How long a caller waits without an autoscaler; its Lease may have to run out.
+const HELD: Duration = Duration::from_secs(120);
 
 /// Knative with our activator, for one test alone.
 fn knative(test: &str) -> Option<Knative> {
@@ -55,7 +57,9 @@ fn a_container_concurrency_of_one_holds_and_nothing_is_lost_while_pods_go() {
     const TEST: &str = "a_container_concurrency_of_one_holds_and_nothing_is_lost_while_pods_go";
     let Some(knative) = knative(TEST) else { return };
     let namespace = knative.cluster().namespace("kn-one");
-    let template = two().field("containerConcurrency", json!(1));
+    let template = two()
+        .scaling("max-scale", "2")
+        .field("containerConcurrency", json!(1));
     let revision = knative.revision(&namespace, "one", &template).ready();
     revision.wait_mode("Proxy");
     let load = revision.work(20, Duration::from_millis(50));
@@ -92,7 +96,7 @@ fn warm_requests_need_no_autoscaler_and_cold_ones_wait_for_it() {
     let without = knative.without(Part::Autoscaler);
     // A new activator gets ready without one, too; the old one takes its time to end.
     knative.roll(Part::Activator);
-    let waits = std::thread::spawn(move || cold.send("/").unwrap().status);
+    let waits = std::thread::spawn(move || cold.send_within("/", HELD).unwrap().status);
     for _ in 0..10 {
         assert_eq!(asked.send("/").unwrap().status, 200);
     }

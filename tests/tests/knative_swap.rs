@@ -11,10 +11,10 @@ const RATE: u32 = 200;
 /// How often each order is tried in a soak; once in a test run.
 const TIMES: usize = 5;
 
-/// What it comes to: a replica takes 70 % of [`TARGET`] requests a second, so that two are right for 140 to 280. An autoscaler
-/// that begins with replicas looks at its short window for a while, and three seconds of a steady rate can hold four reports.
+/// What it comes to: two are right for 160 to 320. An autoscaler that begins with replicas looks at its short window for a while,
+/// takes none away meanwhile, and three seconds of a steady rate can hold four reports, two of them in one second.
 const REPLICAS: usize = 2;
-const TARGET: &str = "200";
+const TARGET: &str = "160";
 
 /// Swaps both parts in an order and puts them back in another, under a load that asks for the replicas that there are.
 fn there_and_back(knative: &Knative, revision: &Revision<'_>, there: [Part; 2], back: [Part; 2]) {
@@ -46,6 +46,7 @@ fn both_are_swapped_under_load_in_any_order_and_back() {
     let template = Template::new()
         .scaling("metric", "rps")
         .scaling("target", TARGET)
+        .scaling("target-utilization-percentage", "100")
         .scaling("window", "30s");
     let revision = knative.revision(&namespace, "steady", &template).ready();
     let (first, second) = (Part::ALL, [Part::Activator, Part::Autoscaler]);

@@ -12,10 +12,11 @@ mod keda;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zeron_tests::cluster::{Cluster, Namespace, Program, Roles};
 use zeron_tests::free_address;
+use zeron_tests::wait::within;
 
 use adapter::Adapter;
 use keda::Keda;
@@ -217,7 +218,10 @@ fn kedas_autoscaler_follows_our_number_of_requests() {
         }
         // Four requests in flight, one for each replica.
         let followed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            namespace.wait_replicas(DEPLOYMENT, "web", 4);
+            // KEDA's autoscaler looks each quarter of a minute, and may double at most.
+            within(Duration::from_secs(180), "four replicas", || {
+                (namespace.replicas(DEPLOYMENT, "web") == 4).then_some(())
+            });
         }));
         println!("four replicas after {:?}", begin.elapsed());
         is_enough.store(true, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::Cluster;
+use crate::until;
 
 /// The kind of definitions of kinds.
 pub(super) const CRD: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
@@ -101,10 +102,11 @@ impl Cluster {
             .cloned();
         let (resource, is_namespaced) = known.unwrap_or_else(|| {
             let wanted = parse(kind);
-            let asked = kube::discovery::pinned_kind(&self.client, &wanted);
-            let (resource, capabilities) = self
-                .block_on(asked)
-                .unwrap_or_else(|error| panic!("the cluster has no {kind}: {error}"));
+            // A definition is established a moment before it is served.
+            let (resource, capabilities) = until(&format!("the cluster to serve {kind}"), || {
+                let asked = kube::discovery::pinned_kind(&self.client, &wanted);
+                self.block_on(asked).ok()
+            });
             let found = (resource, capabilities.scope == Scope::Namespaced);
             self.kinds
                 .lock()

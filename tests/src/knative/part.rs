@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::{Knative, NAMESPACE};
 use crate::cluster::Program;
 
+const LEASE: &str = "coordination.k8s.io/v1/Lease";
+/// The one bucket that the autoscalers share.
+const BUCKET: &str = "autoscaler-bucket-00-of-01";
 const DEPLOYMENT: &str = "apps/v1/Deployment";
 
 /// How images of Knative's own parts begin.
@@ -48,6 +51,13 @@ impl Knative {
         let mut pods = self.cluster.list_in(Some(NAMESPACE), "v1/Pod", &labels);
         pods.retain(|pod| pod["metadata"]["deletionTimestamp"].is_null());
         pods
+    }
+
+    /// The name of the autoscaler's pod that leads; `None` while nobody does.
+    pub fn leader(&self) -> Option<String> {
+        let lease = self.cluster.get_in(Some(NAMESPACE), LEASE, BUCKET)?;
+        let (name, _) = lease["spec"]["holderIdentity"].as_str()?.split_once('_')?;
+        Some(name.to_owned())
     }
 
     /// Whose a part is now; `None`: somebody else's, such as an earlier build's.

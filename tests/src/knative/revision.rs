@@ -11,7 +11,7 @@ use super::Knative;
 use super::template::Template;
 use crate::cluster::Namespace;
 use crate::load::{Load, Sender};
-use crate::{Raw, Response, until};
+use crate::{PATIENCE, Raw, Response, until};
 
 const CONFIGURATION: &str = "serving.knative.dev/v1/Configuration";
 const REVISION: &str = "serving.knative.dev/v1/Revision";
@@ -92,12 +92,15 @@ impl Request {
 
     /// Begins to send it, with this target, at a steady rate.
     fn load(&self, target: &str, per_second: u32) -> Load {
-        let sender = Sender {
+        Load::start(repeat_n(self.sender(target), SENDERS), per_second)
+    }
+
+    fn sender(&self, target: &str) -> Sender {
+        Sender {
             address: self.address,
             head: self.head(target),
             is_kept: false,
-        };
-        Load::start(repeat_n(sender, SENDERS), per_second)
+        }
     }
 
     /// Sends it, with this target, on a connection of its own.
@@ -105,8 +108,17 @@ impl Request {
     /// # Errors
     /// When no whole head comes.
     pub fn send(&self, target: &str) -> io::Result<Response> {
+        self.send_within(target, PATIENCE)
+    }
+
+    /// The same for an answer that may take this long.
+    ///
+    /// # Errors
+    /// When no whole head comes.
+    pub fn send_within(&self, target: &str, limit: Duration) -> io::Result<Response> {
         let mut connection = Raw::try_connect(self.address)?;
         connection.try_send(self.head(target))?;
+        connection.readable_within(limit);
         connection.try_response()
     }
 }
@@ -165,7 +177,13 @@ impl Revision<'_> {
         self.request().load("/", per_second)
     }
 
-    /// The same, each of which takes the function this long.
+    /// Keeps so many requests under way, each of which takes the function this long.
+    pub fn held(&self, count: usize, duration: Duration) -> Load {
+        let target = format!("/work?ms={}", duration.as_millis());
+        Load::held(repeat_n(self.request().sender(&target), count))
+    }
+
+    /// Begins to send requests at a steady rate, each of which takes the function this long.
     pub fn work(&self, per_second: u32, duration: Duration) -> Load {
         let target = format!("/work?ms={}", duration.as_millis());
         self.request().load(&target, per_second)

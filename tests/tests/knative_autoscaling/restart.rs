@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use zeron_tests::knative::{Knative, NAMESPACE, Part, Template};
+use zeron_tests::wait::within;
 
 use crate::side;
 
@@ -19,7 +20,7 @@ fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
         .scaling("target", "3")
         .scaling("target-utilization-percentage", "100");
     let revision = knative.revision(&namespace, "kept", &template).ready();
-    let load = revision.work(20, Duration::from_millis(500));
+    let load = revision.held(10, Duration::from_millis(500));
     revision.wait_replicas(4);
     revision.wait_pods(4);
     let history = revision.history();
@@ -37,6 +38,13 @@ fn a_new_autoscaler_keeps_the_replicas_that_it_finds() {
         knative.cluster().kubectl(&now);
     }
     knative.wait_rolled_out(Part::Autoscaler);
+    // Its predecessor's Lease may have to run out.
+    within(Duration::from_secs(120), "a new autoscaler to lead", || {
+        let leader = knative.leader()?;
+        let pods = knative.pods(Part::Autoscaler);
+        let is_new = pods.iter().any(|pod| pod["metadata"]["name"] == *leader);
+        is_new.then_some(())
+    });
     load.end().assert_all_answered("the autoscaler is killed");
     let counts = history.end();
     assert!(counts.iter().all(|count| *count >= 4), "{counts:?}");

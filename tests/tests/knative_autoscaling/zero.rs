@@ -39,6 +39,8 @@ fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_perio
     revision.wait_mode("Serve");
     assert_eq!(revision.request().send("/").unwrap().status, 200);
     let last = Instant::now();
+    // It may have been inactive before.
+    revision.wait_active("True");
     assert_eq!(revision.wait_active("False"), "NoTraffic");
     assert!(last.elapsed() > SIX - SECOND, "{:?}", last.elapsed());
     revision.wait_mode("Proxy");
@@ -46,7 +48,7 @@ fn without_requests_a_revision_goes_to_zero_after_its_window_and_the_grace_perio
     assert_eq!(revision.replicas(), 1, "it waits for the grace period");
     revision.wait_replicas(0);
     let grace = proxied.elapsed();
-    assert!(grace > SIX - 2 * SECOND && grace < 4 * SIX, "{grace:?}");
+    assert!(grace > 2 * SECOND && grace < 4 * SIX, "{grace:?}");
     revision.wait_pods(0);
     assert_eq!(revision.autoscaler()["status"]["desiredScale"], 0);
 }
@@ -62,7 +64,7 @@ fn where_requests_went_to_activators_all_the_time_the_grace_period_is_over(knati
     let inactive = Instant::now();
     revision.wait_replicas(0);
     let grace = inactive.elapsed();
-    assert!(grace < SIX - SECOND, "{grace:?}");
+    assert!(grace < SIX, "{grace:?}");
 }
 
 fn a_request_to_a_revision_at_zero_waits_for_its_pod(knative: &Knative) {

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use zeron_tests::cluster::Namespace;
 use zeron_tests::knative::{Knative, Part, Revision, Side, Template};
-use zeron_tests::process::{Signal, signal};
+use zeron_tests::process::{Signal, is_alive, signal};
 use zeron_tests::until;
 use zeron_tests::wait::last;
 
 use super::replicas::{Two, delete, process, ready_pods, restarts, text, wait_led_to};
 use super::shots::{Shots, lost};
 
-const RATE: u32 = 200;
-/// The kernel's work on a process that was killed; its listeners are open for as long.
+/// The kernel's work on the threads of a process that is dead; its listeners are open for as long.
 const DYING: Duration = Duration::from_millis(200);
 
+const RATE: u32 = 200;
 /// All of its requests go through activators, and its count is none of their business.
 fn proxied<'n>(knative: &Knative, namespace: &'n Namespace) -> Revision<'n> {
     let template = Template::new()
@@ -65,8 +65,11 @@ fn a_killed_activator_loses_what_was_under_way_on_it_at_most() {
     // Some are under way.
     last(Duration::from_secs(2));
     let before = restarts(&knative, Part::Activator);
+    let pid = process(&pods[0], "/zeron");
     let killed = Instant::now();
-    signal(process(&pods[0], "/zeron"), Signal::KILL);
+    signal(pid, Signal::KILL);
+    until("it to be dead", || (!is_alive(pid)).then_some(()));
+    let dead = killed.elapsed();
     until("it to be started again", || {
         (restarts(&knative, Part::Activator) > before).then_some(())
     });
@@ -86,8 +89,8 @@ fn a_killed_activator_loses_what_was_under_way_on_it_at_most() {
     for shot in lost {
         let after = shot.begun.saturating_duration_since(killed);
         assert!(
-            after < DYING && shot.outcome.is_err(),
-            "{after:?} after: {shot:?}"
+            after < dead + DYING && shot.outcome.is_err(),
+            "{after:?} after it was killed, which took {dead:?}: {shot:?}"
         );
     }
     assert_eq!(history.end(), [1], "no replica comes or goes");

@@ -10,6 +10,8 @@ use super::api::{Api, Mode};
 use super::replicas::{RATE, STEADY, restarts, steady};
 
 const OUTAGE: Duration = Duration::from_secs(60);
+/// How long a caller waits who asks in an outage: for the Lease that was lost, then for a pod.
+const HELD: Duration = Duration::from_secs(90);
 /// When a revision at zero is asked for: as long before the end as its caller waits at least.
 const BEFORE_END: Duration = Duration::from_secs(15);
 
@@ -38,7 +40,7 @@ fn without_the_api_server_for_a_minute_warm_requests_are_answered_and_counts_sta
     let meanwhile = knative.revision(&namespace, "meanwhile", &at_zero);
     last(OUTAGE / 2 - BEFORE_END);
     let request = cold.request();
-    let waits = thread::spawn(move || request.send("/").map(|answer| answer.status));
+    let waits = thread::spawn(move || request.send_within("/", HELD).map(|answer| answer.status));
     last(BEFORE_END);
     api.set(Mode::Pass);
 

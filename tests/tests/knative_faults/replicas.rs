@@ -39,6 +39,7 @@ pub(crate) fn steady<'n>(knative: &Knative, namespace: &'n Namespace, name: &str
         .scaling("metric", "rps")
         .scaling("target", "100")
         .scaling("window", "15s")
+        .scaling("max-scale", &STEADY.to_string())
         .scaling("initial-scale", &STEADY.to_string());
     knative.revision(namespace, name, &template).ready()
 }

@@ -50,7 +50,7 @@ fn the_hungrier_trigger_decides_and_the_other_keeps_it_awake() {
     declare(&site, broker, "joined");
     until_routed(&site, "joined.example.com");
     let mut client = site.roles.activators[0].connect();
-    client.get("joined.example.com", "/work?ms=8000");
+    client.get("joined.example.com", "/work?ms=20000");
     topic.produce(30);
     namespace.wait_replicas(DEPLOYMENT, "joined", 3);
     topic.consume_but("joined", 0);

@@ -140,6 +140,8 @@ fn a_formula_joins_triggers() {
     namespace.apply(&two_triggers(broker, "summed"));
     // Each alone would ask for three at most.
     namespace.wait_replicas(DEPLOYMENT, "summed", 5);
-    let object = namespace.get(SCALED, "summed").unwrap();
-    assert_eq!(object["status"]["compositeScalerName"], "composite-metric");
+    // The status has a writer of its own.
+    namespace.wait(SCALED, "summed", "to name its composite", |object| {
+        (object["status"]["compositeScalerName"] == "composite-metric").then_some(())
+    });
 }

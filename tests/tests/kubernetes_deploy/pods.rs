@@ -56,7 +56,11 @@ spec:
 fn status(namespace: &Namespace) -> Option<u16> {
     let address = address(namespace);
     TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-    Some(Raw::connect(address).get("web", "/").response().status)
+    let answer = Raw::try_connect(address)
+        .ok()?
+        .get("web", "/")
+        .try_response();
+    Some(answer.ok()?.status)
 }
 
 /// Of the Service that leads to the function.
@@ -102,6 +106,7 @@ fn in_pods_the_api_server_asks_the_webhooks_and_refuses_what_they_refuse() {
         let refusal = cluster.try_kubectl(&["create", "-f", file]).err();
         if refusal.is_none() {
             namespace.delete(SCALED, "second");
+            namespace.wait_gone(SCALED, "second");
         }
         refusal
     });

@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use zeron_tests::cluster::{Cluster, Namespace, Roles};
-use zeron_tests::until;
 
 use super::declare::{DEPLOYMENT, http_function, until_served};
 
@@ -32,12 +31,7 @@ fn a_thousand_invalid_objects_do_not_stop_a_valid_one() {
     namespace.wait_replicas(DEPLOYMENT, "valid", 0);
     for number in [0, COUNT / 2, COUNT - 1] {
         let name = format!("invalid-{number}");
-        until(&format!("{name} to be said to be invalid"), || {
-            let object = namespace.get(SCALED, &name)?;
-            let conditions = object["status"]["conditions"].as_array()?;
-            let ready = conditions.iter().find(|it| it["type"] == "Ready")?;
-            (ready["status"] == "False").then_some(())
-        });
+        namespace.wait_condition(SCALED, &name, "Ready", "False");
     }
     assert_eq!(roles.get("valid.example", "/").status, 200);
 }

@@ -56,7 +56,9 @@ fn declare(namespace: &Namespace) {
 fn until_grpc(roles: &Installation) {
     for activator in &roles.activators {
         until("gRPC to be served", || {
-            (activator.get("grpc.example", "/").status == 200).then_some(())
+            let mut client = activator.connect();
+            let answer = client.get("grpc.example", "/").try_response();
+            answer.ok().filter(|it| it.status == 200).map(drop)
         });
     }
 }

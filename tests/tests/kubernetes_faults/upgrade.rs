@@ -2,9 +2,10 @@
 #![cfg(debug_assertions)]
 
 use std::collections::BTreeSet;
+use std::iter::repeat_n;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Role, Roles};
-use zeron_tests::load::Load;
+use zeron_tests::load::{Load, Sender};
 use zeron_tests::process::Signal;
 use zeron_tests::until;
 
@@ -32,8 +33,9 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
         .start();
     until_served(&roles, HOST);
     let way = Way::to(&addresses(&roles));
-    // About six at a time, which is two replicas' worth.
-    let load = Load::mixed(&[way.address], HOST, "/work?ms=750", 8);
+    // Six at any time, which is two replicas' worth.
+    let sender = Sender::get(way.address, HOST, "/work?ms=750");
+    let load = Load::held(repeat_n(sender, 6));
     namespace.wait_replicas(DEPLOYMENT, "steady", 2);
     namespace.wait_pods("app=steady", 2);
     let (pods, audit) = (pods(&namespace), cluster.audit());
