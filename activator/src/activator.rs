@@ -369,12 +369,18 @@ impl ActivatorHandle {
     }
 
     /// What was served in this second is reported with the others' at its end: otherwise there would seem to be less load than
-    /// there is. Who ends at once does not wait for it, and nobody has to who is alone.
+    /// there is. Who ends at once does not wait for it, nor does who shares no seconds with others.
     async fn report_last(&self, grace: Duration) {
         let is_alone = matches!(self.inner.shared.config.seconds, Seconds::SinceStart);
         if grace >= LAST_SECOND && !is_alone {
             let reported = self.inner.shared.reported.notified();
-            drop(tokio::time::timeout(LAST_SECOND, reported).await);
+            let ended = self.inner.ended.cancelled();
+            tokio::select! {
+                () = reported => {}
+                // A shorter grace came meanwhile.
+                () = ended => {}
+                () = tokio::time::sleep(LAST_SECOND) => {}
+            }
         }
     }
 

@@ -46,7 +46,8 @@ pub struct Config {
     /// An address for HTTPS whose certificate comes while everything runs
     /// ([`crate::ActivatorHandle::set_certificate`]). Default: none.
     pub pushed_tls: Option<SocketAddr>,
-    /// Whose seconds reports of load end with: several activators have to agree. Default: those since the start.
+    /// Whose seconds reports of load end with: several activators of one [`zeron_wire::Hub`] have to agree. Default: those
+    /// since the start.
     pub seconds: Seconds,
     /// Who is told of a function of which a replica that the platform calls ready refuses our
     /// probe as a mesh does, with 502 or 503. Told again and again; what finds no room is lost.

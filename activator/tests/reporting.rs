@@ -3,11 +3,11 @@
 
 mod support;
 
-use support::origin::Gate;
-use support::{Stage, function, id, replica, soon};
+use support::origin::{self, Gate};
+use support::{PATIENCE, Stage, config, function, id, replica, soon};
 use tokio::io::AsyncWriteExt;
 use zeron_core::{EndpointId, Stat};
-use zeron_wire::{Drain, DrainId, Drained, ToActivator, ToAutoscaler};
+use zeron_wire::{Drain, DrainId, Drained, Seconds, ToActivator, ToAutoscaler};
 
 async fn stats(stage: &mut Stage) -> Vec<Stat> {
     loop {
@@ -51,6 +51,25 @@ async fn silence_is_reported_as_an_empty_beat_and_load_as_load() {
     gate.open(1);
     stage.until_load(&id("f"), 0, 0).await;
     soon(async { while !stats(&mut stage).await.is_empty() {} }).await;
+}
+
+#[tokio::test]
+async fn who_ends_reports_its_last_second_with_the_others() {
+    let mut config = config();
+    config.seconds = Seconds::of_the_clock();
+    let mut stage = Stage::with(config);
+    stage.declare(vec![function("f", 1)]);
+    stage.replicas(&id("f"), &[replica(1, origin::echo().await)]);
+    let answer = stage.get("f.test").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    soon(stage.activator.drain(PATIENCE)).await;
+    let mut requests = 0.0;
+    while let Ok(said) = stage.autoscaler.receiver.try_recv() {
+        if let ToAutoscaler::Stats(stats) = said {
+            requests += stats.iter().map(|stat| stat.request_count).sum::<f64>();
+        }
+    }
+    assert!((requests - 1.0).abs() < f64::EPSILON, "{requests}");
 }
 
 #[tokio::test]

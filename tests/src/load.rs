@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::Raw;
 use crate::response::End;
-use crate::wait::within;
+use crate::wait::last;
 
 /// Lost ones that are told in full.
 const TOLD: usize = 20;
@@ -79,23 +79,26 @@ impl Load {
         Self::start(repeat_n(sender, LEAST), per_second)
     }
 
-    /// Keeps as many requests under way as there are senders, and never more: each sends its next one at once.
-    pub fn held(senders: impl IntoIterator<Item = Sender>) -> Self {
-        let senders: Vec<_> = senders.into_iter().collect();
-        let enough = senders.len();
-        Self::begin(senders, Duration::ZERO, enough)
+    /// Keeps so many requests under way that take this long, and never more: each has its sender, who sends the next one at
+    /// once. They end one after the other, so that hardly ever two are between their requests.
+    pub fn held(sender: &Sender, count: usize, duration: Duration) -> Self {
+        let senders: Vec<_> = repeat_n(sender.clone(), count).collect();
+        let between = duration / u32::try_from(count).expect("they are few");
+        Self::begin(senders, between, Duration::ZERO, count)
     }
 
     /// Begins to send: so many a second by all of them together, while their answers let them.
     pub fn start(senders: impl IntoIterator<Item = Sender>, per_second: u32) -> Self {
+        let senders: Vec<_> = senders.into_iter().collect();
         let between = Duration::from_secs(1) / per_second;
-        Self::begin(senders.into_iter().collect(), between, per_second as usize)
+        let pause = between * u32::try_from(senders.len()).expect("they are few");
+        Self::begin(senders, between, pause, per_second as usize)
     }
 
-    fn begin(senders: Vec<Sender>, between: Duration, enough: usize) -> Self {
+    /// The first of each so long after that of the one before it; `pause` between two of one.
+    fn begin(senders: Vec<Sender>, between: Duration, pause: Duration, enough: usize) -> Self {
         let is_ended = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
-        let pause = between * u32::try_from(senders.len()).expect("they are few");
         let begin = Instant::now();
         let threads = (0..).zip(senders).map(|(number, sender)| {
             let schedule = Schedule {
@@ -114,30 +117,42 @@ impl Load {
         }
     }
 
-    /// Waits for a second's worth of further requests, or as many as are under way: what is there now is under load, however fast it came.
-    ///
-    /// # Panics
-    /// When they do not end in a minute and a half.
+    /// Waits for a second's worth of further requests, or as many as are held: what is there now is under load, however fast it
+    /// came. After a minute and a half whoever ends it learns what became of those that there were.
     pub fn goes_on(&self) {
-        let enough = self.done.load(Ordering::Relaxed) + self.enough;
-        within(PATIENCE, "a second's worth of requests", || {
-            (self.done.load(Ordering::Relaxed) >= enough).then_some(())
-        });
+        let done = || self.done.load(Ordering::Relaxed);
+        let (enough, end) = (done() + self.enough, Instant::now() + PATIENCE);
+        while done() < enough && Instant::now() < end {
+            last(Duration::from_millis(10));
+        }
     }
 
     /// Lets it go on a little, stops sending and waits for the answers that are due.
     ///
     /// # Panics
-    /// When a thread did, or the load does not go on.
-    pub fn end(self) -> Outcome {
+    /// When a thread did.
+    pub fn end(mut self) -> Outcome {
         self.goes_on();
-        self.is_ended.store(true, Ordering::Relaxed);
+        self.stop();
         let mut all = Outcome::default();
-        for sender in self.senders {
-            sender.thread().unpark();
+        for sender in std::mem::take(&mut self.senders) {
             all.add(sender.join().expect("a sender does not panic"));
         }
         all
+    }
+
+    fn stop(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
+        for sender in &self.senders {
+            sender.thread().unpark();
+        }
+    }
+}
+
+/// Nobody sends for a test that has failed.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -176,6 +191,7 @@ impl Outcome {
             slowest,
         } = self;
         println!("{during}: {sent} requests, {lost} lost, the slowest took {slowest:?}");
+        assert!(*sent > 0, "{during}: nothing was sent");
         assert_eq!(*lost, 0, "{during}: lost of {sent}: {told:#?}");
     }
 }
@@ -237,6 +253,10 @@ impl Sender {
                     Err(format!("sent at {sent:.1?}, after {after:.1?}: {loss}"))
                 }
             };
+            if answer.is_err() {
+                // Somebody who is gone refuses at once.
+                last(Duration::from_millis(10));
+            }
             outcome.count(began, answer);
             done.fetch_add(1, Ordering::Relaxed);
         }

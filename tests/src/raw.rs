@@ -36,6 +36,15 @@ impl Raw {
         })
     }
 
+    /// Bounds every read by another time than [`PATIENCE`].
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn patient(self, limit: Duration) -> io::Result<Self> {
+        self.reader.get_ref().set_read_timeout(Some(limit))?;
+        Ok(self)
+    }
+
     /// Sends bytes. What the peer no longer takes is lost: the answer tells.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let sent = self.try_send(bytes);

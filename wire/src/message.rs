@@ -5,8 +5,8 @@ use zeron_core::{EndpointId, FunctionId, Sample, Stat};
 /// From an activator to the autoscaler.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToAutoscaler {
-    /// Load of every function that had any since the last report; at least one a second, empty if
-    /// need be: connected and silent is a known zero.
+    /// Load of every function that had any since the last report; one a second, empty if need be: connected and silent is a
+    /// known zero.
     Stats(Vec<Stat>),
     /// Knative's own statistics, each added to its function's windows as it comes: silence says
     /// nothing. Only for functions whose path is

@@ -65,17 +65,25 @@ impl Keeper {
     /// Starts it (again) and announces everything.
     pub(crate) fn restart(&self) -> io::Result<OwnedFd> {
         let mut link = self.link.lock();
-        link.reap();
+        if let Some(mut before) = link.child.take() {
+            // One that lives all the same would take us for gone when its pipe ends.
+            end(&mut before);
+        }
         // It finds everything in its pipe, also if we are gone the moment after it is there.
         let (reader, writer) = filled(&link.everything())?;
-        let child = Command::new(&self.command.program)
+        let mut child = Command::new(&self.command.program)
             .args(&self.command.args)
             .stdin(reader)
             .stdout(Stdio::null())
             // Its own group from its first moment, so that Ctrl-C does not reach it.
             .process_group(0)
             .spawn()?;
-        let watch = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        let watch = pidfd_open(Pid::from_child(&child), PidfdFlags::empty());
+        if watch.is_err() {
+            // Before its pipe ends: it would take us for gone.
+            end(&mut child);
+        }
+        let watch = watch?;
         link.child = Some(child);
         link.pipe = Some(writer);
         Ok(watch)
@@ -117,12 +125,20 @@ impl Keeper {
     }
 }
 
+/// Ends a keeper at once, without its sweep.
+fn end(keeper: &mut Child) {
+    // Either fails only when it is gone already.
+    keeper.kill().ok();
+    keeper.wait().ok();
+}
+
 /// A pipe with this text in it. A keeper that does not read must not stop us: writing never waits.
 fn filled(text: &str) -> io::Result<(PipeReader, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
     let writer = OwnedFd::from(writer);
-    if text.len() > fcntl_getpipe_size(&writer)? {
-        fcntl_setpipe_size(&writer, text.len())?;
+    // What is announced before it reads has room, too.
+    if text.len() > fcntl_getpipe_size(&writer)? / 2 {
+        fcntl_setpipe_size(&writer, 2 * text.len())?;
     }
     rustix::io::ioctl_fionbio(&writer, true)?;
     let written = rustix::io::write(&writer, text.as_bytes())?;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::Cluster;
 use crate::until;
+use crate::wait::last;
 
 /// The kind of definitions of kinds.
 pub(super) const CRD: &str = "apiextensions.k8s.io/v1/CustomResourceDefinition";
@@ -105,7 +106,12 @@ impl Cluster {
             // A definition is established a moment before it is served.
             let (resource, capabilities) = until(&format!("the cluster to serve {kind}"), || {
                 let asked = kube::discovery::pinned_kind(&self.client, &wanted);
-                self.block_on(asked).ok()
+                let found = self.block_on(asked);
+                if let Err(error) = &found {
+                    eprintln!("the cluster has no {kind}: {error}");
+                    last(Duration::from_millis(100));
+                }
+                found.ok()
             });
             let found = (resource, capabilities.scope == Scope::Namespaced);
             self.kinds

@@ -116,9 +116,8 @@ impl Request {
     /// # Errors
     /// When no whole head comes.
     pub fn send_within(&self, target: &str, limit: Duration) -> io::Result<Response> {
-        let mut connection = Raw::try_connect(self.address)?;
+        let mut connection = Raw::try_connect(self.address)?.patient(limit)?;
         connection.try_send(self.head(target))?;
-        connection.readable_within(limit);
         connection.try_response()
     }
 }
@@ -180,7 +179,7 @@ impl Revision<'_> {
     /// Keeps so many requests under way, each of which takes the function this long.
     pub fn held(&self, count: usize, duration: Duration) -> Load {
         let target = format!("/work?ms={}", duration.as_millis());
-        Load::held(repeat_n(self.request().sender(&target), count))
+        Load::held(&self.request().sender(&target), count, duration)
     }
 
     /// Begins to send requests at a steady rate, each of which takes the function this long.

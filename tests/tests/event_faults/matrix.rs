@@ -232,7 +232,11 @@ impl Matrix {
                 let reason = reason(&self.zeron.function(&function)?, it.source.kind())?;
                 let why = self.zeron.run(&["why", &function]).stdout;
                 let words: String = reason.chars().take(30).collect();
-                (!words.is_empty() && why.contains(&words)).then_some(why)
+                let is_said = !words.is_empty() && why.contains(&words);
+                if !is_said {
+                    eprintln!("{function}: {reason}, and why says:\n{why}");
+                }
+                is_said.then_some(why)
             });
             for (_, secret) in it
                 .source

@@ -15,6 +15,7 @@ use super::shots::{Shots, lost};
 const DYING: Duration = Duration::from_millis(200);
 
 const RATE: u32 = 200;
+
 /// All of its requests go through activators, and its count is none of their business.
 fn proxied<'n>(knative: &Knative, namespace: &'n Namespace) -> Revision<'n> {
     let template = Template::new()

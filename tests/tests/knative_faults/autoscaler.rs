@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use zeron_tests::cluster::Namespace;
 use zeron_tests::knative::{Knative, Part, Side, Template};
 use zeron_tests::process::{Signal, signal};
-use zeron_tests::until;
-use zeron_tests::wait::last;
+use zeron_tests::wait::{last, within};
 
 use super::replicas::{RATE, STEADY, Two, delete, process, ready_pods, steady, text};
 
@@ -50,17 +49,19 @@ fn a_killed_leader_is_followed_and_cold_requests_are_served_and_no_replica_goes(
     let history = warm.history();
 
     let pods = ready_pods(&knative, Part::Autoscaler, 2);
-    let old = until("somebody to lead", || knative.leader());
-    let victim = pods
-        .iter()
-        .find(|pod| text(pod, "/metadata/name") == old)
-        .unwrap();
+    let (old, victim) = within(HELD, "one of them to lead", || {
+        let leader = knative.leader()?;
+        let pod = pods
+            .iter()
+            .find(|pod| text(pod, "/metadata/name") == leader)?;
+        Some((leader, pod))
+    });
     let killed = Instant::now();
     signal(process(victim, "/zeron"), Signal::KILL);
     // It does not come back under its name.
     delete(&knative, victim, &["--grace-period=0", "--force"]);
     let cold = thread::spawn(move || cold.send_within("/", HELD).map(|answer| answer.status));
-    until("another to lead", || {
+    within(HELD, "another to lead", || {
         knative.leader().filter(|leader| *leader != old)
     });
     let followed = killed.elapsed();

@@ -2,7 +2,7 @@
 #![cfg(debug_assertions)]
 
 use std::collections::BTreeSet;
-use std::iter::repeat_n;
+use std::time::Duration;
 
 use zeron_tests::cluster::{Cluster, Installation, Namespace, Role, Roles};
 use zeron_tests::load::{Load, Sender};
@@ -33,9 +33,9 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
         .start();
     until_served(&roles, HOST);
     let way = Way::to(&addresses(&roles));
-    // Six at any time, which is two replicas' worth.
-    let sender = Sender::get(way.address, HOST, "/work?ms=750");
-    let load = Load::held(repeat_n(sender, 6));
+    // Two replicas' worth is five to eight.
+    let sender = Sender::get(way.address, HOST, "/work?ms=2000");
+    let load = Load::held(&sender, 7, Duration::from_secs(2));
     namespace.wait_replicas(DEPLOYMENT, "steady", 2);
     namespace.wait_pods("app=steady", 2);
     let (pods, audit) = (pods(&namespace), cluster.audit());

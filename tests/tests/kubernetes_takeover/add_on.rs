@@ -240,9 +240,9 @@ impl Held {
     pub(crate) fn send(address: SocketAddr, name: &str) -> Self {
         let host = format!("{name}.example");
         Self(thread::spawn(move || {
-            let mut connection = Raw::try_connect(address)?;
-            connection.get(&host, "/").readable_within(HELD);
-            connection.try_response().map(|answer| answer.status)
+            let mut connection = Raw::try_connect(address)?.patient(HELD)?;
+            let answer = connection.get(&host, "/").try_response();
+            answer.map(|answer| answer.status)
         }))
     }
 

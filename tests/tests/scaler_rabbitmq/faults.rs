@@ -14,9 +14,9 @@ use super::triggers::{
 
 /// What an evaluation at a short interval is given.
 const SHORT: Duration = Duration::from_secs(2);
-/// What an evaluation may take longer than its deadline.
 /// In which whoever is well answers on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What an evaluation may take longer than its deadline.
 const SLACK: Duration = Duration::from_secs(5);
 
 const SCHEMES: [&str; 2] = ["amqp", "http"];
