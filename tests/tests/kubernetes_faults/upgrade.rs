@@ -55,14 +55,16 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
         }
         assert_eq!(roles.get("cold.example", "/").status, 200);
     }
-    load.end()
-        .assert_all_answered("an upgrade and its way back");
+    load.goes_on();
+    // Before it ends, one request after the other.
     let writes = audit
         .iter()
         .flat_map(|audit| audit.scale_writes(namespace.name(), "steady"));
     let counts: Vec<_> = writes.filter_map(|write| write.replicas()).collect();
     assert!(counts.iter().all(|&count| count >= 2), "{counts:?}");
     assert!(self::pods(&namespace).is_superset(&pods), "one was stopped");
+    load.end()
+        .assert_all_answered("an upgrade and its way back");
     for (name, count) in [("steady", 1), ("cold", 0)] {
         namespace.wait_replicas(DEPLOYMENT, name, count);
     }
