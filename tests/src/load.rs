@@ -1,6 +1,5 @@
 //! Requests at a steady rate, and every one that was lost.
 
-use std::io;
 use std::iter::repeat_n;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,10 +10,6 @@ use std::time::{Duration, Instant};
 use crate::Raw;
 use crate::response::End;
 use crate::wait::last;
-
-/// How many of a load may find no route to a Service: the node replaces its rules table by table, and a connection that begins
-/// in between goes to an address that nobody has. One endpoint that is gone would be the fate of many more.
-const UNROUTED: usize = 2;
 
 /// Lost ones that are told in full.
 const TOLD: usize = 20;
@@ -40,8 +35,6 @@ pub struct Outcome {
     pub sent: usize,
     /// How many were not answered with 200.
     pub lost: usize,
-    /// How many never left the machine, see [`UNROUTED`]; they are not among the lost.
-    pub unrouted: usize,
     /// What happened to the first ones of those.
     pub told: Vec<String>,
     /// The longest time to an answer.
@@ -168,7 +161,6 @@ impl Outcome {
     pub fn add(&mut self, other: Self) {
         self.sent += other.sent;
         self.lost += other.lost;
-        self.unrouted += other.unrouted;
         self.told.extend(other.told);
         self.told.truncate(TOLD);
         self.slowest = self.slowest.max(other.slowest);
@@ -180,13 +172,9 @@ impl Outcome {
         self.slowest = self.slowest.max(began.elapsed());
         if let Err(loss) = answer {
             self.lost += 1;
-            self.tell(loss);
-        }
-    }
-
-    fn tell(&mut self, loss: String) {
-        if self.told.len() < TOLD {
-            self.told.push(loss);
+            if self.told.len() < TOLD {
+                self.told.push(loss);
+            }
         }
     }
 
@@ -199,15 +187,10 @@ impl Outcome {
         let Self {
             sent,
             lost,
-            unrouted,
             told,
             slowest,
         } = self;
         println!("{during}: {sent} requests, {lost} lost, the slowest took {slowest:?}");
-        if *unrouted > 0 {
-            println!("{during}: {unrouted} found no route: {told:#?}");
-        }
-        assert!(*unrouted <= UNROUTED, "{during}: no route: {told:#?}");
         assert!(*sent > 0, "{during}: nothing was sent");
         assert_eq!(*lost, 0, "{during}: lost of {sent}: {told:#?}");
     }
@@ -267,17 +250,13 @@ impl Sender {
                 Err(loss) => {
                     let sent = began.duration_since(at.begin);
                     let after = began.elapsed();
-                    let told = format!("sent at {sent:.1?}, after {after:.1?}: {loss}");
-                    if loss.kind() == io::ErrorKind::HostUnreachable {
-                        outcome.unrouted += 1;
-                        outcome.tell(told);
-                        continue;
-                    }
-                    // Somebody who is gone refuses at once.
-                    last(Duration::from_millis(10));
-                    Err(told)
+                    Err(format!("sent at {sent:.1?}, after {after:.1?}: {loss}"))
                 }
             };
+            if answer.is_err() {
+                // Somebody who is gone refuses at once.
+                last(Duration::from_millis(10));
+            }
             outcome.count(began, answer);
             done.fetch_add(1, Ordering::Relaxed);
         }
@@ -285,19 +264,18 @@ impl Sender {
     }
 
     /// Sends one; anything but a whole 200 is lost. Returns the connection where it can be used again.
-    fn request(&self, kept: Option<Raw>) -> io::Result<Option<Raw>> {
+    fn request(&self, kept: Option<Raw>) -> Result<Option<Raw>, String> {
         // What was closed before anything was sent is nobody's loss.
         let mut connection = match kept.and_then(|mut kept| kept.is_silent().then_some(kept)) {
             Some(kept) => kept,
-            None => Raw::try_connect(self.address)?,
+            None => Raw::try_connect(self.address).map_err(|error| format!("connect: {error}"))?,
         };
-        // Only a connection that never was has found no route.
-        let lost = io::Error::other::<io::Error>;
-        connection.try_send(&self.head).map_err(lost)?;
-        let answer = connection.try_response().map_err(lost)?;
+        let io = |error: std::io::Error| error.to_string();
+        connection.try_send(&self.head).map_err(io)?;
+        let answer = connection.try_response().map_err(io)?;
         if answer.status != 200 || answer.end != End::Complete {
             let (status, end, text) = (answer.status, &answer.end, answer.text());
-            return Err(io::Error::other(format!("{status} {end:?} {text:?}")));
+            return Err(format!("{status} {end:?} {text:?}"));
         }
         let is_last = answer
             .header("connection")
