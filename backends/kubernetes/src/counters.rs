@@ -10,7 +10,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 /// Counters, shared by the parts of one process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     calls: Family<CallLabels, Counter>,
     call_seconds: LatencyFamily,
@@ -112,10 +112,72 @@ pub(crate) enum Outcome {
     timeout,
 }
 
+impl Direction {
+    const ALL: [Self; 3] = [Self::from_zero, Self::up, Self::down];
+}
+
+impl Verb {
+    const ALL: [Self; 5] = [
+        Self::get,
+        Self::create,
+        Self::update,
+        Self::patch,
+        Self::delete,
+    ];
+}
+
+impl Outcome {
+    const ALL: [Self; 7] = [
+        Self::ok,
+        Self::refused,
+        Self::conflict,
+        Self::throttled,
+        Self::server_error,
+        Self::unreachable,
+        Self::timeout,
+    ];
+}
+
+/// Counters of all `labels` from the start: no rate sees the one that makes its series.
+fn all_at_zero<L>(labels: impl IntoIterator<Item = L>) -> Family<L, Counter>
+where
+    L: Clone + std::hash::Hash + Eq,
+{
+    let family = Family::default();
+    for label in labels {
+        drop(family.get_or_create(&label));
+    }
+    family
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Counters {
     /// New counters, all zero.
     pub fn new() -> Self {
-        Self::default()
+        let verbs = Verb::ALL.into_iter();
+        let calls = verbs.flat_map(|verb| Outcome::ALL.map(|outcome| CallLabels { verb, outcome }));
+        let directions = Direction::ALL.map(|direction| DirectionLabel { direction });
+        Self {
+            calls: all_at_zero(calls),
+            call_seconds: LatencyFamily::default(),
+            scale_writes: all_at_zero(directions),
+            scale_seconds: LatencyHistogram::default(),
+            scale_conflicts: Counter::default(),
+            scale_back_offs: Counter::default(),
+            scale_waiting: Gauge::default(),
+            foreign_changes: Counter::default(),
+            pods: Gauge::default(),
+            pod_events: Counter::default(),
+            watch_errors: Counter::default(),
+            watches_interrupted: Family::default(),
+            relists: Counter::default(),
+            token_reviews: Counter::default(),
+        }
     }
 
     /// Adds them to `registry`, prefixed with `zeron_kubernetes`.

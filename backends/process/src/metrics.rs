@@ -47,11 +47,24 @@ pub(crate) enum FailureCause {
     deadline,
 }
 
+impl FailureCause {
+    const ALL: [Self; 3] = [Self::not_started, Self::exited, Self::deadline];
+}
+
+/// Counters of all causes from the start: no rate sees the failure that makes its series.
+fn no_failures() -> Family<FailureLabel, Counter> {
+    let family = Family::default();
+    for cause in FailureCause::ALL {
+        drop(family.get_or_create(&FailureLabel { cause }));
+    }
+    family
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
             starts: Counter::default(),
-            failures: Family::default(),
+            failures: no_failures(),
             running: Gauge::default(),
             start_seconds: Histogram::new(BUCKETS),
             spawn_seconds: Histogram::new(BUCKETS),

@@ -11,7 +11,7 @@ use super::chart::objects;
 /// What is ours, in front of every name.
 const OURS: &str = "zeron_";
 /// Labels whose values are all said from the start, so that those that rules ask for can be looked up.
-const COMPLETE: [&str; 2] = ["cause", "phase"];
+const COMPLETE: [&str; 3] = ["cause", "outcome", "phase"];
 
 /// Name and expression of every alert.
 fn alerts() -> Vec<(String, String)> {
