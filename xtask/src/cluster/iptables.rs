@@ -1,15 +1,19 @@
-//! Takes Kubernetes' and CNI's chains out of the packet filter, and nothing else.
+//! Our chain in the packet filter; and takes it, Kubernetes' and CNI's out of it, and nothing else.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
+use super::SERVICE_RANGE;
 use super::daemon::system_path;
 use super::machine::output;
 
-/// How the chains of kube-proxy, the kubelet and the portmap plugin begin.
-const OURS: [&str; 3] = ["KUBE-", "CNI-HOSTPORT-", "CNI-DN-"];
+/// The chain that refuses what goes to a Service and was not sent on to a pod.
+const REFUSING: &str = "ZERON-SERVICES";
+
+/// How that chain and those of kube-proxy, the kubelet and the portmap plugin begin.
+const OURS: [&str; 4] = [REFUSING, "KUBE-", "CNI-HOSTPORT-", "CNI-DN-"];
 
 /// Programs that save and restore, per address family.
 const FAMILIES: [(&str, &str); 2] = [
@@ -25,6 +29,20 @@ pub(crate) fn has_chains() -> anyhow::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Refuses connections to Services that kube-proxy does not know yet, before the kernel notes them. One that it noted goes
+/// nowhere for two minutes, and so does each further one from the same port, when the Service has long been known.
+pub(crate) fn refuse_unknown_services() -> anyhow::Result<()> {
+    apply("iptables-restore", &refusal())
+}
+
+/// The name server's Service is an address of this machine.
+fn refusal() -> String {
+    format!(
+        "*filter\n:{REFUSING} - [0:0]\n-A {REFUSING} -d {SERVICE_RANGE} ! -o lo -j REJECT\n\
+         -A OUTPUT -j {REFUSING}\n-A FORWARD -j {REFUSING}\nCOMMIT\n"
+    )
 }
 
 /// Removes the chains, and the rules that jump to them.
@@ -114,6 +132,18 @@ mod tests {
             Some(
                 "*filter\n-D FORWARD -m comment --comment \"kubernetes rules\" -j KUBE-FORWARD\n\
                  -F KUBE-FORWARD\n-X KUBE-FORWARD\nCOMMIT\n*nat\nCOMMIT\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_we_add_is_removed() {
+        let removed = removal(&refusal());
+        assert_eq!(
+            removed.as_deref(),
+            Some(
+                "*filter\n-D OUTPUT -j ZERON-SERVICES\n-D FORWARD -j ZERON-SERVICES\n\
+                 -F ZERON-SERVICES\n-X ZERON-SERVICES\nCOMMIT\n"
             )
         );
     }

@@ -61,6 +61,7 @@ pub(crate) fn prepare(state: &State) -> anyhow::Result<()> {
         ip(&["route", "add", range, "dev", SINK, "src", NODE_ADDRESS])?;
     }
     keep_pods_here()?;
+    iptables::refuse_unknown_services()?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch forwarding on")
 }
 
