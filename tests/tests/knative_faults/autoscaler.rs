@@ -8,7 +8,7 @@ use zeron_tests::knative::{Knative, Part, Side, Template};
 use zeron_tests::process::{Signal, signal};
 use zeron_tests::wait::{last, within};
 
-use super::replicas::{RATE, STEADY, Two, delete, process, ready_pods, steady, text};
+use super::replicas::{RATE, STEADY, Two, WINDOW, delete, process, ready_pods, steady, text};
 
 /// How long a caller waits who asks while nobody leads: for a Lease to run out, then for a pod.
 const HELD: Duration = Duration::from_secs(90);
@@ -45,7 +45,7 @@ fn a_killed_leader_is_followed_and_cold_requests_are_served_and_no_replica_goes(
     let load = warm.load(RATE);
     warm.wait_pods(STEADY);
     // A window without load is over.
-    last(Duration::from_secs(15));
+    last(WINDOW);
     let history = warm.history();
 
     let pods = ready_pods(&knative, Part::Autoscaler, 2);
@@ -68,7 +68,7 @@ fn a_killed_leader_is_followed_and_cold_requests_are_served_and_no_replica_goes(
     let status = cold.join().unwrap();
     let served = killed.elapsed();
     // What is known of a function that is asked all the time grows for a window.
-    last(Duration::from_secs(15));
+    last(WINDOW);
     let counts = history.end();
     let outcome = load.end();
     println!(

@@ -1,12 +1,10 @@
 //! Two of ours and two of Knative's own of each part, at once.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use zeron_tests::knative::{Knative, NAMESPACE, Part, Side, Template};
 use zeron_tests::wait::last;
 
-use super::replicas::{RATE, STEADY, Two, ready_pods, steady};
+use super::replicas::{RATE, STEADY, Two, WINDOW, ready_pods, steady};
 
 /// Two more replicas of a part, as it is now, behind the same Services. They go when this is dropped.
 struct Beside<'k> {
@@ -69,7 +67,7 @@ fn two_of_each_at_once_serve_from_zero_and_lose_nothing_under_load() {
     let load = warm.load(RATE);
     warm.wait_pods(STEADY);
     // A window without load is over.
-    last(Duration::from_secs(15));
+    last(WINDOW);
     let history = warm.history();
     let at_zero = Template::new().scaling("initial-scale", "0");
     for number in 0..4 {

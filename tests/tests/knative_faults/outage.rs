@@ -7,7 +7,7 @@ use zeron_tests::knative::{Knative, Part, Side, Template};
 use zeron_tests::wait::last;
 
 use super::api::{Api, Mode};
-use super::replicas::{RATE, STEADY, restarts, steady};
+use super::replicas::{RATE, STEADY, WINDOW, restarts, steady};
 
 const OUTAGE: Duration = Duration::from_secs(60);
 /// How long a caller waits who asks in an outage: for the Lease that was lost, then for a pod.
@@ -30,7 +30,7 @@ fn without_the_api_server_for_a_minute_warm_requests_are_answered_and_counts_sta
     let load = warm.load(RATE);
     warm.wait_pods(STEADY);
     // A window without load is over.
-    last(Duration::from_secs(15));
+    last(WINDOW);
     let history = warm.history();
     let before = Part::ALL.map(|part| restarts(&knative, part));
 

@@ -1,5 +1,7 @@
 //! Replicas of parts, and the processes in pods.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use zeron_tests::cluster::Namespace;
 use zeron_tests::knative::{Knative, NAMESPACE, Part, Revision, Template};
@@ -10,6 +12,8 @@ pub(crate) use zeron_tests::process::of_pod as process;
 /// Requests a second that ask for [`STEADY`] replicas of a [`steady`] revision.
 pub(crate) const RATE: u32 = 100;
 pub(crate) const STEADY: usize = 2;
+/// Over how long the load of a [`steady`] revision is averaged.
+pub(crate) const WINDOW: Duration = Duration::from_secs(20);
 
 /// A part with two replicas. One is left when this is dropped.
 pub(crate) struct Two<'k> {
@@ -32,14 +36,14 @@ impl Drop for Two<'_> {
     }
 }
 
-/// Begins with the replicas that [`RATE`] asks for: one takes 70 % of 100 requests a second, so that two
-/// are right from 71 to 140.
+/// Begins with the replicas that [`RATE`] asks for: one takes 80 requests a second, so that two are right from 81 to 160. An
+/// autoscaler that begins looks at a few seconds, of which one can hold two reports; a stall costs a second of many.
 pub(crate) fn steady<'n>(knative: &Knative, namespace: &'n Namespace, name: &str) -> Revision<'n> {
     let template = Template::new()
         .scaling("metric", "rps")
-        .scaling("target", "100")
-        .scaling("window", "15s")
-        .scaling("max-scale", &STEADY.to_string())
+        .scaling("target", "80")
+        .scaling("target-utilization-percentage", "100")
+        .scaling("window", &format!("{}s", WINDOW.as_secs()))
         .scaling("initial-scale", &STEADY.to_string());
     knative.revision(namespace, name, &template).ready()
 }
