@@ -199,6 +199,5 @@ fn knative_acts_on_what_is_written() {
     wait_served_by(&namespace, &revision, &pod, false);
     wait_activator(&revision, &namespace, true);
     engine.fact("the time since when", |facts| facts.proxied_since);
-    let active = namespace.wait_condition(REVISION, revision.name(), "Active", "False");
-    assert_eq!(active["reason"], "NoTraffic");
+    namespace.wait_reason(REVISION, revision.name(), ["Active", "False", "NoTraffic"]);
 }

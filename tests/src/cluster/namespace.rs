@@ -182,6 +182,20 @@ impl Namespace {
         })
     }
 
+    /// Waits until a condition has this status for this reason, and returns it: what an object asks for may become known after
+    /// the object, and be missed for so long.
+    ///
+    /// # Panics
+    /// After a minute.
+    pub fn wait_reason(&self, kind: &str, name: &str, wanted: [&str; 3]) -> Value {
+        let what = format!("to have {}={} for {}", wanted[0], wanted[1], wanted[2]);
+        self.wait(kind, name, &what, |object| {
+            let conditions = object["status"]["conditions"].as_array()?;
+            let is_it = |c: &&Value| ["type", "status", "reason"].map(|key| &c[key]) == wanted;
+            conditions.iter().find(is_it).cloned()
+        })
+    }
+
     /// Waits until a scale target asks for so many replicas.
     ///
     /// # Panics

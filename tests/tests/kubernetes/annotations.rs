@@ -25,8 +25,7 @@ fn resume(namespace: &Namespace, name: &str, annotation: &str) {
 
 /// Waits until the object says that it is paused.
 fn until_paused(namespace: &Namespace, name: &str) {
-    let paused = namespace.wait_condition(SCALED, name, "Paused", "True");
-    assert_eq!(paused["reason"], "ScaledObjectPaused");
+    namespace.wait_reason(SCALED, name, ["Paused", "True", "ScaledObjectPaused"]);
 }
 
 #[test]
@@ -48,8 +47,11 @@ fn paused_stays_at_the_count_that_there_is() {
     });
     resume(namespace, "paused", "paused");
     namespace.wait_replicas(DEPLOYMENT, "paused", 2);
-    let unpaused = namespace.wait_condition(SCALED, "paused", "Paused", "False");
-    assert_eq!(unpaused["reason"], "ScaledObjectUnpaused");
+    namespace.wait_reason(
+        SCALED,
+        "paused",
+        ["Paused", "False", "ScaledObjectUnpaused"],
+    );
 }
 
 #[test]

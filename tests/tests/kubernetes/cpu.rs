@@ -83,8 +83,7 @@ spec:
     - { type: cpu, metricType: Utilization, metadata: { value: '50' } }
 ",
     );
-    let ready = namespace.wait_condition(SCALED, "busy", "Ready", "True");
-    assert_eq!(ready["reason"], "ScaledObjectReady");
+    namespace.wait_reason(SCALED, "busy", ["Ready", "True", "ScaledObjectReady"]);
     let pods = namespace.wait_pods("app=busy", 1);
     let ip = pods[0]["status"]["podIP"].as_str().unwrap();
     let load = Load::on(format!("{ip}:8080").parse().unwrap());

@@ -55,8 +55,7 @@ fn a_silent_source_gets_its_fallback_and_says_so() {
     let fallback = "fallback: { failureThreshold: 1, replicas: 2 }";
     namespace.apply(&Scaled::at("fallen", &nobody).with(fallback).yaml());
     namespace.wait_replicas(DEPLOYMENT, "fallen", 2);
-    let said = namespace.wait_condition(SCALED, "fallen", "Fallback", "True");
-    assert_eq!(said["reason"], "FallbackExists");
+    namespace.wait_reason(SCALED, "fallen", ["Fallback", "True", "FallbackExists"]);
 }
 
 #[test]
@@ -68,8 +67,7 @@ fn a_silent_source_without_fallback_changes_nothing_and_is_said() {
     let nobody = zeron_tests::free_address().to_string();
     function(namespace, "silent", 2);
     namespace.apply(&Scaled::at("silent", &nobody).yaml());
-    let ready = namespace.wait_condition(SCALED, "silent", "Ready", "False");
-    assert_eq!(ready["reason"], "TriggerError");
+    namespace.wait_reason(SCALED, "silent", ["Ready", "False", "TriggerError"]);
     let status = namespace.get(SCALED, "silent").unwrap()["status"].clone();
     assert_eq!(
         status["health"]["s0-kafka"]["status"], "Failing",

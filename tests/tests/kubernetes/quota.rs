@@ -25,8 +25,7 @@ fn seven_of_ten_under_a_quota_are_said_and_made_good_when_it_is_lifted() {
     namespace.apply(&Scaled::new("many", broker).yaml());
     namespace.wait_replicas(DEPLOYMENT, "many", 10);
     let seven = namespace.wait_pods("app=many", 7);
-    let blocked = namespace.wait_condition(SCALED, "many", "WritesBlocked", "True");
-    assert_eq!(blocked["reason"], "QuotaExceeded");
+    namespace.wait_reason(SCALED, "many", ["WritesBlocked", "True", "QuotaExceeded"]);
     namespace.wait(SCALED, "many", "to say seven of ten", |object| {
         let conditions = object["status"]["conditions"].as_array()?;
         let blocked = conditions.iter().find(|c| c["type"] == "WritesBlocked")?;

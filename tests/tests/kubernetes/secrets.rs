@@ -56,8 +56,7 @@ fn a_secret_that_was_replaced_is_used_without_a_restart() {
     let namespace = &site.namespace;
     topic(broker, "rotated", 1).produce(20);
     declare(namespace, broker, "rotated", "queen-of-hearts");
-    let ready = namespace.wait_condition(SCALED, "rotated", "Ready", "False");
-    assert_eq!(ready["reason"], "TriggerError");
+    let ready = namespace.wait_reason(SCALED, "rotated", ["Ready", "False", "TriggerError"]);
     assert!(!ready.to_string().contains("queen-of-hearts"));
     assert_eq!(namespace.replicas(DEPLOYMENT, "rotated"), 0);
     namespace.patch(
@@ -123,8 +122,7 @@ fn a_config_map_and_the_environment_give_credentials_too() {
         );
     assert!(text.contains("BROKER_PASSWORD") && !text.contains("key: password"));
     namespace.apply(&text);
-    let ready = namespace.wait_condition(SCALED, "mapped", "Ready", "False");
-    assert_eq!(ready["reason"], "TriggerError");
+    namespace.wait_reason(SCALED, "mapped", ["Ready", "False", "TriggerError"]);
     // A change of the ConfigMap is seen without a restart.
     let user = json!({ "data": { "username": USER } });
     namespace.patch("v1/ConfigMap", "mapped", user);
@@ -263,8 +261,7 @@ fn a_secret_that_may_not_be_read_is_named_and_stops_nobody_else() {
     declare(&namespace, broker, "hidden", PASSWORD);
     function(&namespace, "open", 0);
     namespace.apply(&Scaled::new("open", broker).yaml());
-    let access = namespace.wait_condition(SCALED, "hidden", "SecretAccess", "False");
-    assert_eq!(access["reason"], "Forbidden");
+    let access = namespace.wait_reason(SCALED, "hidden", ["SecretAccess", "False", "Forbidden"]);
     let message = access["message"].as_str().unwrap();
     assert!(
         message.contains(&format!("Secret {}/hidden", namespace.name())),

@@ -38,8 +38,7 @@ fn every_endpoint_of_a_service_is_asked() {
     namespace.wait_replicas(DEPLOYMENT, "gathered", 3);
     // None is ready: unknown, and nothing is scaled in.
     namespace.scale(DEPLOYMENT, "polled", 0);
-    let ready = namespace.wait_condition(SCALED, "gathered", "Ready", "False");
-    assert_eq!(ready["reason"], "TriggerError");
+    namespace.wait_reason(SCALED, "gathered", ["Ready", "False", "TriggerError"]);
     assert_eq!(namespace.replicas(DEPLOYMENT, "gathered"), 3);
 }
 

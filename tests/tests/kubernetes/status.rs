@@ -87,8 +87,7 @@ fn kubectl_shows_an_http_scaled_object_as_the_add_on_has_it() {
     let namespace = &site.namespace;
     function(namespace, "listed", 0);
     namespace.apply(&http_scaled("listed", "", "replicas: { min: 0, max: 5 }"));
-    let ready = namespace.wait_condition(HTTP_SCALED, "listed", "Ready", "True");
-    assert_eq!(ready["reason"], "Reconciled");
+    namespace.wait_reason(HTTP_SCALED, "listed", ["Ready", "True", "Reconciled"]);
     let row = row(namespace, "httpso", "listed");
     assert_shows(
         &row,
@@ -110,8 +109,7 @@ fn conditions_follow_the_work_with_kedas_reasons() {
     let topic = topic(broker, "told", 1);
     function(namespace, "told", 0);
     namespace.apply(&Scaled::new("told", broker).cooldown(5).yaml());
-    let ready = namespace.wait_condition(SCALED, "told", "Ready", "True");
-    assert_eq!(ready["reason"], "ScaledObjectReady");
+    namespace.wait_reason(SCALED, "told", ["Ready", "True", "ScaledObjectReady"]);
     until_active(namespace, "ScalerNotActive");
     topic.produce(20);
     until_active(namespace, "ScalerActive");
@@ -147,8 +145,11 @@ fn a_target_that_is_not_there_is_said_and_found_when_it_comes() {
     let namespace = &site.namespace;
     topic(broker, "later", 1).produce(20);
     namespace.apply(&Scaled::new("later", broker).yaml());
-    let ready = namespace.wait_condition(SCALED, "later", "Ready", "False");
-    assert_eq!(ready["reason"], "ScaledObjectCheckFailed");
+    let ready = namespace.wait_reason(
+        SCALED,
+        "later",
+        ["Ready", "False", "ScaledObjectCheckFailed"],
+    );
     assert!(
         ready["message"].as_str().unwrap().contains("later"),
         "{ready}"
@@ -171,8 +172,11 @@ fn the_second_scaled_object_of_a_target_names_the_first_and_does_nothing() {
     namespace.wait_condition(SCALED, "contested", "Ready", "True");
     let second = Scaled::new("contested-too", broker).target("name: contested");
     namespace.apply(&second.yaml());
-    let ready = namespace.wait_condition(SCALED, "contested-too", "Ready", "False");
-    assert_eq!(ready["reason"], "ScaledObjectCheckFailed");
+    let ready = namespace.wait_reason(
+        SCALED,
+        "contested-too",
+        ["Ready", "False", "ScaledObjectCheckFailed"],
+    );
     let message = ready["message"].as_str().unwrap();
     assert!(message.contains("contested is older"), "{message}");
     assert_eq!(namespace.replicas(DEPLOYMENT, "contested"), 0);
@@ -191,8 +195,7 @@ fn a_host_that_is_taken_is_said_with_its_owner() {
     namespace.wait_condition(HTTP_SCALED, "owner", "Ready", "True");
     let squatter = http_scaled("squatter", "", "").replace("squatter.example", "owner.example");
     namespace.apply(&squatter);
-    let ready = namespace.wait_condition(HTTP_SCALED, "squatter", "Ready", "False");
-    assert_eq!(ready["reason"], "HostConflict");
+    let ready = namespace.wait_reason(HTTP_SCALED, "squatter", ["Ready", "False", "HostConflict"]);
     assert!(
         ready["message"].as_str().unwrap().contains("owner"),
         "{ready}"

@@ -97,8 +97,7 @@ fn a_scaler_of_somebody_elses_drives_a_deployment_from_zero_and_back() {
     scaler.measure(8.0, 5.0, true);
     namespace.wait_replicas(DEPLOYMENT, "worker", 2);
     scaler.server().kill();
-    let ready = namespace.wait_condition(SCALED, "jobs", "Ready", "False");
-    assert_eq!(ready["reason"], "TriggerError");
+    namespace.wait_reason(SCALED, "jobs", ["Ready", "False", "TriggerError"]);
     assert_eq!(namespace.replicas(DEPLOYMENT, "worker"), 2);
     let address = scaler.address();
     scaler.server().run(|| servers::accepts(address));

@@ -125,8 +125,7 @@ fn a_target_deleted_and_made_again_is_said_and_served_again() {
     until_served(&roles, "again.example");
     namespace.delete(DEPLOYMENT, "again");
     namespace.wait_gone(DEPLOYMENT, "again");
-    let ready = namespace.wait_condition(HTTP_SCALED, "again", "Ready", "False");
-    assert_eq!(ready["reason"], "TargetMissing");
+    namespace.wait_reason(HTTP_SCALED, "again", ["Ready", "False", "TargetMissing"]);
     let status = roles.get("again.example", "/").status;
     assert!(matches!(status, 404 | 503), "{status}");
     Function::new("again", 0).apply(&namespace);

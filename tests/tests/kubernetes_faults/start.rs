@@ -294,8 +294,7 @@ fn a_quota_that_allows_no_pod_is_told_to_who_waits_and_made_good_when_lifted() {
     assert_eq!(answer.status, 503, "{text}");
     assert!(text.contains("FailedCreate"), "{text}");
     assert!(took < EARLY, "{took:?}");
-    let ready = namespace.wait_condition(HTTP_SCALED, "poor", "Ready", "False");
-    assert_eq!(ready["reason"], "FailedCreate", "{ready}");
+    let ready = namespace.wait_reason(HTTP_SCALED, "poor", ["Ready", "False", "FailedCreate"]);
     let message = ready["message"].as_str().unwrap();
     assert!(message.contains("exceeded quota"), "{ready}");
     quota("2");

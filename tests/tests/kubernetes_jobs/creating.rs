@@ -22,10 +22,8 @@ fn every_piece_of_work_gets_one_job_and_no_more() {
     backlog(namespace, name, 5);
     wait_jobs(namespace, name, 5);
     as_in_keda(&made[0], name);
-    let ready = namespace.wait_condition(SCALED_JOB, name, "Ready", "True");
-    assert_eq!(ready["reason"], "ScaledJobReady");
-    let active = namespace.wait_condition(SCALED_JOB, name, "Active", "True");
-    assert_eq!(active["reason"], "ScalerActive");
+    namespace.wait_reason(SCALED_JOB, name, ["Ready", "True", "ScaledJobReady"]);
+    namespace.wait_reason(SCALED_JOB, name, ["Active", "True", "ScalerActive"]);
     let status = namespace.get(SCALED_JOB, name).unwrap()["status"].clone();
     assert_eq!(status["triggersTypes"], "kubernetes-workload");
     let metric = format!("s0-workload-{}", namespace.name());
@@ -129,8 +127,7 @@ fn a_pause_holds_and_its_end_goes_on() {
         );
     };
     pause(json!("true"));
-    let paused = namespace.wait_condition(SCALED_JOB, name, "Paused", "True");
-    assert_eq!(paused["reason"], "ScaledJobPaused");
+    namespace.wait_reason(SCALED_JOB, name, ["Paused", "True", "ScaledJobPaused"]);
     backlog(namespace, name, 2);
     throughout(Duration::from_secs(3), "no Jobs", || {
         jobs(namespace, name).is_empty()
@@ -157,8 +154,11 @@ fn a_trigger_that_is_unknown_asks_for_nothing_and_is_named() {
         json!({ "triggers": triggers, "scalingStrategy": { "multipleScalersCalculation": "sum" } });
     scaled_job(namespace, name, Life::Waiting, spec);
     wait_jobs(namespace, name, 2);
-    let ready = namespace.wait_condition(SCALED_JOB, name, "Ready", "Unknown");
-    assert_eq!(ready["reason"], "PartialTriggerError");
+    let ready = namespace.wait_reason(
+        SCALED_JOB,
+        name,
+        ["Ready", "Unknown", "PartialTriggerError"],
+    );
     assert!(
         ready["message"].as_str().unwrap().contains("s1-kafka"),
         "{ready}"
@@ -187,8 +187,7 @@ fn one_that_breaks_rules_says_all_of_them() {
         Life::Waiting,
         json!({ "triggers": triggers }),
     );
-    let ready = namespace.wait_condition(SCALED_JOB, name, "Ready", "False");
-    assert_eq!(ready["reason"], "ScaledJobCheckFailed");
+    let ready = namespace.wait_reason(SCALED_JOB, name, ["Ready", "False", "ScaledJobCheckFailed"]);
     let message = ready["message"].as_str().unwrap();
     for field in [
         "triggers[0].metricType",
