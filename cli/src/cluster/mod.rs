@@ -20,6 +20,7 @@ mod ownership;
 mod platform;
 pub(crate) mod reach;
 mod reports;
+mod settling;
 mod share;
 mod start;
 mod status;

@@ -9,10 +9,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep};
 use zeron_autoscaler::{Clock, EngineHandle, MonotonicClock};
 use zeron_controller::events::{EventWriter, Notice, of_status};
 use zeron_controller::follow::Follower;
-use zeron_controller::projection::{ObjectKey, ObjectReport};
+use zeron_controller::projection::{ObjectKey, ObjectReport, Outcome};
 use zeron_controller::status::{Observation, StatusWriter, StatusWriterOptions, patch};
 use zeron_core::FunctionId;
 use zeron_core::status::Phase;
@@ -20,6 +21,7 @@ use zeron_core::status::Phase;
 use super::autoscaler::Parts;
 use super::ownership::Ownership;
 use super::reach::Reach;
+use super::settling::{SETTLED_AFTER, Settling, Verdict};
 
 /// How often functions at work are looked at although nothing else changed: `lastActiveTime`.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -38,6 +40,8 @@ struct Shared {
     events: EventWriter,
     /// What the status of each object said last, to tell what changed.
     said: Mutex<HashMap<ObjectKey, Value>>,
+    /// Objects whose target is not there yet, or not any more.
+    settling: Mutex<Settling>,
     clock: MonotonicClock,
     /// Objects to look at.
     pending: Mutex<BTreeSet<ObjectKey>>,
@@ -59,6 +63,7 @@ impl StatusKeeper {
             writer: StatusWriter::start(client, StatusWriterOptions::default()),
             events,
             said: Mutex::default(),
+            settling: Mutex::default(),
             clock: MonotonicClock::new(),
             pending: Mutex::default(),
             arrived: Notify::new(),
@@ -99,6 +104,7 @@ impl StatusKeeper {
         for object in objects {
             pending.remove(object);
             self.0.said.lock().remove(object);
+            self.0.settling.lock().forget(object);
             self.0.writer.forget(object);
         }
     }
@@ -146,39 +152,61 @@ impl StatusKeeper {
         };
         let objects = std::mem::take(&mut *self.0.pending.lock());
         for key in objects {
-            let ownership = self.0.ownership.lock();
-            let Some(report) = ownership.report(&key).cloned() else {
-                drop(ownership);
-                self.0.writer.forget(&key);
-                // Somebody else says it now; should it be ours again, its status tells.
-                self.0.said.lock().remove(&key);
-                continue;
-            };
-            let function = report.function.as_ref();
-            let target = function
-                .and_then(|id| ownership.declared(id))
-                .map(|it| Arc::clone(&it.target));
-            drop(ownership);
-            let Some(object) = follower.object(&key) else {
-                continue;
-            };
-            let functions: Vec<_> = function
-                .and_then(|id| self.0.engine.status(id))
-                .into_iter()
-                .collect();
-            let seen = Observation {
-                report: &report,
-                target: target.as_deref(),
-                functions: &functions,
-                is_through_service: function.is_some_and(|id| self.is_through_service(id)),
-                now: self.0.clock.now(),
-            };
-            let patch = patch(&object, &seen);
-            if let Some(patch) = &patch {
-                self.tell(&report, &object["status"], &patch["status"]);
-            }
-            self.0.writer.publish(key, patch);
+            self.publish_one(follower, key);
         }
+    }
+
+    fn publish_one(&self, follower: &Follower, key: ObjectKey) {
+        let ownership = self.0.ownership.lock();
+        let Some(report) = ownership.report(&key).cloned() else {
+            drop(ownership);
+            // Somebody else says it now; should it be ours again, its status tells.
+            self.forget(&[key]);
+            return;
+        };
+        let function = report.function.as_ref();
+        let target = function
+            .and_then(|id| ownership.declared(id))
+            .map(|it| Arc::clone(&it.target));
+        drop(ownership);
+        if !self.is_settled(&report) {
+            return;
+        }
+        let Some(object) = follower.object(&key) else {
+            return;
+        };
+        let functions: Vec<_> = function
+            .and_then(|id| self.0.engine.status(id))
+            .into_iter()
+            .collect();
+        let seen = Observation {
+            report: &report,
+            target: target.as_deref(),
+            functions: &functions,
+            is_through_service: function.is_some_and(|id| self.is_through_service(id)),
+            now: self.0.clock.now(),
+        };
+        let patch = patch(&object, &seen);
+        if let Some(patch) = &patch {
+            self.tell(&report, &object["status"], &patch["status"]);
+        }
+        self.0.writer.publish(key, patch);
+    }
+
+    /// Whether this may be said; if not, it is looked at again when it may.
+    fn is_settled(&self, report: &ObjectReport) -> bool {
+        let is_missing = matches!(report.outcome, Outcome::TargetMissing { .. });
+        let mut settling = self.0.settling.lock();
+        let verdict = settling.find(&report.object, is_missing, Instant::now());
+        drop(settling);
+        if verdict == Verdict::Wait {
+            let (keeper, object) = (self.clone(), report.object.clone());
+            tokio::spawn(async move {
+                sleep(SETTLED_AFTER).await;
+                keeper.look_at(vec![object]);
+            });
+        }
+        verdict == Verdict::Say
     }
 
     fn is_through_service(&self, function: &FunctionId) -> bool {
