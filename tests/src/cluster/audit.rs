@@ -78,6 +78,12 @@ impl Entry {
         self.0["responseStatus"]["code"].as_u64().unwrap_or(0)
     }
 
+    /// Whether it was not refused. A write of what somebody else has just written is, and an activator's whose autoscaler is
+    /// silent for a moment: it wakes only what is at zero.
+    pub fn took_effect(&self) -> bool {
+        self.code() == 200
+    }
+
     /// When the request came, in RFC 3339 with microseconds.
     pub fn received(&self) -> &str {
         self.0["requestReceivedTimestamp"]

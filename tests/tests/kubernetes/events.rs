@@ -32,8 +32,7 @@ fn a_backlog_for_ten_replicas_is_one_write_and_none_is_another() {
     namespace.wait_replicas(DEPLOYMENT, "jobs", 0);
     let counts = until("both writes to be logged", || {
         let writes = audit.scale_writes(namespace.name(), "jobs");
-        // One that met somebody else's write had no effect, and was made again.
-        let took_effect = writes.iter().filter(|write| write.code() == 200);
+        let took_effect = writes.iter().filter(|write| write.took_effect());
         let counts: Vec<_> = took_effect.filter_map(|write| write.replicas()).collect();
         (counts.last() == Some(&0)).then_some(counts)
     });

@@ -188,7 +188,7 @@ fn many_requests_at_zero_are_one_write_and_all_are_answered() {
     namespace.wait_pods("app=crowd", 0);
     let writes = || {
         let writes = audit.scale_writes(namespace.name(), "crowd");
-        let took_effect = writes.iter().filter(|write| write.code() == 200);
+        let took_effect = writes.iter().filter(|write| write.took_effect());
         took_effect
             .filter_map(|write| write.replicas())
             .collect::<Vec<_>>()
