@@ -197,7 +197,7 @@ impl Outcome {
 }
 
 /// When to send.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Schedule {
     begin: Instant,
     next: Instant,
@@ -213,9 +213,21 @@ impl Schedule {
         {
             thread::park_timeout(left);
         }
-        // After a slow answer the rate goes on; what it cost is not made up for.
-        self.next = (self.next + self.pause).max(Instant::now());
+        self.next = self.after(Instant::now());
         !is_ended.load(Ordering::Relaxed)
+    }
+}
+
+impl Schedule {
+    /// When the next one is due: after a slow answer the rate goes on, at the moments that are this sender's; what it cost is
+    /// not made up for.
+    fn after(&self, now: Instant) -> Instant {
+        if self.pause.is_zero() {
+            return self.next.max(now);
+        }
+        let late = now.saturating_duration_since(self.next).as_nanos() / self.pause.as_nanos();
+        let late = u32::try_from(late).unwrap_or(u32::MAX - 1);
+        self.next + self.pause * (late + 1)
     }
 }
 
@@ -289,6 +301,23 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn what_a_stall_cost_is_not_made_up_for() {
+        let begin = Instant::now();
+        let (second, at) = (Duration::from_secs(1), |millis| {
+            begin + Duration::from_millis(millis)
+        });
+        let mut schedule = Schedule {
+            begin,
+            next: begin,
+            pause: second,
+        };
+        assert_eq!(schedule.after(at(10)), at(1_000));
+        assert_eq!(schedule.after(at(3_400)), at(4_000));
+        schedule.pause = Duration::ZERO;
+        assert_eq!(schedule.after(at(3_400)), at(3_400));
+    }
 
     /// Otherwise no figure of these tests would mean anything.
     #[test]

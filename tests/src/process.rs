@@ -8,9 +8,16 @@ use serde_json::Value;
 
 use crate::until;
 
-/// Whether it runs; one that ended and was not waited for does not.
+/// Whether any of its threads runs; one that ended and was not waited for does not.
 pub fn is_alive(pid: u32) -> bool {
-    !matches!(state(&format!("/proc/{pid}")), None | Some('Z' | 'X'))
+    states(pid).any(|state| !matches!(state, None | Some('Z' | 'X')))
+}
+
+/// What its threads do; none where it is gone.
+fn states(pid: u32) -> impl Iterator<Item = Option<char>> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    let threads = threads.into_iter().flatten().flatten();
+    threads.map(|thread| state(&thread.path().to_string_lossy()))
 }
 
 /// The letter for what a process or a thread does.
@@ -28,12 +35,7 @@ fn state(folder: &str) -> Option<char> {
 pub fn wait_stopped(pid: u32) {
     until(&format!("every thread of {pid} to have stopped"), || {
         // One that is gone does nothing.
-        let threads = fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let mut states = threads.map(|thread| state(&thread.path().to_string_lossy()));
-        states
+        states(pid)
             .all(|state| matches!(state, None | Some('T' | 't' | 'Z' | 'X')))
             .then_some(())
     });

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 /// How long a condition may take on a machine with much else to do.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a caller waits whose request may be a function's first: somewhat longer than a pod may take to start.
+pub const COLD: Duration = Duration::from_secs(90);
+
 /// How often a condition is looked at.
 const EVERY: Duration = Duration::from_millis(10);
 

@@ -12,7 +12,7 @@ const RATE: u32 = 200;
 const TIMES: usize = 5;
 
 /// What it comes to: two are right for 160 to 320. An autoscaler that begins with replicas looks at its short window for a while,
-/// takes none away meanwhile, and three seconds of a steady rate can hold four reports, two of them in one second.
+/// takes none away meanwhile, and what it heard in a stall counts as one second's: its short window is half of the long one.
 const REPLICAS: usize = 2;
 const TARGET: &str = "160";
 
@@ -47,7 +47,8 @@ fn both_are_swapped_under_load_in_any_order_and_back() {
         .scaling("metric", "rps")
         .scaling("target", TARGET)
         .scaling("target-utilization-percentage", "100")
-        .scaling("window", "30s");
+        .scaling("window", "30s")
+        .scaling("panic-window-percentage", "50");
     let revision = knative.revision(&namespace, "steady", &template).ready();
     let (first, second) = (Part::ALL, [Part::Activator, Part::Autoscaler]);
     let times = if is_soak() { TIMES } else { 1 };

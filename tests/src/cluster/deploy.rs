@@ -19,6 +19,7 @@ pub struct Pods<'n> {
     watched: Vec<String>,
     image: String,
     replicas: [(&'static str, u32); 3],
+    activator_args: Vec<String>,
 }
 
 impl<'n> Pods<'n> {
@@ -29,6 +30,7 @@ impl<'n> Pods<'n> {
             watched: vec![namespace.name().to_owned()],
             image: namespace.cluster().image(Program::Zeron).to_owned(),
             replicas: [("activator", 1), ("autoscaler", 1), ("controller", 1)],
+            activator_args: Vec::new(),
         }
     }
 
@@ -43,6 +45,13 @@ impl<'n> Pods<'n> {
     #[must_use]
     pub fn image(mut self, image: &str) -> Self {
         image.clone_into(&mut self.image);
+        self
+    }
+
+    /// One more argument of activators.
+    #[must_use]
+    pub fn activator_arg(mut self, argument: &str) -> Self {
+        self.activator_args.push(argument.to_owned());
         self
     }
 
@@ -145,6 +154,7 @@ impl<'n> Pods<'n> {
     fn adapt_pods(&self, deployment: &mut Value) {
         let name = deployment["metadata"]["name"].as_str().unwrap_or_default();
         let is_controller = name.ends_with("controller");
+        let is_activator = name.ends_with("activator");
         let count = self.replicas.iter().find(|(role, _)| name.ends_with(role));
         if let Some((_, count)) = count {
             deployment["spec"]["replicas"] = json!(count);
@@ -165,6 +175,9 @@ impl<'n> Pods<'n> {
                 "--watch-namespace={}",
                 self.watched.join(",")
             )));
+            if is_activator {
+                arguments.extend(self.activator_args.iter().map(|argument| json!(argument)));
+            }
             if is_controller {
                 let argument = format!("--webhook-configuration={}", self.webhooks());
                 arguments.push(json!(argument));

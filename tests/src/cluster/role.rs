@@ -13,7 +13,7 @@ use super::Namespace;
 use crate::ports::free_address_of;
 use crate::process::{self, Signal};
 use crate::response::{self, Response};
-use crate::wait::{PATIENCE, until};
+use crate::wait::{COLD, PATIENCE, until};
 use crate::{Raw, binary};
 
 /// Which processes to run, and with what arguments. By default one of each, all of this namespace alone.
@@ -356,8 +356,13 @@ impl Role {
     }
 
     /// Sends a GET for `host`, on a connection of its own.
+    ///
+    /// # Panics
+    /// When it does not answer for longer than a cold start takes.
     pub fn get(&self, host: &str, target: &str) -> Response {
-        self.connect().get(host, target).response()
+        let connection = self.connect().patient(COLD);
+        let mut connection = connection.expect("it was opened just now");
+        connection.get(host, target).response()
     }
 
     /// Asks its health listener for `/readyz`, `/healthz` or `/metrics`.

@@ -11,7 +11,8 @@ use super::Knative;
 use super::template::Template;
 use crate::cluster::Namespace;
 use crate::load::{Load, Sender};
-use crate::{PATIENCE, Raw, Response, until};
+use crate::wait::COLD;
+use crate::{Raw, Response, until};
 
 const CONFIGURATION: &str = "serving.knative.dev/v1/Configuration";
 const REVISION: &str = "serving.knative.dev/v1/Revision";
@@ -108,7 +109,7 @@ impl Request {
     /// # Errors
     /// When no whole head comes.
     pub fn send(&self, target: &str) -> io::Result<Response> {
-        self.send_within(target, PATIENCE)
+        self.send_within(target, COLD)
     }
 
     /// The same for an answer that may take this long.

@@ -37,13 +37,14 @@ impl Drop for Two<'_> {
 }
 
 /// Begins with the replicas that [`RATE`] asks for: one takes 80 requests a second, so that two are right from 81 to 160. An
-/// autoscaler that begins looks at a few seconds, of which one can hold two reports; a stall costs a second of many.
+/// autoscaler that begins looks at its short window, and what it heard in a stall counts as one second's.
 pub(crate) fn steady<'n>(knative: &Knative, namespace: &'n Namespace, name: &str) -> Revision<'n> {
     let template = Template::new()
         .scaling("metric", "rps")
         .scaling("target", "80")
         .scaling("target-utilization-percentage", "100")
         .scaling("window", &format!("{}s", WINDOW.as_secs()))
+        .scaling("panic-window-percentage", "50")
         .scaling("initial-scale", &STEADY.to_string());
     knative.revision(namespace, name, &template).ready()
 }

@@ -48,7 +48,7 @@ fn ask(namespace: &Namespace, url: &str, more: &[&str]) -> Result<String, String
         "/usr/bin/curl",
         "-sS",
         "-m",
-        "30",
+        "90",
         "--fail-with-body",
     ];
     let arguments = [&["-n", namespace.name()], &curl[..], more, &[url]].concat();

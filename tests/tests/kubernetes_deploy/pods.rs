@@ -124,7 +124,9 @@ fn in_pods_an_opted_in_service_wakes_its_function_and_goes_back() {
         return;
     };
     let namespace = cluster.namespace("deploy");
-    let deployed = Pods::of(&namespace).replicas("activator", 2).deploy();
+    // What leads to one that ends is written by the controller and by kube-proxy, one after the other.
+    let pods = Pods::of(&namespace).replicas("activator", 2);
+    let deployed = pods.activator_arg("--lame-duck=15s").deploy();
     function(&namespace);
     namespace.wait(SERVICE, "web", "to lead to the activators", |service| {
         let is_active = annotation(service, "zeron.dev/activator-status") == Some("Active");
@@ -156,7 +158,9 @@ fn activators_are_replaced_without_a_lost_request() {
         return;
     };
     let namespace = cluster.namespace("roll");
-    let deployed = Pods::of(&namespace).replicas("activator", 2).deploy();
+    // What leads to one that ends is written by the controller and by kube-proxy, one after the other.
+    let pods = Pods::of(&namespace).replicas("activator", 2);
+    let deployed = pods.activator_arg("--lame-duck=15s").deploy();
     function(&namespace);
     namespace.wait(SERVICE, "web", "to lead to the activators", |service| {
         (annotation(service, "zeron.dev/activator-status") == Some("Active")).then_some(())

@@ -24,7 +24,7 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
     let namespace = cluster.namespace("faults-upgrade");
     Function::new("steady", 1).apply(&namespace);
     // A report that lacks what moves from one activator to the other would be a replica less.
-    eager(&namespace, "steady", 1, 4);
+    eager(&namespace, "steady", 1, 10);
     http_function(&namespace, "cold", 0, 1);
     let mut roles = Roles::of(&namespace)
         .activators(2)
@@ -33,9 +33,9 @@ fn an_upgrade_and_its_way_back_lose_no_request_and_no_count() {
         .start();
     until_served(&roles, HOST);
     let way = Way::to(&addresses(&roles));
-    // Two replicas' worth is five to eight.
-    let sender = Sender::get(way.address, HOST, "/work?ms=2000");
-    let load = Load::held(&sender, 7, Duration::from_secs(2));
+    // Two replicas' worth is 11 to 20, which one moment decides. So long do they take that a stall of seconds ends few.
+    let sender = Sender::get(way.address, HOST, "/work?ms=12000");
+    let load = Load::held(&sender, 19, Duration::from_secs(12));
     namespace.wait_replicas(DEPLOYMENT, "steady", 2);
     namespace.wait_pods("app=steady", 2);
     let (pods, audit) = (pods(&namespace), cluster.audit());

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use serde_json::{Value, json};
 use zeron_backend_kubernetes::shard_of;
 use zeron_core::FunctionId;
-use zeron_tests::Output;
 use zeron_tests::cluster::{Cluster, Deployed, Namespace, Pods, Program};
+use zeron_tests::{Output, until};
 
 pub(crate) const DEPLOYMENT: &str = "apps/v1/Deployment";
 pub(crate) const SCALED: &str = "keda.sh/v1alpha1/ScaledObject";
@@ -170,11 +170,20 @@ spec:
         self.zeron_as(command, self.namespace.cluster().kubeconfig())
     }
 
-    /// What a command prints; it has to succeed.
+    /// What a command prints once it succeeds: functions may be on their way from one autoscaler to the other.
     pub(crate) fn said(&self, command: &[&str]) -> String {
-        let output = self.zeron(command);
-        assert_eq!(output.code, Some(0), "{command:?}: {}", output.stderr);
-        output.stdout
+        let mut complaint = String::new();
+        until(&format!("{command:?} to succeed"), || {
+            let output = self.zeron(command);
+            if output.code == Some(0) {
+                return Some(output.stdout);
+            }
+            if output.stderr != complaint {
+                eprintln!("{command:?}: {}", output.stderr);
+                complaint = output.stderr;
+            }
+            None
+        })
     }
 
     /// The names of all functions that are listed, as often as they are.

@@ -21,9 +21,9 @@ fn finished_jobs_are_kept_as_far_as_the_limits_say() {
         scaled_job(namespace, name, Life::Ending(code), json!({ field: 1 }));
         // The work stays: one after the other.
         let mut seen = std::collections::BTreeSet::new();
-        namespace.wait_list(JOB, &of(name), "to be five, one after the other", |jobs| {
+        namespace.wait_list(JOB, &of(name), "to be three, one after the other", |jobs| {
             seen.extend(jobs.iter().map(|job| job["metadata"]["name"].to_string()));
-            (seen.len() >= 5).then_some(())
+            (seen.len() >= 3).then_some(())
         });
         backlog(namespace, name, 0);
         namespace.wait_list(JOB, &of(name), "to be the last one", |jobs| {

@@ -43,6 +43,7 @@ impl Keda {
         let log = std::env::temp_dir().join(format!("{name}-keda.log"));
         let log = std::fs::File::options().append(true).create(true).open(log);
         let log = log.expect("the folder for temporary files can be written");
+        let before = holder(namespace);
         let child = Command::new(binary)
             .args(["--leader-elect", "--zap-log-level=info"])
             .args([
@@ -64,7 +65,6 @@ impl Keda {
             .stderr(log)
             .spawn()
             .expect("the operator can be started");
-        let before = holder(namespace);
         let keda = Self {
             child,
             folder,
