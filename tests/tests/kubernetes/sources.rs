@@ -29,15 +29,15 @@ fn every_endpoint_of_a_service_is_asked() {
         return;
     };
     let namespace = &site.namespace;
-    function(namespace, "polled", 3);
-    namespace.wait_pods("app=polled", 3);
-    let url = format!("http://polled.{}.svc/stats", namespace.name());
+    function(namespace, "counting", 3);
+    namespace.wait_pods("app=counting", 3);
+    let url = format!("http://counting.{}.svc/stats", namespace.name());
     function(namespace, "gathered", 0);
     let sum = "aggregateFromKubeServiceEndpoints: 'true', aggregationType: sum";
     namespace.apply(&scaled("gathered", &url, sum));
     namespace.wait_replicas(DEPLOYMENT, "gathered", 3);
     // None is ready: unknown, and nothing is scaled in.
-    namespace.scale(DEPLOYMENT, "polled", 0);
+    namespace.scale(DEPLOYMENT, "counting", 0);
     namespace.wait_reason(SCALED, "gathered", ["Ready", "False", "TriggerError"]);
     assert_eq!(namespace.replicas(DEPLOYMENT, "gathered"), 3);
 }
