@@ -103,10 +103,15 @@ impl StatusKeeper {
         let mut pending = self.0.pending.lock();
         for object in objects {
             pending.remove(object);
-            self.0.said.lock().remove(object);
-            self.0.settling.lock().forget(object);
-            self.0.writer.forget(object);
+            self.disown(object);
         }
+    }
+
+    /// Nothing of it is said any more, unless it is looked at again.
+    fn disown(&self, object: &ObjectKey) {
+        self.0.said.lock().remove(object);
+        self.0.settling.lock().forget(object);
+        self.0.writer.forget(object);
     }
 
     async fn run(self) {
@@ -161,7 +166,7 @@ impl StatusKeeper {
         let Some(report) = ownership.report(&key).cloned() else {
             drop(ownership);
             // Somebody else says it now; should it be ours again, its status tells.
-            self.forget(&[key]);
+            self.disown(&key);
             return;
         };
         let function = report.function.as_ref();
